@@ -1,0 +1,245 @@
+//! One SQL text on two engines: embedded SQLite, and PostgreSQL.
+//!
+//! A [`Database`] hands out [`Session`]s: a read, a snapshot or a write transaction. The same text with
+//! `$1…` runs on either engine; only where the dialects must differ does a [`Sql`] hold two. This crate
+//! knows no table of ours: what is stored, and how, is its caller's.
+//!
+//! Invariant: a session that is dropped without [`Session::commit`] leaves no trace in the database.
+
+mod migrate;
+mod postgres;
+mod sql;
+mod sqlite;
+mod value;
+
+pub use migrate::Migration;
+pub use sql::Sql;
+pub use value::{Column, Row, Value};
+
+use std::{path::PathBuf, str::FromStr};
+
+/// What went wrong in the database, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be reached or written just now: nothing was changed, and a later try may work.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// A unique key is taken.
+    #[error("already there: {0}")]
+    Taken(String),
+    /// The engine refuses this very value, today and tomorrow.
+    #[error("the store refuses this value: {0}")]
+    Refused(String),
+    /// The database was made by a newer version of this program.
+    #[error(
+        "this database is at schema version {found}, newer than this program knows ({known}): run a newer inboxd, or restore a backup"
+    )]
+    Newer {
+        /// The version that the database is at.
+        found: i64,
+        /// The last version that this program knows.
+        known: i64,
+    },
+    /// The address of the database makes no sense.
+    #[error("{0}")]
+    Address(String),
+    /// A fault of this program: a statement that does not fit the schema.
+    #[error("the store failed: {0}")]
+    Broken(String),
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A file on this machine: `sqlite:PATH`.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server: `postgres://…` as libpq writes it.
+    Postgres(String),
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Self, Error> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.starts_with(":memory:") {
+                return Err(Error::Address(
+                    "sqlite: needs a file's path, as in sqlite:inboxd.db".into(),
+                ));
+            }
+            return Ok(Address::Sqlite(path.into()));
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Address::Postgres(url.to_owned()));
+        }
+        Err(Error::Address(
+            "the database URL must start with sqlite: or postgres://".into(),
+        ))
+    }
+}
+
+/// A database, open. Cheap to clone.
+#[derive(Clone)]
+pub struct Database(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+/// Which engine a database runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The embedded one.
+    Sqlite,
+    /// The server.
+    Postgres,
+}
+
+/// Whether a missing database is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is an error that says so.
+    Fail,
+    /// It is created, empty.
+    Create,
+}
+
+impl Database {
+    /// Opens the database. PostgreSQL is not contacted yet: its pool connects when first asked.
+    pub async fn open(address: &Address, missing: Missing) -> Result<Self, Error> {
+        Ok(Database(match address {
+            Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path, missing).await?),
+            Address::Postgres(url) => Engine::Postgres(postgres::Postgres::open(url)?),
+        }))
+    }
+
+    /// Which engine it runs on.
+    pub fn engine(&self) -> EngineKind {
+        match &self.0 {
+            Engine::Sqlite(_) => EngineKind::Sqlite,
+            Engine::Postgres(_) => EngineKind::Postgres,
+        }
+    }
+
+    /// A session for single statements, each of which sees the latest commit. For reads: on SQLite it cannot write.
+    pub async fn read(&self) -> Result<Session, Error> {
+        Ok(Session(match &self.0 {
+            Engine::Sqlite(sqlite) => Inner::Sqlite(sqlite.read()?),
+            Engine::Postgres(postgres) => Inner::Postgres(postgres.read().await?),
+        }))
+    }
+
+    /// A write transaction. On SQLite there is one at a time, and others wait in line.
+    pub async fn write(&self) -> Result<Session, Error> {
+        Ok(Session(match &self.0 {
+            Engine::Sqlite(sqlite) => Inner::Sqlite(sqlite.write().await?),
+            Engine::Postgres(postgres) => Inner::Postgres(postgres.write().await?),
+        }))
+    }
+
+    /// Brings the schema up to the last of `migrations`, under a lock, in one transaction: any number of
+    /// processes may start at once. Returns the versions that it applied.
+    pub async fn migrate(&self, migrations: &[Migration], now: i64) -> Result<Vec<i64>, Error> {
+        migrate::run(self, migrations, now).await
+    }
+
+    /// Prepares a statement and runs nothing: whether this engine understands it.
+    pub async fn check(&self, sql: &Sql) -> Result<(), Error> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.check(sql.sqlite),
+            Engine::Postgres(postgres) => postgres.check(sql.postgres).await,
+        }
+    }
+
+    /// Whether a write would find its database: the embedded one's file can be moved away under a running program.
+    pub async fn reachable(&self) -> Result<(), Error> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.reachable(),
+            Engine::Postgres(postgres) => postgres.read().await.map(|_| ()),
+        }
+    }
+
+    /// Ends the connections. On SQLite the write-ahead log is folded into the database file.
+    pub async fn close(&self) {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close(),
+        }
+    }
+}
+
+/// A conversation with the database: a read, or a transaction that takes effect with [`Session::commit`].
+pub struct Session(Inner);
+
+enum Inner {
+    Sqlite(sqlite::Session),
+    Postgres(postgres::Session),
+}
+
+impl Session {
+    /// Runs a statement. Returns how many rows it changed.
+    pub async fn execute(&mut self, sql: &Sql, params: &[Value<'_>]) -> Result<u64, Error> {
+        match &mut self.0 {
+            Inner::Sqlite(session) => session.execute(sql.sqlite, params),
+            Inner::Postgres(session) => session.execute(sql.postgres, params).await,
+        }
+    }
+
+    /// Runs a statement and reads each row that it gives.
+    pub async fn query<T>(
+        &mut self,
+        sql: &Sql,
+        params: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        match &mut self.0 {
+            Inner::Sqlite(session) => session.query(sql.sqlite, params, &mut read),
+            Inner::Postgres(session) => session.query(sql.postgres, params, &mut read).await,
+        }
+    }
+
+    /// Runs a statement that gives at most one row.
+    pub async fn query_opt<T>(
+        &mut self,
+        sql: &Sql,
+        params: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.query(sql, params, read).await?.pop())
+    }
+
+    /// Runs one statement many times, in order, and reads the rows of each. On PostgreSQL the runs share one round trip.
+    pub async fn query_each<T>(
+        &mut self,
+        sql: &Sql,
+        runs: &[Vec<Value<'_>>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        match &mut self.0 {
+            Inner::Sqlite(session) => runs
+                .iter()
+                .map(|params| session.query(sql.sqlite, params, &mut read))
+                .collect(),
+            Inner::Postgres(session) => session.query_each(sql.postgres, runs, &mut read).await,
+        }
+    }
+
+    /// Runs a text of many statements, without parameters: for schemas.
+    pub async fn batch(&mut self, sql: &Sql) -> Result<(), Error> {
+        match &mut self.0 {
+            Inner::Sqlite(session) => session.batch(sql.sqlite),
+            Inner::Postgres(session) => session.batch(sql.postgres).await,
+        }
+    }
+
+    /// Makes everything that a write transaction did durable: after this returns, a power cut loses nothing.
+    pub async fn commit(self) -> Result<(), Error> {
+        match self.0 {
+            Inner::Sqlite(session) => session.commit().await,
+            Inner::Postgres(session) => session.commit().await,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Schema versions: which were applied, and applying the rest.
+//!
+//! Invariant: all missing migrations are applied in one transaction, by one process, or none is.
+
+use crate::{Database, Engine, Error, Session, Sql, Value};
+
+/// One step of the schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its number, from 1, without gaps.
+    pub version: i64,
+    /// What it does, in a word.
+    pub name: &'static str,
+    /// The statements, for each engine.
+    pub sql: Sql,
+}
+
+const TABLE: Sql = Sql::same(
+    "CREATE TABLE IF NOT EXISTS schema_migrations (
+        version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)",
+);
+const LATEST: Sql = Sql::same("SELECT COALESCE(MAX(version), 0) FROM schema_migrations");
+const RECORD: Sql =
+    Sql::same("INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)");
+/// SQLite's write transaction is lock enough. The number is arbitrary, but must never change.
+const LOCK: Sql = Sql {
+    sqlite: "SELECT 1",
+    postgres: "SELECT 1 FROM (SELECT pg_advisory_xact_lock(7303014271463195236)) AS locked",
+};
+
+pub(crate) async fn run(
+    database: &Database,
+    migrations: &[Migration],
+    now: i64,
+) -> Result<Vec<i64>, Error> {
+    let known = migrations.last().map_or(0, |last| last.version);
+    let mut session = database.write().await?;
+    session.query(&LOCK, &[], |_| Ok(())).await?;
+    session.execute(&TABLE, &[]).await?;
+    let found = latest(&mut session).await?;
+    if found > known {
+        return Err(Error::Newer { found, known });
+    }
+    let missing: Vec<_> = migrations
+        .iter()
+        .filter(|migration| migration.version > found)
+        .collect();
+    if missing.is_empty() {
+        // Nothing to write: an up-to-date database starts on a read-only disk, too.
+        return Ok(Vec::new());
+    }
+    for migration in &missing {
+        session.batch(&migration.sql).await?;
+        let row = [
+            Value::Int(migration.version),
+            migration.name.into(),
+            now.into(),
+        ];
+        session.execute(&RECORD, &row).await?;
+    }
+    session.commit().await?;
+    if let Engine::Postgres(postgres) = &database.0 {
+        postgres.forget_statements();
+    }
+    Ok(missing.iter().map(|migration| migration.version).collect())
+}
+
+async fn latest(session: &mut Session) -> Result<i64, Error> {
+    let version = session.query_opt(&LATEST, &[], |row| row.get(0)).await?;
+    Ok(version.unwrap_or(0))
+}

@@ -1,0 +1,278 @@
+//! The server engine: PostgreSQL through a pool of connections.
+//!
+//! Invariant: no connection goes back to the pool with a transaction open on it.
+
+use crate::{Error, Row, Value};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
+use futures_util::future::try_join_all;
+use rustls::{ClientConfig, RootCertStore};
+use std::{sync::Arc, time::Duration};
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode},
+    error::SqlState,
+    types::ToSql,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Connections of one process. Each costs the server a few MB, and its default limit is 100 for all.
+const CONNECTIONS: usize = 16;
+/// How long a request waits for a connection before the store counts as not available.
+const WAIT: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    pool: Pool,
+}
+
+impl Postgres {
+    pub(crate) fn open(url: &str) -> Result<Self, Error> {
+        // The parser's own message could repeat a piece of the URL, which holds a password.
+        let mut config: Config = url.parse().map_err(|_| {
+            Error::Address("the database URL is not a valid postgres:// address".into())
+        })?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(WAIT);
+        }
+        // A peer that vanished without a word is noticed within seconds, not after the kernel's two hours.
+        config.keepalives_idle(Duration::from_secs(10));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(2);
+        config.tcp_user_timeout(Duration::from_secs(15));
+        if config.get_application_name().is_none() {
+            config.application_name("inboxd");
+        }
+        // On the same machine TLS protects nothing, and a distribution's self-signed certificate would not verify.
+        if local(&config) && !url.contains("sslmode=") {
+            config.ssl_mode(SslMode::Disable);
+        }
+        let manager = Manager::from_config(
+            config,
+            tls()?,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS)
+            .timeouts(Timeouts {
+                wait: Some(WAIT),
+                create: Some(WAIT),
+                recycle: Some(WAIT),
+            })
+            .runtime(Runtime::Tokio1)
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    client
+                        .batch_execute("SET statement_timeout = '60s'; SET lock_timeout = '20s'")
+                        .await
+                        .map_err(HookError::Backend)
+                })
+            }))
+            .build()
+            .map_err(|error| Error::Broken(error.to_string()))?;
+        Ok(Postgres { pool })
+    }
+
+    async fn client(&self) -> Result<Object, Error> {
+        self.pool
+            .get()
+            .await
+            .map_err(|error| Error::Unavailable(with_causes(&error)))
+    }
+
+    pub(crate) async fn read(&self) -> Result<Session, Error> {
+        Ok(Session {
+            client: Some(self.client().await?),
+            open: false,
+        })
+    }
+
+    pub(crate) async fn write(&self) -> Result<Session, Error> {
+        let client = self.client().await?;
+        let session = Session {
+            client: Some(client),
+            open: true,
+        };
+        session.batch("BEGIN").await?;
+        Ok(session)
+    }
+
+    pub(crate) async fn check(&self, sql: &str) -> Result<(), Error> {
+        self.client().await?.prepare(sql).await.map_err(explain)?;
+        Ok(())
+    }
+
+    /// A statement prepared under the old schema may not fit the new one.
+    pub(crate) fn forget_statements(&self) {
+        self.pool.manager().statement_caches.clear();
+    }
+
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+fn local(config: &Config) -> bool {
+    config.get_hosts().iter().all(|host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1"),
+    })
+}
+
+/// Certificates are checked against the system's roots, also for `sslmode=require`: stricter than libpq.
+fn tls() -> Result<MakeRustlsConnect, Error> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for certificate in found.certs {
+        // A root that rustls cannot read is one that it will not trust: no reason to refuse to start.
+        if let Err(error) = roots.add(certificate) {
+            tracing::debug!(%error, "a system root certificate was passed over");
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Broken(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+pub(crate) struct Session {
+    /// Gone only after a commit or a drop.
+    client: Option<Object>,
+    /// Whether a transaction is open.
+    open: bool,
+}
+
+impl Session {
+    fn client(&self) -> &Object {
+        match &self.client {
+            Some(client) => client,
+            None => unreachable!("a session holds its client until it ends"),
+        }
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+        let client = self.client();
+        let statement = client.prepare_cached(sql).await.map_err(explain)?;
+        client
+            .execute(&statement, &as_params(params))
+            .await
+            .map_err(explain)
+    }
+
+    pub(crate) async fn query<T>(
+        &self,
+        sql: &str,
+        params: &[Value<'_>],
+        read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let client = self.client();
+        let statement = client.prepare_cached(sql).await.map_err(explain)?;
+        let rows = client
+            .query(&statement, &as_params(params))
+            .await
+            .map_err(explain)?;
+        rows.iter().map(|row| read(&Row::Postgres(row))).collect()
+    }
+
+    pub(crate) async fn query_each<T>(
+        &self,
+        sql: &str,
+        runs: &[Vec<Value<'_>>],
+        read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let client = self.client();
+        let statement = client.prepare_cached(sql).await.map_err(explain)?;
+        let params: Vec<_> = runs.iter().map(|run| as_params(run)).collect();
+        // Futures of one client are sent in the order in which they are first polled, without waiting for each other.
+        let answers = try_join_all(params.iter().map(|run| client.query(&statement, run)))
+            .await
+            .map_err(explain)?;
+        answers
+            .iter()
+            .map(|rows| rows.iter().map(|row| read(&Row::Postgres(row))).collect())
+            .collect()
+    }
+
+    pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {
+        self.client().batch_execute(sql).await.map_err(explain)
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        if self.open {
+            self.batch("COMMIT").await?;
+            self.open = false;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.open
+            && let Some(client) = self.client.take()
+        {
+            let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+                drop(Object::take(client));
+                return;
+            };
+            runtime.spawn(async move {
+                if let Err(error) = client.batch_execute("ROLLBACK").await {
+                    tracing::debug!(
+                        error = with_causes(&error),
+                        "a transaction ends with its connection"
+                    );
+                    drop(Object::take(client));
+                }
+            });
+        }
+    }
+}
+
+fn as_params<'a>(params: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    params
+        .iter()
+        .map(|value| value as &(dyn ToSql + Sync))
+        .collect()
+}
+
+/// Says which kind of failure it was. Classes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn explain(error: tokio_postgres::Error) -> Error {
+    let text = with_causes(&error);
+    let Some(code) = error.code() else {
+        // No answer from the server: the connection is what failed, unless a parameter could not be written.
+        return match std::error::Error::source(&error) {
+            Some(cause) if cause.is::<std::io::Error>() => Error::Unavailable(text),
+            None if error.is_closed() => Error::Unavailable(text),
+            _ if error.is_closed() => Error::Unavailable(text),
+            _ => Error::Broken(text),
+        };
+    };
+    if *code == SqlState::UNIQUE_VIOLATION {
+        return Error::Taken(text);
+    }
+    match &code.code()[..2] {
+        // Connection, serialization, resources (a full disk), intervention, system; a read-only standby.
+        "08" | "40" | "53" | "57" | "58" | "25" | "55" => Error::Unavailable(text),
+        // Data exceptions and broken constraints.
+        "22" | "23" => Error::Refused(text),
+        _ => Error::Broken(text),
+    }
+}
+
+/// The driver's own text stops at "db error": the cause is in its sources.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

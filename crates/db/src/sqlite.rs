@@ -1,0 +1,320 @@
+//! The embedded engine: one file, one writer, readers beside it.
+//!
+//! Statements run on the calling thread, since a thread hop costs more than a short indexed read. What
+//! waits for the disk or for another process (`BEGIN IMMEDIATE`, `COMMIT`) goes to a blocking thread.
+//!
+//! Invariant: a commit that returned is on the disk (`synchronous=FULL`), in the file that has the name.
+
+use crate::{Error, Missing, Row, Value};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags,
+    ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE},
+    params_from_iter,
+};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    task,
+};
+
+/// How long a write waits for another process that is writing, the command line for one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle readers that are kept. More may be open at once; the surplus is closed after use.
+const IDLE_READERS: usize = 16;
+const STATEMENT_CACHE: usize = 256;
+
+#[derive(Clone)]
+pub(crate) struct Sqlite(Arc<Shared>);
+
+struct Shared {
+    path: PathBuf,
+    /// The file that was opened: a name that later leads elsewhere would swallow writes.
+    file: (u64, u64),
+    readers: Mutex<Vec<Connection>>,
+    writer: Arc<AsyncMutex<Connection>>,
+}
+
+impl Shared {
+    fn reachable(&self) -> Result<(), Error> {
+        if identity(&self.path) == Some(self.file) {
+            return Ok(());
+        }
+        Err(Error::Unavailable(format!(
+            "the database file {} was moved, deleted or replaced under the running server",
+            self.path.display()
+        )))
+    }
+}
+
+impl Sqlite {
+    pub(crate) fn reachable(&self) -> Result<(), Error> {
+        self.0.reachable()
+    }
+
+    pub(crate) async fn open(path: &Path, missing: Missing) -> Result<Self, Error> {
+        let path = path.to_owned();
+        task::spawn_blocking(move || Self::open_blocking(path, missing))
+            .await
+            .map_err(|error| Error::Broken(error.to_string()))?
+    }
+
+    fn open_blocking(path: PathBuf, missing: Missing) -> Result<Self, Error> {
+        if missing == Missing::Fail && !path.exists() {
+            return Err(Error::Address(format!(
+                "there is no database at {}: `inboxd serve` or `inboxd migrate` makes one",
+                path.display()
+            )));
+        }
+        let explain = |error: rusqlite::Error| {
+            Error::Address(format!(
+                "cannot open the database {}: {error}",
+                path.display()
+            ))
+        };
+        let writer = Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(explain)?;
+        writer.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+        let mode: String = writer
+            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+            .map_err(explain)?;
+        if mode != "wal" {
+            return Err(Error::Address(format!(
+                "the database {} cannot use a write-ahead log (journal mode {mode})",
+                path.display()
+            )));
+        }
+        configure(&writer).map_err(explain)?;
+        let file = identity(&path)
+            .ok_or_else(|| Error::Address(format!("{} vanished", path.display())))?;
+        Ok(Sqlite(Arc::new(Shared {
+            path,
+            file,
+            readers: Mutex::new(Vec::new()),
+            writer: Arc::new(AsyncMutex::new(writer)),
+        })))
+    }
+
+    pub(crate) fn read(&self) -> Result<Session, Error> {
+        let idle = self.readers().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open_reader()?,
+        };
+        Ok(Session {
+            connection: Some(Held::Reader(connection, self.clone())),
+        })
+    }
+
+    fn open_reader(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.0.path, flags).map_err(explain)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+        configure(&connection).map_err(explain)?;
+        Ok(connection)
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        // A panic cannot leave a vector of connections half-changed.
+        self.0
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) async fn write(&self) -> Result<Session, Error> {
+        let guard = self.0.writer.clone().lock_owned().await;
+        let shared = self.0.clone();
+        let guard = blocking(guard, move |connection| {
+            shared.reachable()?;
+            // A caller that gave up between here and its session left the transaction open.
+            roll_back(connection);
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(explain)
+        })
+        .await?;
+        Ok(Session {
+            connection: Some(Held::Writer(guard)),
+        })
+    }
+
+    pub(crate) fn check(&self, sql: &str) -> Result<(), Error> {
+        let session = self.read()?;
+        let statement = session.connection().prepare(sql).map_err(explain)?;
+        // SQLite numbers `$…` parameters by first use, whatever the digits say.
+        for index in 1..=statement.parameter_count() {
+            let name = statement.parameter_name(index).unwrap_or_default();
+            if name != format!("${index}") {
+                return Err(Error::Broken(format!(
+                    "parameter {index} is called {name}: number them in the order of their first use"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers().clear();
+        let guard = self.0.writer.clone().lock_owned().await;
+        let folded = blocking(guard, |connection| {
+            connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                .map_err(explain)
+        })
+        .await;
+        if let Err(error) = folded {
+            tracing::warn!(%error, "the write-ahead log stays beside the database");
+        }
+    }
+}
+
+/// Runs `work` on a blocking thread and gives the connection back if it succeeds.
+async fn blocking(
+    guard: OwnedMutexGuard<Connection>,
+    work: impl FnOnce(&Connection) -> Result<(), Error> + Send + 'static,
+) -> Result<OwnedMutexGuard<Connection>, Error> {
+    let run = task::spawn_blocking(move || {
+        let outcome = work(&guard);
+        outcome.map(|()| guard)
+    });
+    run.await
+        .map_err(|error| Error::Broken(error.to_string()))?
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -4096;
+         PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
+    )
+}
+
+/// Device and inode of the file that has this name now.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
+}
+
+pub(crate) struct Session {
+    /// Gone only after a commit or a drop.
+    connection: Option<Held>,
+}
+
+enum Held {
+    Reader(Connection, Sqlite),
+    Writer(OwnedMutexGuard<Connection>),
+}
+
+impl Session {
+    fn connection(&self) -> &Connection {
+        match self.connection.as_ref() {
+            Some(Held::Reader(connection, _)) => connection,
+            Some(Held::Writer(guard)) => guard,
+            None => unreachable!("a session holds its connection until it ends"),
+        }
+    }
+
+    pub(crate) fn execute(&mut self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
+        let mut statement = self.connection().prepare_cached(sql).map_err(explain)?;
+        let changed = statement
+            .execute(params_from_iter(params))
+            .map_err(explain)?;
+        Ok(changed as u64)
+    }
+
+    pub(crate) fn query<T>(
+        &mut self,
+        sql: &str,
+        params: &[Value<'_>],
+        read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut statement = self.connection().prepare_cached(sql).map_err(explain)?;
+        let mut rows = statement.query(params_from_iter(params)).map_err(explain)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(explain)? {
+            found.push(read(&Row::Sqlite(row))?);
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Error> {
+        self.connection().execute_batch(sql).map_err(explain)
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+        if let Some(Held::Writer(guard)) = self.connection.take() {
+            blocking(guard, |connection| {
+                let committed = connection.execute_batch("COMMIT").map_err(explain);
+                if committed.is_err() {
+                    roll_back(connection);
+                }
+                committed
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        match self.connection.take() {
+            Some(Held::Writer(guard)) => roll_back(&guard),
+            Some(Held::Reader(connection, sqlite)) => {
+                let mut readers = sqlite.readers();
+                if readers.len() < IDLE_READERS {
+                    readers.push(connection);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// Ends the open transaction, if there is one: some errors (a full disk) have ended it already.
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "a transaction could not be rolled back");
+    }
+}
+
+fn explain(error: rusqlite::Error) -> Error {
+    let text = error.to_string();
+    let Some(code) = error.sqlite_error() else {
+        return Error::Broken(text);
+    };
+    match code.code {
+        ErrorCode::ConstraintViolation
+            if matches!(
+                code.extended_code,
+                SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY
+            ) =>
+        {
+            Error::Taken(text)
+        }
+        ErrorCode::TooBig | ErrorCode::TypeMismatch | ErrorCode::ConstraintViolation => {
+            Error::Refused(text)
+        }
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::ReadOnly
+        | ErrorCode::SystemIoFailure
+        | ErrorCode::DiskFull
+        | ErrorCode::CannotOpen
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::PermissionDenied
+        | ErrorCode::OutOfMemory => Error::Unavailable(text),
+        _ => Error::Broken(text),
+    }
+}

@@ -1,0 +1,127 @@
+//! What goes into a statement and what comes out of a row: integers, text and bytes, or nothing.
+//!
+//! Three types are all that both engines agree on to the bit. Times are integers, JSON is text.
+
+use crate::Error;
+use bytes::BytesMut;
+use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `NULL`, of whatever type.
+    Null,
+    /// `BIGINT`.
+    Int(i64),
+    /// `TEXT`. PostgreSQL cannot hold U+0000.
+    Text(&'a str),
+    /// `BLOB` or `BYTEA`.
+    Bytes(&'a [u8]),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Value::Int(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Value::Text(value)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(value: &'a String) -> Self {
+        Value::Text(value)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Value::Bytes(value)
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Value::Null => ValueRef::Null,
+            Value::Int(value) => ValueRef::Integer(value),
+            Value::Text(value) => ValueRef::Text(value.as_bytes()),
+            Value::Bytes(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Int(value) => checked(value, ty, out),
+            Value::Text(value) => checked(value, ty, out),
+            Value::Bytes(value) => checked(value, ty, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// Refuses a value whose type is not the column's, which would be written as garbage otherwise.
+fn checked<T: ToSql>(
+    value: &T,
+    ty: &Type,
+    out: &mut BytesMut,
+) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    if !T::accepts(ty) {
+        return Err(format!("a parameter does not fit a column of type {ty}").into());
+    }
+    value.to_sql(ty, out)
+}
+
+/// One row of an answer.
+pub enum Row<'a> {
+    #[doc(hidden)]
+    Sqlite(&'a rusqlite::Row<'a>),
+    #[doc(hidden)]
+    Postgres(&'a tokio_postgres::Row),
+}
+
+impl Row<'_> {
+    /// The value in column `index`, from 0. An error means that the statement and its reader do not fit.
+    pub fn get<T: Column>(&self, index: usize) -> Result<T, Error> {
+        match self {
+            Row::Sqlite(row) => row
+                .get(index)
+                .map_err(|error| Error::Broken(error.to_string())),
+            Row::Postgres(row) => row
+                .try_get(index)
+                .map_err(|error| Error::Broken(error.to_string())),
+        }
+    }
+}
+
+/// A type that a column can be read as, on both engines.
+pub trait Column: FromSql + for<'a> tokio_postgres::types::FromSql<'a> {}
+
+impl Column for i64 {}
+impl Column for String {}
+impl Column for Vec<u8> {}
+impl Column for Option<i64> {}
+impl Column for Option<String> {}
+impl Column for Option<Vec<u8>> {}
