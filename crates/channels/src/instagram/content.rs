@@ -1,0 +1,175 @@
+//! What an Instagram message says, in the crate's own words.
+//!
+//! Not the place for who says it: see [`super::event`].
+//!
+//! Invariant: what a person wrote is never lost: of a message that is not of a known form, the whole
+//! original is kept.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::Kind;
+use crate::json::{self, Object, put};
+
+/// Where the id of what is shared may stand.
+const MEDIA_IDS: [&str; 6] = [
+    "ig_post_media_id",
+    "reel_video_id",
+    "story_media_id",
+    "attachment_id",
+    "sticker_id",
+    "id",
+];
+
+/// The kind and the content of a message.
+pub(super) fn read(message: Object) -> (Kind, Object) {
+    let known = match json::flag(&message, "is_unsupported") {
+        true => None,
+        false => known(&message),
+    };
+    match known {
+        Some((kind, mut content)) => {
+            extras(&message, &mut content);
+            (kind, content)
+        }
+        None => {
+            let raw = Value::Object(message);
+            (
+                Kind::Unsupported,
+                Object::from_iter([("raw".to_owned(), raw)]),
+            )
+        }
+    }
+}
+
+/// The content of a pressed button.
+pub(super) fn postback(postback: &Object) -> Object {
+    let mut content = Object::new();
+    put(&mut content, "text", json::text(postback, "title"));
+    put(&mut content, "id", json::text(postback, "payload"));
+    content.insert("kind".to_owned(), "postback".into());
+    extras(postback, &mut content);
+    content
+}
+
+/// What any message may carry: where it came from, and the story that it answers.
+fn extras(message: &Object, content: &mut Object) {
+    put(
+        content,
+        "referral",
+        json::inner(message, "referral").cloned(),
+    );
+    let story = json::inner(message, "reply_to").and_then(|to| json::inner(to, "story"));
+    put(content, "story", story.cloned());
+}
+
+fn known(message: &Object) -> Option<(Kind, Object)> {
+    let text = json::text(message, "text").filter(|text| !text.is_empty());
+    if let Some(reply) = json::inner(message, "quick_reply") {
+        let mut content = Object::new();
+        put(&mut content, "text", text);
+        put(&mut content, "id", json::text(reply, "payload"));
+        content.insert("kind".to_owned(), "quick_reply".into());
+        return Some((Kind::Interactive, content));
+    }
+    let attachments = attachments(message);
+    let Some((first, others)) = attachments.split_first() else {
+        let content = Object::from_iter([("text".to_owned(), text?.into())]);
+        return Some((Kind::Text, content));
+    };
+    let (kind, mut content) = attachment(first)?;
+    put(&mut content, "caption", text);
+    let others: Vec<Value> = others.iter().map(|other| further(other)).collect();
+    if !others.is_empty() {
+        content.insert("attachments".to_owned(), others.into());
+    }
+    Some((kind, content))
+}
+
+/// The attachments, each once: a shared post comes both as `share` and as `ig_post`, or twice the same.
+fn attachments(message: &Object) -> Vec<&Object> {
+    let all: Vec<&Object> = match message.get("attachments") {
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_object).collect(),
+        Some(Value::Object(one)) => vec![one],
+        _ => Vec::new(),
+    };
+    let mut seen = HashSet::new();
+    let fresh = all.into_iter().filter(|attachment| {
+        let payload = json::inner(attachment, "payload").unwrap_or(attachment);
+        let marks = [media_id(payload), url(payload)];
+        let again = marks.iter().flatten().any(|mark| seen.contains(mark));
+        seen.extend(marks.into_iter().flatten());
+        !again
+    });
+    fresh.collect()
+}
+
+/// An attachment after the first.
+fn further(from: &Object) -> Value {
+    match attachment(from) {
+        Some((kind, content)) => {
+            let mut further = Object::from_iter([("kind".to_owned(), kind.as_str().into())]);
+            // A template has a kind of its own, inside.
+            further.extend(content.into_iter().filter(|(key, _)| key != "kind"));
+            further.into()
+        }
+        None => json!({"kind": Kind::Unsupported.as_str(), "raw": from}),
+    }
+}
+
+/// One attachment.
+///
+/// What is behind a shared post, a story or a mention may be a picture or a film, and Instagram does not
+/// say which: it is a document, of which no more is promised than a link, and `attachment` keeps Instagram's word for it.
+fn attachment(from: &Object) -> Option<(Kind, Object)> {
+    let name = json::id(from, "type")?;
+    let payload = json::inner(from, "payload").unwrap_or(from);
+    let kind = match name.as_str() {
+        "image" => Kind::Image,
+        "video" => Kind::Video,
+        "audio" => Kind::Audio,
+        "file" => Kind::Document,
+        "sticker" | "like_heart" => Kind::Sticker,
+        "ig_reel" | "reel" => Kind::Video,
+        "share" | "ig_post" | "post" | "ig_story" | "story_mention" | "fallback" => Kind::Document,
+        "template" => return Some((Kind::Interactive, template(payload))),
+        _ => return None,
+    };
+    let mut media = Object::new();
+    put(&mut media, "id", media_id(payload));
+    put(&mut media, "url", url(payload));
+    put(&mut media, "name", json::text(payload, "title"));
+    let mut content = Object::from_iter([("media".to_owned(), media.into())]);
+    if !matches!(name.as_str(), "image" | "video" | "audio" | "file") {
+        content.insert("attachment".to_owned(), name.into());
+    }
+    Some((kind, content))
+}
+
+fn media_id(payload: &Object) -> Option<String> {
+    MEDIA_IDS.iter().find_map(|key| json::id(payload, key))
+}
+
+fn url(payload: &Object) -> Option<String> {
+    let keys = ["url", "story_media_url", "link"];
+    let mut urls = keys.iter().filter_map(|key| json::text(payload, key));
+    urls.find(|url| !url.is_empty())
+}
+
+/// A card that the business or an app of its sent; its text is the first title in it.
+fn template(payload: &Object) -> Object {
+    let generic = json::inner(payload, "generic").unwrap_or(payload);
+    let elements = generic.get("elements").and_then(Value::as_array);
+    let first = elements.and_then(|elements| elements.first()?.as_object());
+    let title = first.and_then(|first| json::text(first, "title"));
+    let mut content = Object::new();
+    put(
+        &mut content,
+        "text",
+        title.or_else(|| json::text(payload, "text")),
+    );
+    content.insert("kind".to_owned(), "template".into());
+    content.insert("data".to_owned(), payload.clone().into());
+    content
+}

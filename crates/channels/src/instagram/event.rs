@@ -1,0 +1,264 @@
+//! One Instagram event: whose it is, who did it, and what kind of item it is.
+//!
+//! Not the place for what a message says: see [`super::content`].
+//!
+//! Invariant: of an event, the contact is always the customer, whichever side the event came from.
+
+use data_encoding::HEXLOWER;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::content;
+use crate::json::{self, Object};
+use crate::{
+    Contact, DeliveryStatus, Direction, Edit, Item, Kind, Message, Reaction, Revoke, Sender,
+    Status, meta,
+};
+
+/// What can be in an event, the most telling first. Other keys name kinds that are no messages.
+const KINDS: [&str; 6] = [
+    "message",
+    "postback",
+    "message_edit",
+    "reaction",
+    "read",
+    "seen",
+];
+
+/// What every event has, whatever it is.
+const ENVELOPE: [&str; 3] = ["sender", "recipient", "timestamp"];
+
+/// Whose an entry is, and of when.
+pub(super) struct Account {
+    /// The account's id, if the entry says it.
+    pub(super) id: Option<String>,
+    /// When Meta sent the entry.
+    pub(super) time: Option<i64>,
+}
+
+impl Account {
+    pub(super) fn own(&self, item: Item) -> (Option<String>, Item) {
+        (self.id.clone(), item)
+    }
+
+    pub(super) fn unreadable(&self, reason: &str, raw: &RawValue) -> (Option<String>, Item) {
+        self.own(meta::unreadable(reason, raw))
+    }
+}
+
+/// Reads one event, and says which account it is for.
+pub(super) fn read(raw: &RawValue, account: &Account) -> (Option<String>, Item) {
+    let event = match json::object(raw.get()) {
+        Ok(event) => event,
+        Err(reason) => return account.unreadable(&format!("an event: {reason}"), raw),
+    };
+    let sides = Sides::of(&event, account.id.as_deref());
+    let address = account.id.clone().or_else(|| sides.business.clone());
+    let item = item(event, &sides, account.time);
+    (
+        address,
+        item.unwrap_or_else(|reason| meta::unreadable(reason, raw)),
+    )
+}
+
+/// Who did something to whom.
+struct Sides {
+    direction: Direction,
+    sender: Option<String>,
+    customer: Option<String>,
+    business: Option<String>,
+}
+
+impl Sides {
+    /// An echo says that it is one; whatever else comes from the account itself is the business' doing, too.
+    fn of(event: &Object, account: Option<&str>) -> Sides {
+        let side = |key| json::inner(event, key).and_then(|side| json::id(side, "id"));
+        let (sender, recipient) = (side("sender"), side("recipient"));
+        let echo =
+            json::inner(event, "message").is_some_and(|message| json::flag(message, "is_echo"));
+        let own =
+            account.is_some() && sender.as_deref() == account && recipient.as_deref() != account;
+        let (direction, customer, business) = if echo || own {
+            (Direction::Outbound, recipient, sender.clone())
+        } else {
+            (Direction::Inbound, sender.clone(), recipient)
+        };
+        Sides {
+            direction,
+            sender,
+            customer,
+            business,
+        }
+    }
+
+    /// Instagram's id for the customer is scoped to the account and all that comes; there are no names in a webhook.
+    fn contact(&self) -> Result<Contact, &'static str> {
+        let provider_id = self.customer.clone().ok_or("a message without a sender")?;
+        Ok(Contact {
+            provider_id,
+            ..Contact::default()
+        })
+    }
+}
+
+fn item(event: Object, sides: &Sides, sent: Option<i64>) -> Result<Item, &'static str> {
+    let Some(kind) = kind_of(&event) else {
+        return Err("an event that says nothing");
+    };
+    let timestamp = json::seconds_or_millis(&event, "timestamp").or(sent);
+    let Some(body) = json::inner(&event, &kind) else {
+        return match KINDS.contains(&kind.as_str()) {
+            true => Err("an event that is not an object"),
+            false => Ok(ignored(&kind)),
+        };
+    };
+    match kind.as_str() {
+        "message" if json::flag(body, "is_deleted") => Ok(Item::Revoke(Revoke {
+            provider_id: mid(body)?,
+            timestamp,
+        })),
+        "message" => message(body, sides, timestamp),
+        "postback" => postback(body, &event, sides, timestamp),
+        "message_edit" => edit(body, timestamp),
+        "reaction" => reaction(body, sides, timestamp),
+        "read" | "seen" => Ok(seen(body, timestamp)),
+        _ if json::id(body, "mid").is_some()
+            && (body.contains_key("text") || body.contains_key("attachments")) =>
+        {
+            let provider_id = mid(body)?;
+            let content = Object::from_iter([("raw".to_owned(), event.into())]);
+            stored(provider_id, Kind::Unsupported, content, sides, timestamp)
+        }
+        _ => Ok(ignored(&kind)),
+    }
+}
+
+fn kind_of(event: &Object) -> Option<String> {
+    let says = |key: &&str| event.get(*key).is_some_and(|value| !value.is_null());
+    let other = || {
+        let mut keys = event.keys().map(String::as_str);
+        keys.find(|key| !ENVELOPE.contains(key) && says(key))
+    };
+    let kind = KINDS.iter().find(|key| says(key)).copied();
+    kind.or_else(other).map(str::to_owned)
+}
+
+fn mid(body: &Object) -> Result<String, &'static str> {
+    json::id(body, "mid").ok_or("an event without the id of a message")
+}
+
+fn message(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item, &'static str> {
+    let (kind, content) = content::read(body.clone());
+    let mut item = stored(mid(body)?, kind, content, sides, timestamp)?;
+    if let Item::Message(message) = &mut item {
+        message.reply_to = json::inner(body, "reply_to").and_then(|to| json::id(to, "mid"));
+    }
+    Ok(item)
+}
+
+fn stored(
+    provider_id: String,
+    kind: Kind,
+    content: Object,
+    sides: &Sides,
+    timestamp: Option<i64>,
+) -> Result<Item, &'static str> {
+    Ok(Item::Message(Box::new(Message {
+        provider_id,
+        direction: sides.direction,
+        contact: sides.contact()?,
+        sender: Sender::default(),
+        kind,
+        content,
+        reply_to: None,
+        timestamp,
+        historic: false,
+    })))
+}
+
+/// The press of a button or of an ice breaker. Its title stands in the thread like a message.
+fn postback(
+    body: &Object,
+    event: &Object,
+    sides: &Sides,
+    timestamp: Option<i64>,
+) -> Result<Item, &'static str> {
+    let provider_id = json::id(body, "mid").unwrap_or_else(|| postback_id(body, event, sides));
+    stored(
+        provider_id,
+        Kind::Interactive,
+        content::postback(body),
+        sides,
+        timestamp,
+    )
+}
+
+/// Before version 11 of Graph, a postback has no id. What it says and when, to the millisecond, is as good
+/// as one: a redelivery says the same again.
+fn postback_id(body: &Object, event: &Object, sides: &Sides) -> String {
+    let mut hash = Sha256::new();
+    let parts = [
+        sides.sender.clone(),
+        json::text(event, "timestamp"),
+        json::text(body, "payload"),
+        json::text(body, "title"),
+    ];
+    for part in parts {
+        let part = part.unwrap_or_default();
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    format!("postback:{}", HEXLOWER.encode(&hash.finalize()))
+}
+
+/// An edit also comes for messages that nobody edited, with `num_edit` 0 and without a text: that says
+/// nothing about the text and must not blank it.
+fn edit(body: &Object, timestamp: Option<i64>) -> Result<Item, &'static str> {
+    let text = json::text(body, "text").filter(|text| !text.is_empty());
+    Ok(Item::Edit(Edit {
+        provider_id: mid(body)?,
+        content: text.map(|text| Object::from_iter([("text".to_owned(), text.into())])),
+        timestamp,
+    }))
+}
+
+/// A reaction has an `emoji`, a name for it (`reaction`), or both.
+fn reaction(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item, &'static str> {
+    let withdrawn = json::id(body, "action").is_some_and(|action| action == "unreact");
+    let emoji = if withdrawn {
+        None
+    } else {
+        let name = || match json::text(body, "reaction")?.as_str() {
+            "" => None,
+            "love" => Some("\u{2764}\u{fe0f}".to_owned()),
+            name => Some(name.to_owned()),
+        };
+        let emoji = json::text(body, "emoji").filter(|emoji| !emoji.is_empty());
+        Some(emoji.or_else(name).ok_or("a reaction without an emoji")?)
+    };
+    Ok(Item::Reaction(Reaction {
+        provider_id: mid(body)?,
+        by: sides.sender.clone().ok_or("a reaction without a sender")?,
+        emoji: emoji.map(|emoji| json::cut(&emoji, 64)),
+        timestamp,
+    }))
+}
+
+/// The customer has read up to a message. One that only says until when says nothing about any message.
+fn seen(body: &Object, timestamp: Option<i64>) -> Item {
+    match json::id(body, "mid") {
+        Some(provider_id) => Item::Status(Status {
+            provider_id,
+            status: DeliveryStatus::Read,
+            timestamp,
+            error: None,
+        }),
+        None => ignored("read"),
+    }
+}
+
+pub(super) fn ignored(kind: &str) -> Item {
+    Item::Ignored {
+        kind: json::cut(kind, 64),
+    }
+}

@@ -1,0 +1,250 @@
+//! What providers send, as plain values.
+//!
+//! Each channel is one module of pure functions: bytes in, a [`Delivery`] out. Nothing here knows a
+//! database, HTTP or the time. This is not the place for what is *done* with a message.
+//!
+//! Invariant: no input panics, and one bad item never costs its neighbours: what cannot be read comes
+//! out as [`Item::Unreadable`], beside everything that can.
+
+pub mod instagram;
+mod json;
+mod meta;
+pub mod signature;
+pub mod telegram;
+pub mod whatsapp;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Everything that one request from a provider says, in the order in which it says it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The pieces, each for one address. A batch may name many addresses, and one address twice.
+    pub parts: Vec<Part>,
+}
+
+/// The piece of a delivery that is for one address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Whose it is: WhatsApp's `phone_number_id`, or the Instagram account's id. `None` where the
+    /// delivery does not say (Telegram, where the URL does; a WhatsApp change for a whole business account).
+    pub address: Option<String>,
+    /// What it says.
+    pub items: Vec<Item>,
+}
+
+/// One thing that a provider says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// Somebody wrote something: stored and counted, once.
+    Message(Box<Message>),
+    /// What became of a message that the business sent.
+    Status(Status),
+    /// A reaction to a message, or its withdrawal.
+    Reaction(Reaction),
+    /// A message has a new text.
+    Edit(Edit),
+    /// A message was withdrawn by its sender. It stays counted.
+    Revoke(Revoke),
+    /// A contact blocked the business (`true`) or unblocked it (`false`).
+    Blocked {
+        /// Who did it.
+        contact: Contact,
+        /// Whether the contact can no longer be written to.
+        blocked: bool,
+    },
+    /// Known, and neither a message nor a change of one.
+    Ignored {
+        /// The provider's name for its kind.
+        kind: String,
+    },
+    /// Could not be understood; goes to quarantine.
+    Unreadable {
+        /// Why, in a few words, without any of the content.
+        reason: String,
+        /// The item as it came.
+        raw: String,
+    },
+}
+
+/// Which way a message went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From the contact to the business.
+    Inbound,
+    /// From the business to the contact.
+    Outbound,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names are the documentation")]
+pub enum Kind {
+    Text,
+    Image,
+    Video,
+    Audio,
+    Document,
+    Sticker,
+    Location,
+    Contacts,
+    Interactive,
+    Order,
+    System,
+    /// Written by a person, of a kind that this version does not know.
+    Unsupported,
+}
+
+impl Kind {
+    /// The name under which it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Image => "image",
+            Kind::Video => "video",
+            Kind::Audio => "audio",
+            Kind::Document => "document",
+            Kind::Sticker => "sticker",
+            Kind::Location => "location",
+            Kind::Contacts => "contacts",
+            Kind::Interactive => "interactive",
+            Kind::Order => "order",
+            Kind::System => "system",
+            Kind::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// One message, in either direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The provider's id, unique within the inbox for ever: the key by which a redelivery is known.
+    pub provider_id: String,
+    /// Which way it went.
+    pub direction: Direction,
+    /// The other side of the conversation: a person, or a group chat.
+    pub contact: Contact,
+    /// Who wrote it, as far as it is known. In a group this is a member, not the group.
+    pub sender: Sender,
+    /// What it is.
+    pub kind: Kind,
+    /// What it says; the keys depend on `kind`. For `unsupported` it is `{"raw": …}`, the original.
+    pub content: Map<String, Value>,
+    /// The provider's id of the message that it answers.
+    pub reply_to: Option<String>,
+    /// The provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the years 1970 to 9999.
+    pub timestamp: Option<i64>,
+    /// Handed over from the time before the connection: counted, but nobody is notified.
+    pub historic: bool,
+}
+
+/// The other side of a conversation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// The provider's own id for it: the most durable one that came. Never empty.
+    pub provider_id: String,
+    /// A second id of the same contact: WhatsApp's `wa_id` where `provider_id` is a business-scoped user id.
+    pub alias: Option<String>,
+    /// Whether it is a group chat.
+    pub group: bool,
+    /// Display name.
+    pub name: Option<String>,
+    /// Phone number, E.164 with `+`.
+    pub phone: Option<String>,
+    /// User name, without `@`.
+    pub username: Option<String>,
+}
+
+/// Who wrote a message: whatever is known, possibly nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Sender {
+    /// Display name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Phone number, E.164 with `+`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// User name, without `@`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+/// How far an outbound message has come. The order is the one in which it may advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryStatus {
+    /// The provider has it.
+    Sent,
+    /// It is on the contact's device.
+    Delivered,
+    /// The contact opened it.
+    Read,
+    /// It will not arrive. Real after `sent`, too.
+    Failed,
+}
+
+impl DeliveryStatus {
+    /// The name under which it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeliveryStatus::Sent => "sent",
+            DeliveryStatus::Delivered => "delivered",
+            DeliveryStatus::Read => "read",
+            DeliveryStatus::Failed => "failed",
+        }
+    }
+}
+
+/// A report about an outbound message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The message that it is about, if it names one.
+    pub provider_id: String,
+    /// How far it came.
+    pub status: DeliveryStatus,
+    /// The provider's clock, in seconds since 1970.
+    pub timestamp: Option<i64>,
+    /// The provider's error code and text, where it failed.
+    pub error: Option<String>,
+}
+
+/// A reaction to a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reaction {
+    /// The message that it is for.
+    pub provider_id: String,
+    /// Who reacts: the provider's id for the person. One person has one reaction on a message.
+    pub by: String,
+    /// The emoji, or `None` where the reaction is withdrawn.
+    pub emoji: Option<String>,
+    /// The provider's clock, in seconds since 1970.
+    pub timestamp: Option<i64>,
+}
+
+/// A message's new content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edit {
+    /// The message that it changes.
+    pub provider_id: String,
+    /// The whole new content, of the message's own kind, or `None` if the provider only says that there was an edit.
+    pub content: Option<Map<String, Value>>,
+    /// The provider's clock, in seconds since 1970.
+    pub timestamp: Option<i64>,
+}
+
+/// A message withdrawn by its sender.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revoke {
+    /// The message that it withdraws.
+    pub provider_id: String,
+    /// The provider's clock, in seconds since 1970.
+    pub timestamp: Option<i64>,
+}
+
+/// A delivery that is not of the provider's format at all, although it may be correctly signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// Why, in a few words, without any of the content.
+    pub reason: String,
+}

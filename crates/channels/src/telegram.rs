@@ -1,0 +1,348 @@
+//! Telegram Bot API updates.
+//!
+//! This file says what an update is and who is behind it. What a message says is read in [`content`]; which
+//! bot an update is for, only the URL knows.
+//!
+//! Invariant: an id that leaves here names one message of one chat of one account, for ever; Telegram's own
+//! `message_id` does not.
+
+mod content;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::json::{self, Object};
+use crate::meta::unreadable;
+use crate::{
+    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Part, Reaction, Revoke,
+    Sender,
+};
+use content::Content;
+
+/// Reads one update. It becomes a single part without an address.
+///
+/// An update of a kind that is not known is ignored, unless it is what a person's message looks like: then it
+/// is kept as one.
+///
+/// # Errors
+///
+/// If the body is no JSON object, or one that cannot be an update.
+pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
+    let body = json::repair(body);
+    let malformed = |reason: &str| Malformed {
+        reason: reason.to_owned(),
+    };
+    let update = json::frame(&body).ok_or_else(|| malformed("not a JSON object"))?;
+    let mut items = Vec::new();
+    for (kind, raw) in &update {
+        if kind != "update_id" {
+            read(kind, raw, &mut items);
+        }
+    }
+    if items.is_empty() {
+        if !update.contains_key("update_id") {
+            return Err(malformed("not an update"));
+        }
+        items.push(ignored("empty"));
+    }
+    Ok(Delivery {
+        parts: vec![Part {
+            address: None,
+            items,
+        }],
+    })
+}
+
+fn read(kind: &str, raw: &RawValue, items: &mut Vec<Item>) {
+    let object = match json::object(raw.get()) {
+        Ok(object) => object,
+        Err(reason) => {
+            items.push(unreadable(format!("an update: {reason}"), raw));
+            return;
+        }
+    };
+    let item = match kind {
+        "message" | "business_message" => message(object),
+        "edited_message" | "edited_business_message" => edit(object),
+        "deleted_business_messages" => match revokes(&object) {
+            Ok(revokes) => {
+                items.extend(revokes);
+                return;
+            }
+            Err(reason) => Err(reason),
+        },
+        "message_reaction" => reaction(&object),
+        "my_chat_member" => membership(&object),
+        "channel_post" | "edited_channel_post" => Ok(ignored(kind)),
+        _ => unknown(kind, object),
+    };
+    items.push(item.unwrap_or_else(|reason| unreadable(reason, raw)));
+}
+
+fn ignored(kind: &str) -> Item {
+    Item::Ignored {
+        kind: json::cut(kind, 64),
+    }
+}
+
+/// Who wrote a message.
+enum Author {
+    Person(Sender),
+    /// Nobody whose message counts, and why.
+    Nobody(&'static str),
+}
+
+fn message(message: Object) -> Result<Item, &'static str> {
+    let chat = Chat::of(&message)?;
+    if chat.channel {
+        return Ok(ignored("channel_post"));
+    }
+    let (kind, content) = match content::read(&message) {
+        Content::Known(kind, content) => (kind, content),
+        Content::Service(kind) => return Ok(ignored(kind)),
+        Content::Unknown => (Kind::Unsupported, raw(message.clone())),
+    };
+    stored(&message, &chat, kind, content)
+}
+
+fn stored(
+    message: &Object,
+    chat: &Chat,
+    kind: Kind,
+    content: Object,
+) -> Result<Item, &'static str> {
+    let sender = match author(message, chat)? {
+        Author::Person(sender) => sender,
+        Author::Nobody(why) => return Ok(ignored(why)),
+    };
+    let message_id = json::int(message, "message_id").ok_or("a message without an id")?;
+    Ok(Item::Message(Box::new(Message {
+        provider_id: chat.message(message_id),
+        direction: direction(message, chat),
+        contact: chat.contact.clone(),
+        sender,
+        kind,
+        content,
+        reply_to: reply_to(message, chat),
+        timestamp: json::seconds(message, "date"),
+        historic: false,
+    })))
+}
+
+fn raw(message: Object) -> Object {
+    Object::from_iter([("raw".to_owned(), Value::Object(message))])
+}
+
+/// A new version of a message: text, caption, or media.
+fn edit(message: Object) -> Result<Item, &'static str> {
+    let chat = Chat::of(&message)?;
+    if let Author::Nobody(why) = author(&message, &chat)? {
+        return Ok(ignored(why));
+    }
+    let message_id = json::int(&message, "message_id").ok_or("an edit of nothing")?;
+    let timestamp =
+        json::seconds(&message, "edit_date").or_else(|| json::seconds(&message, "date"));
+    let content = match content::read(&message) {
+        Content::Known(_, content) => content,
+        Content::Service(kind) => return Ok(ignored(kind)),
+        Content::Unknown => raw(message),
+    };
+    Ok(Item::Edit(Edit {
+        provider_id: chat.message(message_id),
+        content: Some(content),
+        timestamp,
+    }))
+}
+
+/// Messages that vanished from a chat of a connected business account.
+fn revokes(deleted: &Object) -> Result<Vec<Item>, &'static str> {
+    let chat = Chat::of(deleted)?;
+    let ids = deleted.get("message_ids").and_then(Value::as_array);
+    let ids = ids.ok_or("a deletion of nothing")?;
+    let revokes = ids.iter().map(|id| {
+        let id = Object::from_iter([("id".to_owned(), id.clone())]);
+        match json::int(&id, "id") {
+            Some(id) => Item::Revoke(Revoke {
+                provider_id: chat.message(id),
+                timestamp: None,
+            }),
+            None => Item::Unreadable {
+                reason: "a deletion of a message without an id".to_owned(),
+                raw: Value::Object(id).to_string(),
+            },
+        }
+    });
+    Ok(revokes.collect())
+}
+
+/// What one member's reaction to a message is now. Some may have several: together they are one.
+fn reaction(change: &Object) -> Result<Item, &'static str> {
+    let chat = Chat::of(change)?;
+    let message_id = json::int(change, "message_id").ok_or("a reaction to nothing")?;
+    let by = match (
+        json::inner(change, "user"),
+        json::inner(change, "actor_chat"),
+    ) {
+        (Some(user), _) if json::flag(user, "is_bot") => return Ok(ignored("bot")),
+        (Some(user), _) => json::int(user, "id"),
+        (None, Some(chat)) => json::int(chat, "id"),
+        (None, None) => None,
+    };
+    let new = change.get("new_reaction").and_then(Value::as_array);
+    let new = new.ok_or("a reaction that says nothing")?;
+    let emoji: String = new.iter().filter_map(Value::as_object).map(shown).collect();
+    Ok(Item::Reaction(Reaction {
+        provider_id: chat.message(message_id),
+        by: by.ok_or("a reaction without a sender")?.to_string(),
+        emoji: (!emoji.is_empty()).then(|| json::cut(&emoji, 64)),
+        timestamp: json::seconds(change, "date"),
+    }))
+}
+
+/// A custom emoji is an image, and a paid reaction a star: neither comes as text.
+fn shown(reaction: &Object) -> String {
+    let star = "\u{2b50}";
+    json::text(reaction, "emoji")
+        .filter(|emoji| !emoji.is_empty())
+        .unwrap_or_else(|| star.to_owned())
+}
+
+/// In a private chat, the bot's own membership is whether it may write.
+fn membership(change: &Object) -> Result<Item, &'static str> {
+    let chat = Chat::of(change)?;
+    let new = json::inner(change, "new_chat_member").and_then(|new| json::id(new, "status"));
+    let blocked = match new.as_deref() {
+        Some("kicked") => true,
+        Some("member") => false,
+        _ => return Ok(ignored("my_chat_member")),
+    };
+    if chat.contact.group {
+        return Ok(ignored("my_chat_member"));
+    }
+    Ok(Item::Blocked {
+        contact: chat.contact,
+        blocked,
+    })
+}
+
+/// New kinds appear every few months. One with a chat, an id and a person is somebody's message.
+fn unknown(kind: &str, object: Object) -> Result<Item, &'static str> {
+    let looks_written = json::int(&object, "message_id").is_some()
+        && (json::inner(&object, "from").is_some()
+            || json::inner(&object, "sender_chat").is_some());
+    match Chat::of(&object) {
+        Ok(chat) if looks_written && !chat.channel => {
+            stored(&object, &chat, Kind::Unsupported, raw(object.clone()))
+        }
+        _ => Ok(ignored(kind)),
+    }
+}
+
+/// The chat that something happens in.
+struct Chat {
+    id: i64,
+    /// The connection through which a business lets the bot see its own account's chats.
+    connection: Option<String>,
+    channel: bool,
+    contact: Contact,
+}
+
+impl Chat {
+    fn of(from: &Object) -> Result<Chat, &'static str> {
+        let chat = json::inner(from, "chat").ok_or("an update without a chat")?;
+        let id = json::int(chat, "id").ok_or("a chat without an id")?;
+        // People's ids are positive, those of groups and channels negative.
+        let kind = json::id(chat, "type");
+        let private = kind.as_deref().map_or(id > 0, |kind| kind == "private");
+        Ok(Chat {
+            id,
+            connection: json::id(from, "business_connection_id"),
+            channel: kind.as_deref() == Some("channel"),
+            contact: Contact {
+                provider_id: id.to_string(),
+                group: !private,
+                name: json::name(chat, "title").or_else(|| full_name(chat)),
+                username: json::username(chat, "username"),
+                ..Contact::default()
+            },
+        })
+    }
+
+    /// The id of a message in this chat.
+    ///
+    /// `message_id` counts within one account's chats. A customer's chat with the bot and the same customer's
+    /// chat with a connected business account have the same `chat.id`, yet are independent (the Bot API says
+    /// so at `business_connection_id`), so without the connection the one would swallow messages of the other. (A business that connects anew gets a new
+    /// connection; an edit from after that, of a message from before, then names nothing known. That is the
+    /// smaller loss.)
+    fn message(&self, message_id: i64) -> String {
+        match &self.connection {
+            Some(connection) => format!("{connection}:{}:{message_id}", self.id),
+            None => format!("{}:{message_id}", self.id),
+        }
+    }
+}
+
+/// In a connected business account's chat, what the customer did not write, the business did.
+fn direction(message: &Object, chat: &Chat) -> Direction {
+    let from = json::inner(message, "from").and_then(|from| json::int(from, "id"));
+    match (&chat.connection, from) {
+        (Some(_), Some(from)) if from != chat.id => Direction::Outbound,
+        _ => Direction::Inbound,
+    }
+}
+
+/// Who wrote a message.
+///
+/// `sender_chat` comes first: whoever writes in the name of a group or channel is a person, although `from`
+/// is then, for the sake of old bots, one of Telegram's own.
+fn author(message: &Object, chat: &Chat) -> Result<Author, &'static str> {
+    if json::flag(message, "is_automatic_forward") {
+        return Ok(Author::Nobody("automatic_forward"));
+    }
+    if let Some(sender) = json::inner(message, "sender_chat") {
+        return Ok(Author::Person(Sender {
+            name: json::name(sender, "title"),
+            username: json::username(sender, "username"),
+            phone: None,
+        }));
+    }
+    let from = json::inner(message, "from");
+    let bot = from.is_some_and(|from| json::flag(from, "is_bot"));
+    if bot || json::inner(message, "sender_business_bot").is_some() {
+        return Ok(Author::Nobody("bot"));
+    }
+    match from {
+        Some(from) => Ok(Author::Person(Sender {
+            name: full_name(from),
+            username: json::username(from, "username"),
+            phone: None,
+        })),
+        None if !chat.contact.group => Ok(Author::Person(Sender {
+            name: chat.contact.name.clone(),
+            username: chat.contact.username.clone(),
+            phone: None,
+        })),
+        None => Err("a message without a sender"),
+    }
+}
+
+fn full_name(person: &Object) -> Option<String> {
+    let parts = ["first_name", "last_name"];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter_map(|key| json::name(person, key))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// The message that this one answers.
+///
+/// In a topic, whatever answers nothing seems to answer the message that opened the topic.
+fn reply_to(message: &Object, chat: &Chat) -> Option<String> {
+    let original = json::inner(message, "reply_to_message")?;
+    if original.contains_key("forum_topic_created") {
+        return None;
+    }
+    Some(chat.message(json::int(original, "message_id")?))
+}

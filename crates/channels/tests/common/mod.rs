@@ -1,0 +1,148 @@
+//! What the tests of all channels share: reading a delivery in one line.
+//!
+//! Invariant that every test gets for free: whatever a parser puts out keeps the crate's promises, see
+//! [`check`].
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use channels::{Delivery, Item, Message};
+use serde_json::{Map, Value};
+
+/// All items of a delivery, whosever they are.
+pub(crate) fn items(delivery: Delivery) -> Vec<Item> {
+    check(&delivery);
+    let parts = delivery.parts.into_iter();
+    parts.flat_map(|part| part.items).collect()
+}
+
+/// The only item of a delivery.
+pub(crate) fn only(delivery: Delivery) -> Item {
+    let mut items = items(delivery);
+    assert_eq!(items.len(), 1, "{items:?}");
+    items.remove(0)
+}
+
+/// The message that an item is.
+pub(crate) fn message(item: Item) -> Message {
+    match item {
+        Item::Message(message) => *message,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+/// The messages' ids, in order.
+pub(crate) fn message_ids(items: &[Item]) -> Vec<&str> {
+    let ids = items.iter().filter_map(|item| match item {
+        Item::Message(message) => Some(message.provider_id.as_str()),
+        _ => None,
+    });
+    ids.collect()
+}
+
+/// The name under which an item is ignored.
+pub(crate) fn ignored(item: Item) -> String {
+    match item {
+        Item::Ignored { kind } => kind,
+        other => panic!("not ignored: {other:?}"),
+    }
+}
+
+/// The original of an item that could not be read.
+pub(crate) fn unreadable(item: Item) -> String {
+    match item {
+        Item::Unreadable { raw, .. } => raw,
+        other => panic!("not unreadable: {other:?}"),
+    }
+}
+
+/// The promises: no U+0000 anywhere, ids that are ids, times that are times, and no deep nesting.
+pub(crate) fn check(delivery: &Delivery) {
+    for part in &delivery.parts {
+        assert!(!part.items.is_empty());
+        part.address.iter().for_each(|address| check_id(address));
+        part.items.iter().for_each(check_item);
+    }
+}
+
+fn check_item(item: &Item) {
+    match item {
+        Item::Message(message) => {
+            check_id(&message.provider_id);
+            check_id(&message.contact.provider_id);
+            message.contact.alias.iter().for_each(|id| check_id(id));
+            message.reply_to.iter().for_each(|id| check_id(id));
+            for text in [
+                &message.contact.name,
+                &message.contact.phone,
+                &message.contact.username,
+                &message.sender.name,
+                &message.sender.phone,
+                &message.sender.username,
+            ] {
+                text.iter().for_each(|text| check_text(text));
+            }
+            check_content(&message.content);
+            check_time(message.timestamp);
+        }
+        Item::Status(status) => {
+            check_id(&status.provider_id);
+            status.error.iter().for_each(|text| check_text(text));
+            check_time(status.timestamp);
+        }
+        Item::Reaction(reaction) => {
+            check_id(&reaction.provider_id);
+            check_id(&reaction.by);
+            reaction.emoji.iter().for_each(|emoji| check_id(emoji));
+            check_time(reaction.timestamp);
+        }
+        Item::Edit(edit) => {
+            check_id(&edit.provider_id);
+            edit.content.iter().for_each(check_content);
+            check_time(edit.timestamp);
+        }
+        Item::Revoke(revoke) => {
+            check_id(&revoke.provider_id);
+            check_time(revoke.timestamp);
+        }
+        Item::Blocked { contact, .. } => check_id(&contact.provider_id),
+        Item::Ignored { kind } => check_text(kind),
+        Item::Unreadable { reason, raw } => {
+            check_text(reason);
+            check_text(raw);
+        }
+    }
+}
+
+fn check_id(id: &str) {
+    assert!(!id.is_empty());
+    assert!(id.chars().count() <= 600);
+    check_text(id);
+}
+
+fn check_text(text: &str) {
+    assert!(!text.contains('\0'));
+}
+
+fn check_time(time: Option<i64>) {
+    assert!(time.is_none_or(|time| (0..=253_402_300_799).contains(&time)));
+}
+
+fn check_content(content: &Map<String, Value>) {
+    content.keys().for_each(|key| check_text(key));
+    content.values().for_each(|value| check_value(value, 1));
+}
+
+fn check_value(value: &Value, depth: usize) {
+    assert!(
+        depth < 110,
+        "nested too deeply to be shown inside an answer"
+    );
+    match value {
+        Value::String(text) => check_text(text),
+        Value::Array(items) => items.iter().for_each(|item| check_value(item, depth + 1)),
+        Value::Object(map) => {
+            map.keys().for_each(|key| check_text(key));
+            map.values().for_each(|item| check_value(item, depth + 1));
+        }
+        _ => {}
+    }
+}
