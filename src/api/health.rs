@@ -1,0 +1,40 @@
+//! `/healthz`, `/readyz` and `/metrics`: for those who operate the server. No key is needed.
+
+use crate::{
+    http::{
+        App,
+        envelope::{self, ApiError},
+    },
+    ops::health,
+};
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// Is the process up?
+#[utoipa::path(get, path = "/healthz", tag = "Operation", security(()),
+    responses((status = 200, description = "The process answers",
+        example = json!({"success": true, "data": {"status": "ok"}}))))]
+pub async fn healthz() -> Response {
+    envelope::ok(json!({"status": "ok"}))
+}
+
+/// Can it serve requests?
+#[utoipa::path(get, path = "/readyz", tag = "Operation", security(()),
+    responses((status = 200, description = "The store answers",
+        example = json!({"success": true, "data": {"status": "ready"}}))))]
+pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
+    health::ready(&app.context).await?;
+    Ok(envelope::ok(json!({"status": "ready"})))
+}
+
+/// Metrics for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "Operation", security(()),
+    responses((status = 200, description = "Prometheus text format", content_type = "text/plain", body = String)))]
+pub async fn metrics(State(app): State<App>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (kind, app.metrics.render()).into_response()
+}

@@ -1,0 +1,301 @@
+//! `/inboxes`: from a request to the operation and back.
+
+use crate::{
+    domain::{Channel, Inbox, InboxStatus},
+    http::{
+        App,
+        auth::{InboxPath, Reader, Writer},
+        body::JsonObject,
+        envelope::{self, ApiError, Pagination},
+        query::Query,
+    },
+    ops::{
+        inboxes,
+        setup::{self, Setup},
+    },
+    store::inboxes::Filter,
+};
+use axum::{
+    extract::{RawQuery, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+/// The parameters of a listing, for the document. [`list`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the document is made from it")]
+struct ListParams {
+    /// Filter by inbox type.
+    r#type: Option<Channel>,
+    /// Filter by status.
+    status: Option<InboxStatus>,
+    /// Maximum number of results to return.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<i64>,
+    /// Number of results to skip for pagination.
+    #[param(minimum = 0, default = 0)]
+    offset: Option<i64>,
+}
+
+/// A page of inboxes.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct InboxPage {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The page.
+    data: Vec<Inbox>,
+    /// Where it is in the list.
+    pagination: Pagination,
+}
+
+/// One inbox.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct InboxAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The inbox.
+    data: Inbox,
+}
+
+/// How to connect one inbox.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct SetupAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// How to connect it.
+    data: Setup,
+}
+
+/// What a create says, for the document. The operation reads it.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct NewInbox {
+    /// Display name.
+    #[schema(example = "Customer Support", min_length = 1, max_length = 100)]
+    name: String,
+    /// Channel type.
+    r#type: Channel,
+    /// E.164 with `+`. Type whatsapp only, and required there.
+    #[schema(
+        nullable = false,
+        example = "+62812345678",
+        pattern = r"^\+[1-9][0-9]{6,14}$"
+    )]
+    phone_number: Option<String>,
+    /// Type instagram only, and required there.
+    #[schema(nullable = false, example = "ig_789")]
+    instagram_account_id: Option<String>,
+    /// What the channel needs; which fields, depends on the type.
+    #[schema(nullable = false)]
+    channel: Option<ChannelSettings>,
+}
+
+/// What an update may change.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct InboxChange {
+    /// Display name.
+    #[schema(nullable = false, min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// `inactive` switches the inbox off; `active` switches it on again (it is then `pending` if it never proved itself).
+    #[schema(nullable = false, example = "inactive")]
+    status: Option<String>,
+    /// Fields of the channel to change. `null` takes an optional one away.
+    #[schema(nullable = false)]
+    channel: Option<ChannelSettings>,
+}
+
+/// What a channel needs. Secrets are write-only.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct ChannelSettings {
+    /// whatsapp, required: the number's id at Meta.
+    #[schema(nullable = false, example = "106540352242922")]
+    phone_number_id: Option<String>,
+    /// whatsapp, optional: the business account's id at Meta.
+    business_account_id: Option<String>,
+    /// whatsapp and instagram, required: the secret with which Meta signs deliveries.
+    #[schema(nullable = false, write_only)]
+    app_secret: Option<String>,
+    /// whatsapp and instagram, optional: the token for Meta's API.
+    #[schema(write_only)]
+    access_token: Option<String>,
+    /// telegram, required: the token that BotFather gave.
+    #[schema(nullable = false, write_only)]
+    bot_token: Option<String>,
+    /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without it any may.
+    allowed_origins: Option<Vec<String>>,
+}
+
+/// List inboxes
+///
+/// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced.
+#[utoipa::path(
+    get, path = "/inboxes", tag = "Inboxes", params(ListParams),
+    responses((status = 200, description = "A page of inboxes", body = InboxPage, example = json!({
+        "success": true,
+        "data": [
+            {"id": "inbox_abc123", "name": "Customer Support", "type": "whatsapp", "status": "active",
+             "phone_number": "+62812345678", "created_at": "2025-01-15T08:00:00Z", "messages_count": 15420},
+            {"id": "inbox_def456", "name": "Instagram DM", "type": "instagram", "status": "active",
+             "instagram_account_id": "ig_789", "created_at": "2025-02-01T10:30:00Z", "messages_count": 8932}
+        ],
+        "pagination": {"total": 15, "limit": 50, "offset": 0}
+    })))
+)]
+pub async fn list(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let mut query = Query::read(query.as_deref());
+    let filter = Filter {
+        channel: query.get("type", |text| text.parse::<Channel>()),
+        status: query.get("status", |text| text.parse::<InboxStatus>()),
+    };
+    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    let offset = query.number("offset", 0, i64::MAX).unwrap_or(0);
+    query.finish()?;
+    let (page, total) = inboxes::list(&app.context, &caller.account, filter, limit, offset).await?;
+    let pagination = Pagination {
+        total,
+        limit,
+        offset,
+    };
+    Ok(envelope::page(page, pagination))
+}
+
+/// Create an inbox
+///
+/// A new inbox is `pending` until its channel has proved that it works; live chat starts `active`.
+/// What to paste at the provider is in its setup.
+#[utoipa::path(
+    post, path = "/inboxes", tag = "Inboxes",
+    request_body(content = NewInbox, examples(
+        ("whatsapp" = (value = json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
+            "channel": {"phone_number_id": "106540352242922", "app_secret": "0123456789abcdef0123456789abcdef"}}))),
+        ("instagram" = (value = json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "ig_789",
+            "channel": {"app_secret": "0123456789abcdef0123456789abcdef"}}))),
+        ("telegram" = (value = json!({"name": "Telegram", "type": "telegram",
+            "channel": {"bot_token": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"}}))),
+        ("livechat" = (value = json!({"name": "Website", "type": "livechat",
+            "channel": {"allowed_origins": ["https://www.example.com"]}})))
+    )),
+    responses(
+        (status = 201, description = "The new inbox", body = InboxAnswer,
+            headers(("Location" = String, description = "Its path"))),
+        (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "CONFLICT",
+                "message": "This whatsapp address is already connected to an inbox of this server (channel.phone_number_id)"}}))
+    )
+)]
+pub async fn create(
+    Writer(caller): Writer,
+    State(app): State<App>,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let inbox = inboxes::create(&app.context, &caller.account, body).await?;
+    let location = HeaderValue::from_str(&format!("/inboxes/{}", inbox.id))
+        .map_err(|error| crate::error::Error::Internal(error.to_string()))?;
+    let mut response = envelope::success(StatusCode::CREATED, inbox);
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// Get an inbox
+#[utoipa::path(
+    get, path = "/inboxes/{id}", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    responses((status = 200, description = "The inbox", body = InboxAnswer))
+)]
+pub async fn get(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    InboxPath(id): InboxPath,
+) -> Result<Response, ApiError> {
+    let inbox = inboxes::get(&app.context, &caller.account, &id).await?;
+    Ok(envelope::ok(inbox))
+}
+
+/// Change an inbox
+///
+/// Only what is given changes.
+#[utoipa::path(
+    patch, path = "/inboxes/{id}", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    request_body(content = InboxChange, example = json!({"name": "Support", "status": "inactive"})),
+    responses(
+        (status = 200, description = "The changed inbox", body = InboxAnswer),
+        (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure)
+    )
+)]
+pub async fn update(
+    Writer(caller): Writer,
+    State(app): State<App>,
+    InboxPath(id): InboxPath,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let inbox = inboxes::update(&app.context, &caller.account, &id, body).await?;
+    Ok(envelope::ok(inbox))
+}
+
+/// The parameters of a deletion, for the document. [`delete`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the document is made from it")]
+struct DeleteParams {
+    /// Delete the inbox's messages with it. They cannot be brought back.
+    #[param(default = false)]
+    purge: Option<bool>,
+}
+
+/// Delete an inbox
+///
+/// One that holds messages is kept, unless `purge=true` says that they go, too.
+#[utoipa::path(
+    delete, path = "/inboxes/{id}", tag = "Inboxes",
+    params(("id" = String, Path, description = "Inbox id"), DeleteParams),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, description = "It holds messages", body = crate::http::envelope::Failure)
+    )
+)]
+pub async fn delete(
+    Writer(caller): Writer,
+    State(app): State<App>,
+    InboxPath(id): InboxPath,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let mut query = Query::read(query.as_deref());
+    let purge = query.get("purge", |text| match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false"),
+    });
+    query.finish()?;
+    inboxes::delete(&app.context, &caller.account, &id, purge.unwrap_or(false)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// How to connect an inbox
+///
+/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing.
+#[utoipa::path(
+    get, path = "/inboxes/{id}/setup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    responses((status = 200, description = "How to connect it", body = SetupAnswer))
+)]
+pub async fn setup(
+    Writer(caller): Writer,
+    State(app): State<App>,
+    InboxPath(id): InboxPath,
+) -> Result<Response, ApiError> {
+    let setup = setup::get(&app.context, &caller.account, &id).await?;
+    Ok(envelope::ok(setup))
+}

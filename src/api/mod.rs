@@ -1,0 +1,5 @@
+//! The REST API: one file a noun, as in the URL.
+
+pub mod health;
+pub mod inboxes;
+pub mod openapi;

@@ -1,0 +1,202 @@
+//! The OpenAPI document: what the handlers' own notes cannot say once for all.
+//!
+//! Invariant: every operation lists every error that it can answer with, in the envelope.
+
+use crate::http::envelope::Failure;
+use serde_json::{Value, json};
+use utoipa::{
+    Modify, OpenApi, ToSchema,
+    openapi::{
+        Content, HttpMethod, OpenApi as Document, Ref, RefOr, Response,
+        path::{Operation, PathItem},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+/// The document's frame. The router adds the paths.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "inboxd",
+        description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    components(schemas(Failure)),
+    modifiers(&Security),
+    security(("bearer" = []), ("api_key_header" = []), ("api_key_query" = [])),
+    tags(
+        (name = "Inboxes", description = "The addresses under which customers reach you"),
+        (name = "Hooks", description = "What providers call"),
+        (name = "Operation", description = "For those who run the server")
+    )
+)]
+pub struct Frame;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key, as `inboxd key create` shows it"))
+            .build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let header = ApiKey::Header(ApiKeyValue::new("api_key"));
+        components.add_security_scheme("api_key_header", SecurityScheme::ApiKey(header));
+        let query = ApiKey::Query(ApiKeyValue::new("api_key"));
+        components.add_security_scheme("api_key_query", SecurityScheme::ApiKey(query));
+    }
+}
+
+/// An error that many operations share.
+struct Shared {
+    status: &'static str,
+    code: &'static str,
+    message: &'static str,
+    description: &'static str,
+}
+
+const UNAUTHORIZED: Shared = Shared {
+    status: "401",
+    code: "UNAUTHORIZED",
+    message: "Invalid or expired API key",
+    description: "The key is missing, malformed, unknown, revoked or expired",
+};
+const FORBIDDEN: Shared = Shared {
+    status: "403",
+    code: "FORBIDDEN",
+    message: "This API key lacks the scope 'write'",
+    description: "A good key without the scope",
+};
+const NOT_FOUND: Shared = Shared {
+    status: "404",
+    code: "NOT_FOUND",
+    message: "Inbox not found",
+    description: "No such thing in this account",
+};
+const TOO_LARGE: Shared = Shared {
+    status: "413",
+    code: "PAYLOAD_TOO_LARGE",
+    message: "The body is too large",
+    description: "The body is too large",
+};
+const MEDIA_TYPE: Shared = Shared {
+    status: "415",
+    code: "UNSUPPORTED_MEDIA_TYPE",
+    message: "Send the body as application/json",
+    description: "The body is not JSON by its own word",
+};
+const INTERNAL: Shared = Shared {
+    status: "500",
+    code: "INTERNAL_ERROR",
+    message: "An unexpected error occurred",
+    description: "A fault of the server; its log has the cause under the request id",
+};
+const UNAVAILABLE: Shared = Shared {
+    status: "503",
+    code: "UNAVAILABLE",
+    message: "The service is temporarily unavailable: nothing was accepted, try again",
+    description: "The store cannot be reached; nothing was accepted. With `Retry-After`",
+};
+
+/// Adds what all operations share.
+pub fn complete(document: &mut Document) {
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            complete_operation(path, &method, operation);
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> Vec<(HttpMethod, &mut Operation)> {
+    [
+        (HttpMethod::Get, item.get.as_mut()),
+        (HttpMethod::Post, item.post.as_mut()),
+        (HttpMethod::Patch, item.patch.as_mut()),
+        (HttpMethod::Delete, item.delete.as_mut()),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| Some((method, operation?)))
+    .collect()
+}
+
+fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation) {
+    let with_key = operation.security.is_none();
+    let with_body = operation.request_body.is_some();
+    let with_fields = with_body || with_key && operation.parameters.iter().flatten().any(in_query);
+    if with_fields {
+        add(
+            operation,
+            "400",
+            validation_error(),
+            "Every wrong field is in `details`, not just the first",
+        );
+    }
+    if with_key {
+        add_shared(operation, &UNAUTHORIZED);
+        add_shared(operation, &FORBIDDEN);
+    }
+    if with_key && path.contains('{') {
+        add_shared(operation, &NOT_FOUND);
+    }
+    if with_body || *method == HttpMethod::Post {
+        add_shared(operation, &TOO_LARGE);
+    }
+    if with_key && with_body {
+        add_shared(operation, &MEDIA_TYPE);
+    }
+    add_shared(operation, &INTERNAL);
+    add_shared(operation, &UNAVAILABLE);
+}
+
+fn in_query(parameter: &RefOr<utoipa::openapi::path::Parameter>) -> bool {
+    let RefOr::T(parameter) = parameter else {
+        return false;
+    };
+    matches!(
+        parameter.parameter_in,
+        utoipa::openapi::path::ParameterIn::Query
+    )
+}
+
+fn validation_error() -> Value {
+    json!({"success": false, "error": {
+        "code": "VALIDATION_ERROR",
+        "message": "The request has invalid fields",
+        "details": [{"field": "limit", "message": "must be a whole number from 1 to 100"}]
+    }})
+}
+
+fn add_shared(operation: &mut Operation, error: &Shared) {
+    let example =
+        json!({"success": false, "error": {"code": error.code, "message": error.message}});
+    add(operation, error.status, example, error.description);
+}
+
+fn add(operation: &mut Operation, status: &str, example: Value, description: &str) {
+    let schema = RefOr::Ref(Ref::from_schema_name(Failure::name()));
+    let mut content = Content::new(Some(schema));
+    content.example = Some(example);
+    let mut response = Response::new(description);
+    response
+        .content
+        .insert("application/json".to_owned(), RefOr::T(content));
+    operation
+        .responses
+        .responses
+        .entry(status.to_owned())
+        .or_insert(RefOr::T(response));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_error_has_a_schema() {
+        let document = Frame::openapi();
+        let components = document.components.expect("there are components");
+        assert!(components.schemas.contains_key(&*Failure::name()));
+    }
+}

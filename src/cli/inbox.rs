@@ -1,0 +1,343 @@
+//! `inboxd inbox`: the same operations as `/inboxes`, by the same rules, since both hand the same body to the same functions.
+
+use super::{
+    Failure, Global,
+    output::{Output, or_dash},
+    settings::{public_url, read_secret},
+};
+use crate::{
+    clock::rfc3339,
+    domain,
+    error::Error,
+    id::{AccountId, InboxId},
+    ops::{Context, accounts, inboxes, setup},
+    store::inboxes::Filter,
+};
+use clap::{Args, Subcommand};
+use db::Missing;
+use serde_json::{Map, Value, json};
+use std::str::FromStr;
+
+#[derive(Subcommand)]
+pub(super) enum Inbox {
+    /// Create an inbox
+    Create {
+        #[command(flatten)]
+        whose: Whose,
+        /// Display name
+        #[arg(long)]
+        name: String,
+        /// whatsapp, instagram, livechat or telegram
+        #[arg(long = "type", value_name = "TYPE")]
+        channel: String,
+        /// whatsapp: the number, E.164 with +
+        #[arg(long, value_name = "NUMBER")]
+        phone_number: Option<String>,
+        /// instagram: the account's id
+        #[arg(long, value_name = "ID")]
+        instagram_account_id: Option<String>,
+        #[command(flatten)]
+        fields: ChannelFields,
+    },
+    /// List the inboxes
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// Only this type
+        #[arg(long = "type", value_name = "TYPE")]
+        channel: Option<String>,
+        /// Only this status: active, inactive or pending
+        #[arg(long)]
+        status: Option<String>,
+    },
+    /// Show an inbox
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// The inbox's id
+        id: String,
+    },
+    /// Show how to connect an inbox: what to paste at the provider, and what proof is missing
+    Setup {
+        #[command(flatten)]
+        whose: Whose,
+        /// The inbox's id
+        id: String,
+        /// The address under which the provider reaches the server
+        #[arg(
+            long,
+            env = "INBOXD_PUBLIC_URL",
+            value_name = "URL",
+            value_parser = public_url,
+            default_value = "http://127.0.0.1:8080"
+        )]
+        public_url: String,
+    },
+    /// Change an inbox. Only what is given changes
+    Update {
+        #[command(flatten)]
+        whose: Whose,
+        /// The inbox's id
+        id: String,
+        /// Display name
+        #[arg(long)]
+        name: Option<String>,
+        /// active or inactive
+        #[arg(long)]
+        status: Option<String>,
+        #[command(flatten)]
+        fields: ChannelFields,
+    },
+    /// Delete an inbox
+    Delete {
+        #[command(flatten)]
+        whose: Whose,
+        /// The inbox's id
+        id: String,
+        /// Delete its messages with it. They cannot be brought back
+        #[arg(long)]
+        purge: bool,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Whose {
+    /// Whose inbox. May be left out where there is one account
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+}
+
+/// What a channel needs. Each secret can come from a file instead, where other users of the machine do not see it.
+#[derive(Args)]
+pub(super) struct ChannelFields {
+    /// whatsapp: the number's id at Meta
+    #[arg(long, value_name = "ID")]
+    phone_number_id: Option<String>,
+    /// whatsapp: the business account's id at Meta
+    #[arg(long, value_name = "ID")]
+    business_account_id: Option<String>,
+    /// whatsapp, instagram: the app secret (better: --app-secret-file)
+    #[arg(long, value_name = "SECRET", conflicts_with = "app_secret_file")]
+    app_secret: Option<String>,
+    /// File with the app secret (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    app_secret_file: Option<String>,
+    /// whatsapp, instagram: the access token (better: --access-token-file)
+    #[arg(long, value_name = "TOKEN", conflicts_with = "access_token_file")]
+    access_token: Option<String>,
+    /// File with the access token (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    access_token_file: Option<String>,
+    /// telegram: the bot token (better: --bot-token-file)
+    #[arg(long, value_name = "TOKEN", conflicts_with = "bot_token_file")]
+    bot_token: Option<String>,
+    /// File with the bot token (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    bot_token_file: Option<String>,
+    /// livechat: an origin that may embed the chat; give it again for more
+    #[arg(long = "allowed-origin", value_name = "ORIGIN")]
+    allowed_origins: Vec<String>,
+}
+
+impl ChannelFields {
+    fn object(self) -> Result<Map<String, Value>, Failure> {
+        let mut object = Map::new();
+        let mut set = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                object.insert(name.to_owned(), value.into());
+            }
+        };
+        set("phone_number_id", self.phone_number_id);
+        set("business_account_id", self.business_account_id);
+        let secrets = [
+            ("app_secret", self.app_secret, self.app_secret_file),
+            ("access_token", self.access_token, self.access_token_file),
+            ("bot_token", self.bot_token, self.bot_token_file),
+        ];
+        for (name, value, file) in secrets {
+            let from_file = file
+                .map(|file| read_secret(&format!("{}-file", name.replace('_', "-")), &file))
+                .transpose()?;
+            set(name, value.or(from_file));
+        }
+        if !self.allowed_origins.is_empty() {
+            object.insert("allowed_origins".to_owned(), self.allowed_origins.into());
+        }
+        Ok(object)
+    }
+}
+
+impl Inbox {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let mut context = global.open(Missing::Fail).await?;
+        let account = accounts::choose(&context, self.whose().account.as_deref()).await?;
+        match self {
+            Inbox::Create {
+                name,
+                channel,
+                phone_number,
+                instagram_account_id,
+                fields,
+                ..
+            } => {
+                let mut body = given([
+                    ("name", Some(name)),
+                    ("type", Some(channel)),
+                    ("phone_number", phone_number),
+                    ("instagram_account_id", instagram_account_id),
+                ]);
+                body.insert("channel".to_owned(), fields.object()?.into());
+                show(output, &inboxes::create(&context, &account, body).await?)
+            }
+            Inbox::List {
+                channel, status, ..
+            } => list(&context, &account, channel, status, output).await,
+            Inbox::Show { id, .. } => {
+                let id = InboxId::from_text(id);
+                show(output, &inboxes::get(&context, &account, &id).await?)
+            }
+            Inbox::Setup { id, public_url, .. } => {
+                context.public_url = public_url;
+                let setup = setup::get(&context, &account, &InboxId::from_text(id)).await?;
+                output.one(&setup, || setup_rows(&setup))
+            }
+            Inbox::Update {
+                id,
+                name,
+                status,
+                fields,
+                ..
+            } => {
+                let mut body = given([("name", name), ("status", status)]);
+                body.insert("channel".to_owned(), fields.object()?.into());
+                let id = InboxId::from_text(id);
+                show(
+                    output,
+                    &inboxes::update(&context, &account, &id, body).await?,
+                )
+            }
+            Inbox::Delete { id, purge, .. } => {
+                let id = InboxId::from_text(id);
+                inboxes::delete(&context, &account, &id, purge).await?;
+                output.one(&json!({"id": id, "deleted": true}), || {
+                    vec![("id", id.to_string()), ("deleted", "yes".to_owned())]
+                })
+            }
+        }
+    }
+
+    fn whose(&self) -> &Whose {
+        match self {
+            Inbox::Create { whose, .. }
+            | Inbox::List { whose, .. }
+            | Inbox::Show { whose, .. }
+            | Inbox::Setup { whose, .. }
+            | Inbox::Update { whose, .. }
+            | Inbox::Delete { whose, .. } => whose,
+        }
+    }
+}
+
+/// A body of those fields that were given.
+fn given<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))))
+        .collect()
+}
+
+/// All inboxes, however many: pages are for clients, not for a shell.
+async fn list(
+    context: &Context,
+    account: &AccountId,
+    channel: Option<String>,
+    status: Option<String>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let filter = Filter {
+        channel: parse("type", channel)?,
+        status: parse("status", status)?,
+    };
+    let (all, _) = inboxes::list(context, account, filter, i64::MAX, 0).await?;
+    let columns = [
+        "id",
+        "name",
+        "type",
+        "status",
+        "address",
+        "created_at",
+        "messages",
+    ];
+    output.many(&all, &columns, |inbox| {
+        vec![
+            inbox.id.to_string(),
+            inbox.name.clone(),
+            inbox.channel.as_str().to_owned(),
+            inbox.status.as_str().to_owned(),
+            or_dash(address(inbox)),
+            rfc3339(inbox.created_at),
+            inbox.messages_count.to_string(),
+        ]
+    })
+}
+
+fn parse<T: FromStr<Err = &'static str>>(
+    field: &str,
+    text: Option<String>,
+) -> Result<Option<T>, Error> {
+    text.map(|text| text.parse().map_err(|rule: &str| Error::field(field, rule)))
+        .transpose()
+}
+
+fn address(inbox: &domain::Inbox) -> Option<String> {
+    let address = inbox.phone_number.as_ref();
+    address.or(inbox.instagram_account_id.as_ref()).cloned()
+}
+
+fn show(output: &Output, inbox: &domain::Inbox) -> Result<(), Failure> {
+    output.one(inbox, || {
+        vec![
+            ("id", inbox.id.to_string()),
+            ("name", inbox.name.clone()),
+            ("type", inbox.channel.as_str().to_owned()),
+            ("status", inbox.status.as_str().to_owned()),
+            ("address", or_dash(address(inbox))),
+            ("created_at", rfc3339(inbox.created_at)),
+            ("messages_count", inbox.messages_count.to_string()),
+        ]
+    })
+}
+
+fn setup_rows(setup: &setup::Setup) -> Vec<(&'static str, String)> {
+    let credentials: Vec<_> = setup
+        .credentials
+        .iter()
+        .map(|(name, set)| format!("{name}: {}", if *set { "set" } else { "not set" }))
+        .collect();
+    let optional = [
+        ("webhook_url", setup.webhook_url.clone()),
+        ("verify_token", setup.verify_token.clone()),
+        ("secret_token", setup.secret_token.clone()),
+        ("embed_snippet", setup.embed_snippet.clone()),
+        (
+            "allowed_origins",
+            setup.allowed_origins.as_ref().map(|all| all.join(", ")),
+        ),
+        ("phone_number_id", setup.phone_number_id.clone()),
+        ("business_account_id", setup.business_account_id.clone()),
+        ("proved_at", setup.proved_at.map(rfc3339)),
+        ("missing_proof", setup.missing_proof.map(str::to_owned)),
+    ];
+    let mut rows = vec![
+        ("id", setup.id.to_string()),
+        ("type", setup.channel.as_str().to_owned()),
+        ("status", setup.status.as_str().to_owned()),
+        ("credentials", credentials.join(", ")),
+    ];
+    rows.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    rows
+}

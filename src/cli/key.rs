@@ -1,0 +1,129 @@
+//! `inboxd key`.
+
+use super::{
+    Failure, Global,
+    output::{Output, or_dash},
+    settings::duration,
+};
+use crate::{
+    clock::rfc3339,
+    domain::{ApiKey, Scope},
+    id::KeyId,
+    ops::{accounts, keys},
+};
+use clap::Subcommand;
+use db::Missing;
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+#[derive(Subcommand)]
+pub(super) enum Key {
+    /// Create a key. It is shown this once
+    Create {
+        /// Whose key. May be left out where there is one account
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// What it is for
+        #[arg(long)]
+        name: String,
+        /// What it may do; give it again for more
+        #[arg(long = "scope", value_enum, default_value = "read")]
+        scopes: Vec<Scope>,
+        /// When it stops working, as in 90d, 12h or 30m. Without it, never
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        expires_in: Option<i64>,
+    },
+    /// List the keys, without the keys themselves
+    List {
+        /// Whose keys. May be left out where there is one account
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+    },
+    /// Make a key stop working, at once and for good
+    Revoke {
+        /// Whose key. May be left out where there is one account
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// The key's id (not the key)
+        id: String,
+    },
+}
+
+impl Key {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let context = global.open(Missing::Fail).await?;
+        match self {
+            Key::Create {
+                account,
+                name,
+                scopes,
+                expires_in,
+            } => {
+                let account = accounts::choose(&context, account.as_deref()).await?;
+                let (key, secret) =
+                    keys::create(&context, &account, &name, &scopes, expires_in).await?;
+                let shown = json!({
+                    "id": key.id,
+                    "key": secret.expose_secret(),
+                    "name": key.name,
+                    "scopes": key.scopes,
+                    "created_at": rfc3339(key.created_at),
+                    "expires_at": key.expires_at.map(rfc3339),
+                });
+                output.one(&shown, || {
+                    vec![
+                        ("id", key.id.to_string()),
+                        ("key", secret.expose_secret().to_owned()),
+                        ("name", key.name.clone()),
+                        ("scopes", scopes_text(&key)),
+                        ("created_at", rfc3339(key.created_at)),
+                        ("expires_at", or_dash(key.expires_at.map(rfc3339))),
+                    ]
+                })
+            }
+            Key::List { account } => {
+                let account = accounts::choose(&context, account.as_deref()).await?;
+                let all = keys::list(&context, &account).await?;
+                let columns = [
+                    "id",
+                    "name",
+                    "scopes",
+                    "created_at",
+                    "expires_at",
+                    "revoked_at",
+                    "last_used_at",
+                ];
+                output.many(&all, &columns, |key| {
+                    let mut row = vec![key.id.to_string(), key.name.clone(), scopes_text(key)];
+                    row.extend(times(key));
+                    row
+                })
+            }
+            Key::Revoke { account, id } => {
+                let account = accounts::choose(&context, account.as_deref()).await?;
+                let key = keys::revoke(&context, &account, &KeyId::from_text(id)).await?;
+                output.one(&key, || {
+                    vec![
+                        ("id", key.id.to_string()),
+                        ("name", key.name.clone()),
+                        ("revoked_at", or_dash(key.revoked_at.map(rfc3339))),
+                    ]
+                })
+            }
+        }
+    }
+}
+
+fn scopes_text(key: &ApiKey) -> String {
+    let names: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    names.join(", ")
+}
+
+fn times(key: &ApiKey) -> [String; 4] {
+    [
+        rfc3339(key.created_at),
+        or_dash(key.expires_at.map(rfc3339)),
+        or_dash(key.revoked_at.map(rfc3339)),
+        or_dash(key.last_used_at.map(rfc3339)),
+    ]
+}

@@ -1,0 +1,179 @@
+//! The command line: the same operations as the API, and those that exist only here.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage (what was asked makes no sense, so trying again will not help).
+//!
+//! Invariant: with `--json` standard output gets exactly one JSON value. Errors and logs go to standard error.
+
+mod account;
+mod inbox;
+mod key;
+mod migrate;
+mod output;
+mod serve;
+mod settings;
+
+use crate::error::Error;
+use clap::{Args, Parser, Subcommand};
+use output::Output;
+use std::{
+    io::{IsTerminal, stderr},
+    process::ExitCode,
+};
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+
+/// Self-hosted customer messaging: one program that WhatsApp, Instagram, Telegram and live chat deliver to, and one API to ask.
+///
+/// Start with `inboxd serve`: on an empty database it makes an account and a key, and prints a curl line to try.
+#[derive(Parser)]
+#[command(name = "inboxd", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+struct Global {
+    /// Where the data is: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME
+    #[arg(
+        long,
+        global = true,
+        env = "INBOXD_DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite:inboxd.db",
+        value_name = "URL"
+    )]
+    database_url: String,
+    /// File with the database's URL, for one that holds a password (- for standard input)
+    #[arg(
+        long,
+        global = true,
+        env = "INBOXD_DATABASE_URL_FILE",
+        value_name = "FILE"
+    )]
+    database_url_file: Option<String>,
+    /// Key that seals channel secrets: 32 bytes as 64 hex digits or base64. With SQLite one is made beside the database if this is not given
+    #[arg(
+        long,
+        global = true,
+        env = "INBOXD_SECRET_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    secret_key: Option<String>,
+    /// File with that key (- for standard input)
+    #[arg(
+        long,
+        global = true,
+        env = "INBOXD_SECRET_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "secret_key"
+    )]
+    secret_key_file: Option<String>,
+    /// Print one JSON value instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    /// What to log, as in info or debug or inboxd=debug
+    #[arg(
+        long,
+        global = true,
+        env = "INBOXD_LOG",
+        value_name = "FILTER",
+        help_heading = "Logging"
+    )]
+    log: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer the API and the providers
+    Serve(serve::Serve),
+    /// Bring the database's schema up to date (serve does so, too)
+    Migrate,
+    /// Businesses on this server
+    #[command(subcommand)]
+    Account(account::Account),
+    /// API keys
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Inboxes: connected addresses
+    #[command(subcommand)]
+    Inbox(inbox::Inbox),
+}
+
+/// Why a command did not do what it was told.
+enum Failure {
+    /// It made no sense: exit code 2.
+    Usage(String),
+    /// It did not work: exit code 1.
+    Failed(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Validation(_) => Failure::Usage(error.to_string()),
+            // Whoever runs a command operates the server: the cause is for them.
+            _ => Failure::Failed(match error.cause() {
+                Some(cause) => format!("{error} ({cause})"),
+                None => error.to_string(),
+            }),
+        }
+    }
+}
+
+impl From<crate::ops::StartError> for Failure {
+    fn from(error: crate::ops::StartError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// Runs the command that the process was started with.
+pub async fn run() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(&cli);
+    let output = Output::new(cli.global.json);
+    let done = match cli.command {
+        Command::Serve(command) => command.run(&cli.global).await,
+        Command::Migrate => migrate::run(&cli.global, &output).await,
+        Command::Account(command) => command.run(&cli.global, &output).await,
+        Command::Key(command) => command.run(&cli.global, &output).await,
+        Command::Inbox(command) => command.run(&cli.global, &output).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            output::error(&message);
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(message)) => {
+            output::error(&message);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Lines for people on a terminal, JSON for machines anywhere else; always on standard error.
+fn start_logging(cli: &Cli) {
+    let usual = match cli.command {
+        Command::Serve(_) => "info",
+        _ => "warn",
+    };
+    let filter = cli.global.log.as_deref().unwrap_or(usual);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        output::error(&format!("--log is passed over: {error}"));
+        EnvFilter::new(usual)
+    });
+    let registry = tracing_subscriber::registry().with(filter);
+    if stderr().is_terminal() {
+        registry
+            .with(fmt::layer().with_writer(stderr).compact())
+            .init();
+    } else {
+        registry
+            .with(fmt::layer().with_writer(stderr).json().flatten_event(true))
+            .init();
+    }
+}

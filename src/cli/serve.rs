@@ -1,0 +1,234 @@
+//! `inboxd serve`.
+
+use super::{
+    Failure, Global,
+    output::say,
+    settings::{duration, public_url},
+};
+use crate::{
+    clock::Clock,
+    config::{Config, Limits},
+    demo,
+    domain::Scope,
+    ops::{self, Context, SecretKey, accounts, keys},
+    serve::Server,
+};
+use clap::Args;
+use db::{Address, Missing};
+use secrecy::ExposeSecret;
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Answers until SIGTERM or SIGINT, then lets requests in flight finish.
+#[derive(Args)]
+pub(super) struct Serve {
+    /// Where to listen: ADDRESS:PORT. Port 0 picks a free one
+    #[arg(
+        long,
+        env = "INBOXD_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    listen: SocketAddr,
+    /// The address under which providers and browsers reach this server, used in hook URLs. Without it, the address it listens on
+    #[arg(long, env = "INBOXD_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    public_url: Option<String>,
+    /// Show it on a throw-away database, with four inboxes and a few messages
+    #[arg(long)]
+    demo: bool,
+    /// Connections open at once
+    #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_name = "N", help_heading = "Limits")]
+    max_connections: usize,
+    /// Bytes of a request's URL and headers
+    #[arg(long, env = "INBOXD_MAX_HEADER_BYTES", default_value_t = Limits::default().head, value_name = "N", help_heading = "Limits")]
+    max_header_bytes: usize,
+    /// Bytes of an API call's body
+    #[arg(long, env = "INBOXD_MAX_BODY_BYTES", default_value_t = Limits::default().body, value_name = "N", help_heading = "Limits")]
+    max_body_bytes: usize,
+    /// Bytes of a provider's delivery
+    #[arg(long, env = "INBOXD_MAX_DELIVERY_BYTES", default_value_t = Limits::default().delivery, value_name = "N", help_heading = "Limits")]
+    max_delivery_bytes: usize,
+    /// Deliveries that may wait for the store; more are told to come again
+    #[arg(long, env = "INBOXD_MAX_QUEUE", default_value_t = Limits::default().queue, value_name = "N", help_heading = "Limits")]
+    max_queue: usize,
+    /// How long a request's head may take to arrive
+    #[arg(long, env = "INBOXD_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
+    header_timeout: i64,
+    /// How long a request's body may take to arrive
+    #[arg(long, env = "INBOXD_BODY_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
+    body_timeout: i64,
+    /// How long a connection may be idle
+    #[arg(long, env = "INBOXD_IDLE_TIMEOUT", default_value = "75s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
+    idle_timeout: i64,
+    /// How long requests in flight may take to finish at a stop
+    #[arg(long, env = "INBOXD_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
+    shutdown_timeout: i64,
+}
+
+impl Serve {
+    pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
+        // From here on a signal stops the server, also one that comes during the start.
+        let mut stop = Stop::listen()?;
+        if self.demo {
+            let folder = Throwaway::make()?;
+            let address = Address::Sqlite(folder.0.join("demo.db"));
+            return self
+                .serve(address, SecretKey::BesideDatabase, &mut stop)
+                .await;
+        }
+        self.serve(global.address()?, global.secret_key()?, &mut stop)
+            .await
+    }
+
+    async fn serve(
+        &self,
+        address: Address,
+        secret_key: SecretKey,
+        stop: &mut Stop,
+    ) -> Result<(), Failure> {
+        let config = self.config()?;
+        let clock = Clock::system();
+        let context = ops::open(
+            &address,
+            Missing::Create,
+            &secret_key,
+            &config.public_url,
+            clock,
+        )
+        .await?;
+        let server = Server::start(context.clone(), &config)
+            .await
+            .map_err(|error| {
+                Failure::Failed(format!("cannot listen on {}: {error}", config.listen))
+            })?;
+        let listening = server.address();
+        if accounts::is_empty(&context).await? {
+            self.welcome(&context, listening).await?;
+        }
+        tracing::info!(store = ops::engine_name(&context), %listening, "ready");
+        say(&format!(
+            "inboxd is ready at http://{}",
+            reachable(listening)
+        ))?;
+        stop.wait().await;
+        tracing::info!("stopping");
+        server.stop().await;
+        Ok(())
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        let seconds = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
+        for (flag, value, least) in [
+            ("max-connections", self.max_connections, 1),
+            ("max-header-bytes", self.max_header_bytes, 8192),
+            ("max-body-bytes", self.max_body_bytes, 1024),
+            ("max-delivery-bytes", self.max_delivery_bytes, 1024),
+            ("max-queue", self.max_queue, 1),
+        ] {
+            if value < least || value > 1 << 30 {
+                return Err(Failure::Usage(format!("--{flag} must be at least {least}")));
+            }
+        }
+        let own_url = || format!("http://{}", reachable(self.listen));
+        Ok(Config {
+            listen: self.listen,
+            public_url: self.public_url.clone().unwrap_or_else(own_url),
+            limits: Limits {
+                connections: self.max_connections,
+                head: self.max_header_bytes,
+                body: self.max_body_bytes,
+                delivery: self.max_delivery_bytes,
+                head_timeout: seconds(self.header_timeout),
+                body_timeout: seconds(self.body_timeout),
+                idle_timeout: seconds(self.idle_timeout),
+                shutdown_timeout: seconds(self.shutdown_timeout),
+                queue: self.max_queue,
+            },
+        })
+    }
+
+    /// Makes the first account and its key, and says how to use them.
+    async fn welcome(&self, context: &Context, listening: SocketAddr) -> Result<(), Failure> {
+        let name = if self.demo { "Demo" } else { "My business" };
+        let account = accounts::create(context, name).await?;
+        let (_, key) = keys::create(context, &account.id, "first key", &Scope::ALL, None).await?;
+        if self.demo {
+            let failed = |error: demo::DemoError| Failure::Failed(error.to_string());
+            demo::make_inboxes(context, &account.id).await?;
+            demo::deliver(listening, context.clock.now())
+                .await
+                .map_err(failed)?;
+            say("A demonstration on a throw-away database, gone when it stops.")?;
+        }
+        let at = reachable(listening);
+        say(&format!(
+            "Account {} ({name}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
+             curl -X GET \"http://{at}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
+             Documentation: http://{at}/docs\n",
+            account.id,
+            key = key.expose_secret(),
+        ))
+    }
+}
+
+/// An address that a client on this machine can use: "all addresses" is none.
+fn reachable(listening: SocketAddr) -> SocketAddr {
+    match listening.ip() {
+        ip if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listening.port())
+        }
+        _ => listening,
+    }
+}
+
+/// The signals that end the server.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::Failed(format!("signals: {error}"));
+        Ok(Stop {
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A folder that is gone when this is dropped.
+struct Throwaway(PathBuf);
+
+impl Throwaway {
+    fn make() -> Result<Self, Failure> {
+        let name = format!("inboxd-demo-{}", Clock::system().uuid().simple());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).map_err(|error| failed(&path, &error))?;
+        Ok(Throwaway(path))
+    }
+}
+
+impl Drop for Throwaway {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "the throw-away database stays");
+        }
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,125 @@
+//! From what was written on the command line to checked values.
+
+use super::{Failure, Global};
+use crate::{
+    clock::Clock,
+    ops::{self, Context, SecretKey},
+};
+use db::{Address, Missing};
+use std::{
+    fs,
+    io::{self, Read},
+};
+
+impl Global {
+    /// The database's address.
+    pub(super) fn address(&self) -> Result<Address, Failure> {
+        let from_file = self
+            .database_url_file
+            .as_deref()
+            .map(|file| read_secret("database-url-file", file))
+            .transpose()?;
+        let url = from_file.as_deref().unwrap_or(&self.database_url);
+        url.parse()
+            .map_err(|error: db::Error| Failure::Usage(error.to_string()))
+    }
+
+    /// Where the key that seals secrets comes from.
+    pub(super) fn secret_key(&self) -> Result<SecretKey, Failure> {
+        Ok(match (&self.secret_key, self.secret_key_file.as_deref()) {
+            (Some(text), _) => SecretKey::Text(text.clone()),
+            (None, Some("-")) => SecretKey::Text(read_secret("secret-key-file", "-")?),
+            (None, Some(path)) => SecretKey::File(path.into()),
+            (None, None) => SecretKey::BesideDatabase,
+        })
+    }
+
+    /// Opens everything that a command needs.
+    pub(super) async fn open(&self, missing: Missing) -> Result<Context, Failure> {
+        let (address, secret_key) = (self.address()?, self.secret_key()?);
+        // Only `serve` knows and needs the public address; `inbox setup` takes it as a flag.
+        Ok(ops::open(&address, missing, &secret_key, "", Clock::system()).await?)
+    }
+}
+
+/// A secret from a file, `-` meaning standard input. Line ends around it are no part of it.
+pub(super) fn read_secret(flag: &str, file: &str) -> Result<String, Failure> {
+    let text = if file == "-" {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(file)
+    };
+    match text {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) => Err(Failure::Failed(format!("--{flag} {file}: {error}"))),
+    }
+}
+
+/// Checks the address under which the outside reaches the server.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_end_matches('/');
+    let host = trimmed
+        .strip_prefix("https://")
+        .or_else(|| trimmed.strip_prefix("http://"))
+        .unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"<>".contains(&byte);
+    if host.is_empty() || host.starts_with('/') || !host.bytes().all(plain) {
+        return Err("must be an address like https://inbox.example.com".to_owned());
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// How long: a number and `s`, `m`, `h` or `d`. In seconds.
+pub(super) fn duration(text: &str) -> Result<i64, String> {
+    const RULE: &str = "must be a whole number and s, m, h or d, as in 90d";
+    let unit = text.chars().last().ok_or(RULE)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(RULE.to_owned()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(RULE.to_owned());
+    }
+    let number: i64 = digits.parse().map_err(|_| RULE.to_owned())?;
+    match number.checked_mul(factor) {
+        // A century: beyond it the timestamp would leave the years that the API can write.
+        Some(seconds @ 1..=3_153_600_000) => Ok(seconds),
+        _ => Err("must be from 1s to 36500d".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("90d"), Ok(7_776_000));
+        assert_eq!(duration("30s"), Ok(30));
+        for wrong in ["", "90", "d", "-1d", "1.5h", "0d", "99999999999d", "9ä"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_has_a_scheme_and_a_host() {
+        assert_eq!(
+            public_url("https://inbox.example.com/").as_deref(),
+            Ok("https://inbox.example.com")
+        );
+        for wrong in [
+            "",
+            "inbox.example.com",
+            "https://",
+            "ftp://a",
+            "https://a b",
+        ] {
+            assert!(public_url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

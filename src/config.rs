@@ -1,0 +1,53 @@
+//! What an operator can set, as checked values. How they are written on the command line is `cli`'s business.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// How the server answers, and what it allows a client to take.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// The address under which providers and browsers reach it, without a trailing slash.
+    pub public_url: String,
+    /// Bounds on what clients control.
+    pub limits: Limits,
+}
+
+/// Bounds on everything that a client controls.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections that are open at once. More wait in the kernel's queue.
+    pub connections: usize,
+    /// Bytes of a request's head. A longer one is answered with 431, or 414 if it is the URL.
+    pub head: usize,
+    /// Bytes of an API call's body.
+    pub body: usize,
+    /// Bytes of a provider's delivery. Meta's largest are said to be 3 MB.
+    pub delivery: usize,
+    /// How long a request's head may take to arrive.
+    pub head_timeout: Duration,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a connection may be open with nothing going on.
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take to finish once the server was told to stop.
+    pub shutdown_timeout: Duration,
+    /// Deliveries that wait for the store. More are answered with 503, and the provider tries again.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 4096,
+            head: 32 * 1024,
+            body: 64 * 1024,
+            delivery: 3 * 1024 * 1024 + 512 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            shutdown_timeout: Duration::from_secs(30),
+            queue: 4096,
+        }
+    }
+}

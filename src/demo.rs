@@ -1,0 +1,119 @@
+//! `serve --demo`: something to look at. Four inboxes, and a few signed WhatsApp deliveries to the server's own hook.
+//!
+//! Invariant: the demonstration takes the front doors, like anybody. Nothing is written into the store behind their back.
+
+use crate::{
+    error::Error,
+    id::{AccountId, InboxId},
+    ops::{Context, inboxes},
+};
+use axum::body::Body;
+use http_body_util::BodyExt;
+use hyper::{Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+use tokio::net::TcpStream;
+
+const APP_SECRET: &str = "demo-app-secret";
+const PHONE_NUMBER_ID: &str = "106540352242922";
+
+/// Why there is no demonstration.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// An inbox could not be made.
+    #[error("the demonstration's inboxes: {0}")]
+    Inbox(#[from] Error),
+    /// A delivery could not be sent.
+    #[error("the demonstration's deliveries: {0}")]
+    Delivery(String),
+}
+
+/// Makes four inboxes: one of each type.
+pub async fn make_inboxes(context: &Context, account: &AccountId) -> Result<Vec<InboxId>, Error> {
+    let bodies = [
+        json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
+               "channel": {"phone_number_id": PHONE_NUMBER_ID, "app_secret": APP_SECRET}}),
+        json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "ig_789",
+               "channel": {"app_secret": APP_SECRET}}),
+        json!({"name": "Website", "type": "livechat"}),
+        json!({"name": "Telegram", "type": "telegram", "channel": {"bot_token": "110201543:demo-token"}}),
+    ];
+    let mut made = Vec::new();
+    for body in bodies {
+        let body: Map<String, Value> =
+            serde_json::from_value(body).map_err(|error| Error::Internal(error.to_string()))?;
+        made.push(inboxes::create(context, account, body).await?.id);
+    }
+    Ok(made)
+}
+
+/// Delivers a short conversation to the WhatsApp hook, as Meta would.
+pub async fn deliver(server: SocketAddr, now: i64) -> Result<(), DemoError> {
+    let failed = |error: &dyn std::fmt::Display| DemoError::Delivery(error.to_string());
+    let stream = TcpStream::connect(server).await.map_err(|e| failed(&e))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
+    let connection = tokio::spawn(connection);
+    for payload in payloads(now) {
+        let body = payload.to_string();
+        let signature = channels::signature::sign_meta(APP_SECRET.as_bytes(), body.as_bytes());
+        let request = Request::post("/hooks/whatsapp")
+            .header(header::HOST, server.to_string())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-hub-signature-256", signature)
+            .body(Body::from(body))
+            .map_err(|error| failed(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| failed(&error))?;
+        let status = response.status();
+        response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| failed(&error))?;
+        if status != StatusCode::OK {
+            return Err(DemoError::Delivery(format!("the hook answered {status}")));
+        }
+    }
+    drop(sender);
+    connection
+        .await
+        .map_err(|error| failed(&error))?
+        .map_err(|error| failed(&error))
+}
+
+fn payloads(now: i64) -> Vec<Value> {
+    let said = [
+        (
+            "628111111111",
+            "Ayu",
+            "Hello! Is the blue one still available?",
+        ),
+        ("628122222222", "Budi", "Where is my order #1042?"),
+        (
+            "628111111111",
+            "Ayu",
+            "And do you ship to Bandung? \u{1f64f}",
+        ),
+    ];
+    said.iter()
+        .enumerate()
+        .map(|(index, (from, name, text))| {
+            json!({
+                "object": "whatsapp_business_account",
+                "entry": [{"id": "102290129340398", "changes": [{"field": "messages", "value": {
+                    "messaging_product": "whatsapp",
+                    "metadata": {"display_phone_number": "62812345678", "phone_number_id": PHONE_NUMBER_ID},
+                    "contacts": [{"wa_id": from, "profile": {"name": name}}],
+                    "messages": [{"from": from, "id": format!("wamid.demo.{index}"),
+                        "timestamp": (now - 60 + index as i64).to_string(),
+                        "type": "text", "text": {"body": text}}]
+                }}]}]
+            })
+        })
+        .collect()
+}

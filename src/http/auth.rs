@@ -1,0 +1,107 @@
+//! Who is asking: the API key, and what it may do.
+//!
+//! A handler that needs a scope takes [`Reader`] or [`Writer`]; without one it has no account to ask about.
+//!
+//! Invariant: a key is read here and goes nowhere else, least of all into a log.
+
+use super::{
+    App,
+    envelope::{ApiError, Refusal},
+    query::decode,
+};
+use crate::{
+    domain::Scope,
+    error::Error,
+    id::InboxId,
+    ops::keys::{self, Caller},
+};
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::{HeaderMap, header, request::Parts},
+};
+
+/// A caller with the scope `read`.
+pub struct Reader(pub Caller);
+
+/// A caller with the scope `write`.
+pub struct Writer(pub Caller);
+
+impl FromRequestParts<App> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        authorise(parts, app, Scope::Read).await.map(Reader)
+    }
+}
+
+impl FromRequestParts<App> for Writer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        authorise(parts, app, Scope::Write).await.map(Writer)
+    }
+}
+
+async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, ApiError> {
+    let key = presented(&parts.headers, parts.uri.query()).ok_or(Error::Unauthorized)?;
+    let caller = keys::authenticate(&app.context, &app.uses, &key).await?;
+    caller.may(scope)?;
+    Ok(caller)
+}
+
+/// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.
+fn presented(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    if let Some(value) = headers.get(header::AUTHORIZATION)
+        && let Some(key) = bearer(value.as_bytes())
+    {
+        return Some(key);
+    }
+    if let Some(value) = headers.get("api_key") {
+        return Some(value.to_str().ok()?.trim().to_owned());
+    }
+    let value = query?
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("api_key="))?;
+    decode(value).map(|key| key.into_owned())
+}
+
+/// The key of `Bearer KEY`, with the scheme in any case. Any other scheme is as good as no header.
+fn bearer(value: &[u8]) -> Option<String> {
+    let value = std::str::from_utf8(value).ok()?;
+    let (scheme, key) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| key.trim().to_owned())
+}
+
+/// The `{id}` of an inbox's path. One that cannot be an id is not found, like one that is not there.
+pub struct InboxPath(pub InboxId);
+
+impl FromRequestParts<App> for InboxPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let id: Result<Path<String>, _> = Path::from_request_parts(parts, &()).await;
+        match id {
+            Ok(Path(id)) if id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Ok(InboxPath(InboxId::from_text(id)))
+            }
+            Ok(_) => Err(Error::NotFound("inbox").into()),
+            Err(_) => Err(Refusal::NoSuchPath.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_read_in_any_case() {
+        for header in ["Bearer k", "bearer k", "BEARER  k ", " Bearer k"] {
+            assert_eq!(bearer(header.as_bytes()).as_deref(), Some("k"), "{header}");
+        }
+        assert_eq!(bearer(b"Basic k"), None);
+        assert_eq!(bearer(b"Bearer").as_deref(), Some(""));
+    }
+}

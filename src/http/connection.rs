@@ -1,0 +1,293 @@
+//! A client's connection, as hyper reads and writes it.
+//!
+//! hyper answers a request that it cannot parse itself, with a bare status line, and drops one that is too
+//! slow without a word. This wrapper gives such answers the contract's shape, bounds the time that a client
+//! may take to say what it wants, and lets a client that is still talking read the last answer.
+//!
+//! Invariant: as long as HTTP allows an answer, the client gets one, in the envelope.
+
+use super::{envelope::Refusal, observe::REQUEST_ID};
+use crate::{clock::Clock, config::Limits};
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// After the last answer: how long, and for how many bytes, a client that still sends is listened to. Closing
+/// at once would reset the connection and could take the answer with it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 32 * 1024 * 1024;
+
+/// How many requests of a connection have started and ended. Odd while one is being answered.
+#[derive(Clone, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// A request starts, or ends.
+    pub fn step(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The wrapper.
+pub struct Connection {
+    stream: TcpStream,
+    progress: Progress,
+    clock: Clock,
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    wait: Wait,
+    /// Bytes of ours that go out before anything else.
+    unsent: Vec<u8>,
+    lingered: usize,
+    closing: Option<Instant>,
+}
+
+/// The wait for a request's head.
+struct Wait {
+    /// At which progress it began.
+    since: u64,
+    /// Whether some of the head is there.
+    begun: bool,
+    deadline: Option<Instant>,
+    /// One timer for the connection's life. It may ring early, and is then set again.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    /// Wraps a stream. `progress` is told of each request's start and end.
+    pub fn new(stream: TcpStream, progress: Progress, clock: Clock, limits: &Limits) -> Self {
+        Connection {
+            stream,
+            progress,
+            clock,
+            head_timeout: limits.head_timeout,
+            idle_timeout: limits.idle_timeout,
+            wait: Wait {
+                since: 0,
+                begun: false,
+                deadline: None,
+                timer: None,
+            },
+            unsent: Vec::new(),
+            lingered: 0,
+            closing: None,
+        }
+    }
+
+    /// Whether the head of the next request is due by now. Registers to be woken when it is.
+    fn overdue(&mut self, context: &mut Context<'_>) -> bool {
+        let progress = self.progress.now();
+        if !progress.is_multiple_of(2) {
+            // The client waits for us, or sends a body, which has a time limit of its own.
+            return false;
+        }
+        let wait = &mut self.wait;
+        if wait.since != progress || wait.deadline.is_none() {
+            wait.since = progress;
+            wait.begun = false;
+            wait.deadline = Some(Instant::now() + self.idle_timeout);
+        }
+        let Some(deadline) = wait.deadline else {
+            return false;
+        };
+        let timer = wait
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            timer.as_mut().reset(deadline);
+        }
+        false
+    }
+
+    /// Notes that some bytes came: if they open a head, the rest of it is due soon.
+    fn heard(&mut self) {
+        let progress = self.progress.now();
+        if progress.is_multiple_of(2) && !(self.wait.since == progress && self.wait.begun) {
+            self.wait.since = progress;
+            self.wait.begun = true;
+            self.wait.deadline = Some(Instant::now() + self.head_timeout);
+        }
+    }
+
+    fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &self.unsent))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.drain(..sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn answer(&self, refusal: Refusal) -> Vec<u8> {
+        let (status, _, _) = refusal.parts();
+        metrics::counter!("inboxd_http_unparsed_requests_total", "status" => status.as_str().to_owned())
+            .increment(1);
+        let body = refusal.body();
+        let id = self.clock.uuid().simple();
+        tracing::info!(request_id = %id, status = status.as_u16(), "a request that is not HTTP as it should be");
+        let mut bytes = format!(
+            "HTTP/1.1 {status}\r\n{REQUEST_ID}: {id}\r\ncontent-type: application/json\r\n\
+             access-control-allow-origin: *\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend(body);
+        bytes
+    }
+}
+
+/// Where hyper's own bare answer begins in what it writes, and what it is about. All answers of ours carry a request id.
+fn bare_answer(bytes: &[u8]) -> Option<(usize, Refusal)> {
+    const START: &[u8] = b"HTTP/1.";
+    if !bytes.ends_with(b"\r\n\r\n") {
+        return None;
+    }
+    let from = bytes.len().saturating_sub(256);
+    let at = from
+        + bytes[from..]
+            .windows(START.len())
+            .rposition(|at| at == START)?;
+    let head = std::str::from_utf8(&bytes[at..]).ok()?;
+    if head.contains(REQUEST_ID.as_str()) {
+        return None;
+    }
+    let refusal = match head.get(9..12)? {
+        "400" => Refusal::BadRequest,
+        "414" => Refusal::UrlTooLong,
+        "431" => Refusal::HeadTooLarge,
+        _ => return None,
+    };
+    Some((at, refusal))
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Pending if this.overdue(context) => {
+                if this.wait.begun {
+                    let answer = this.answer(Refusal::HeadTooSlow);
+                    this.unsent.extend(answer);
+                }
+                // For hyper this is the end of the connection. What is unsent goes out with the shutdown.
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                this.heard();
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_unsent(context))?;
+        let Some((at, refusal)) = bare_answer(bytes) else {
+            return Pin::new(&mut this.stream).poll_write(context, bytes);
+        };
+        this.unsent.extend(&bytes[..at]);
+        let answer = this.answer(refusal);
+        this.unsent.extend(answer);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_unsent(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_unsent(context))?;
+        let deadline = match this.closing {
+            Some(deadline) => deadline,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+                let deadline = Instant::now() + LINGER;
+                this.wait.timer = Some(Box::pin(sleep_until(deadline)));
+                *this.closing.insert(deadline)
+            }
+        };
+        let mut scratch = [0; 16 * 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    this.lingered += buffer.filled().len();
+                    if this.lingered > LINGER_BYTES || Instant::now() >= deadline {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    return match &mut this.wait.timer {
+                        Some(timer) => timer.as_mut().poll(context).map(Ok),
+                        None => Poll::Ready(Ok(())),
+                    };
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bare_answers_are_replaced() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(bare_answer(bare), Some((0, Refusal::HeadTooLarge)));
+
+        let after_another = [&b"...tail of a body"[..], bare].concat();
+        assert_eq!(
+            bare_answer(&after_another),
+            Some((17, Refusal::HeadTooLarge))
+        );
+
+        let ours = b"HTTP/1.1 404 Not Found\r\nx-request-id: 1\r\ncontent-length: 9\r\n\r\n";
+        assert_eq!(bare_answer(ours), None);
+        assert_eq!(
+            bare_answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
+            None
+        );
+        assert_eq!(bare_answer(b"{\"text\":\"HTTP/1.1 400\"}"), None);
+    }
+}

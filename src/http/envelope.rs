@@ -1,0 +1,307 @@
+//! The one shape of every answer: `{"success":true,"data":…}` or `{"success":false,"error":{…}}`.
+
+use crate::error::{Error, FieldError};
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What went wrong, in the envelope.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Failure {
+    /// Always `false`.
+    #[schema(example = false)]
+    pub success: bool,
+    /// What went wrong.
+    pub error: Problem,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// For programs: one of the documented codes.
+    #[schema(example = "VALIDATION_ERROR")]
+    pub code: &'static str,
+    /// For people.
+    #[schema(example = "The request has invalid fields")]
+    pub message: String,
+    /// Each wrong field, where fields are at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub details: Option<Vec<FieldError>>,
+}
+
+/// A success with its data.
+#[derive(Debug, Serialize)]
+pub struct Success<T> {
+    success: bool,
+    data: T,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    success: bool,
+    data: Vec<T>,
+    pagination: Pagination,
+}
+
+/// Where a page is in its list.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Pagination {
+    /// How many match the filters in all.
+    #[schema(example = 15, minimum = 0)]
+    pub total: i64,
+    /// The limit that was applied.
+    #[schema(example = 50, minimum = 1, maximum = 100)]
+    pub limit: i64,
+    /// The offset that was applied.
+    #[schema(example = 0, minimum = 0)]
+    pub offset: i64,
+}
+
+/// 200 with data.
+pub fn ok(data: impl Serialize) -> Response {
+    success(StatusCode::OK, data)
+}
+
+/// A success with data and this status.
+pub fn success(status: StatusCode, data: impl Serialize) -> Response {
+    json(
+        status,
+        &Success {
+            success: true,
+            data,
+        },
+    )
+}
+
+/// 200 with a page of a list.
+pub fn page<T: Serialize>(data: Vec<T>, pagination: Pagination) -> Response {
+    json(
+        StatusCode::OK,
+        &Page {
+            success: true,
+            data,
+            pagination,
+        },
+    )
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => with_type(status, bytes),
+        Err(error) => Error::Internal(error.to_string()).into_response(),
+    }
+}
+
+fn with_type(status: StatusCode, bytes: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, JSON.clone());
+    response
+}
+
+/// `Content-Type: application/json`.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// An error that only HTTP knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such path.
+    NoSuchPath,
+    /// The path is there, but not with this method.
+    MethodNotAllowed,
+    /// The body is longer than allowed.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// The body is not JSON by its own word.
+    NotJson,
+    /// The request's head is not HTTP.
+    BadRequest,
+    /// The URL is longer than allowed.
+    UrlTooLong,
+    /// The request's head is larger than allowed.
+    HeadTooLarge,
+    /// The request's head did not arrive in time.
+    HeadTooSlow,
+    /// A provider's delivery is not signed, or not by the secret of its inbox.
+    BadSignature,
+    /// Not a provider's verification, or not with a token of ours.
+    NotVerified,
+}
+
+impl Refusal {
+    /// Its status, code and message.
+    pub fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Refusal::NoSuchPath => (S::NOT_FOUND, "NOT_FOUND", "No such path"),
+            Refusal::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "This path does not take this method",
+            ),
+            Refusal::BodyTooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                "PAYLOAD_TOO_LARGE",
+                "The body is too large",
+            ),
+            Refusal::BodyTooSlow => (
+                S::REQUEST_TIMEOUT,
+                "VALIDATION_ERROR",
+                "The body did not arrive in time",
+            ),
+            Refusal::NotJson => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_MEDIA_TYPE",
+                "Send the body as application/json",
+            ),
+            Refusal::BadRequest => (
+                S::BAD_REQUEST,
+                "VALIDATION_ERROR",
+                "The request is not valid HTTP",
+            ),
+            Refusal::UrlTooLong => (S::URI_TOO_LONG, "PAYLOAD_TOO_LARGE", "The URL is too long"),
+            Refusal::HeadTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "PAYLOAD_TOO_LARGE",
+                "The request's URL and headers are too large",
+            ),
+            Refusal::HeadTooSlow => (
+                S::REQUEST_TIMEOUT,
+                "VALIDATION_ERROR",
+                "The request did not arrive in time",
+            ),
+            Refusal::BadSignature => (
+                S::UNAUTHORIZED,
+                "UNAUTHORIZED",
+                "The signature is missing or wrong",
+            ),
+            Refusal::NotVerified => (
+                S::FORBIDDEN,
+                "FORBIDDEN",
+                "This is not a verification with a token of this server",
+            ),
+        }
+    }
+
+    /// Its body.
+    pub fn body(self) -> Vec<u8> {
+        let (_, code, message) = self.parts();
+        let body = Failure {
+            success: false,
+            error: Problem {
+                code,
+                message: message.to_owned(),
+                details: None,
+            },
+        };
+        serde_json::to_vec(&body).expect("a struct of texts is always JSON")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        with_type(self.parts().0, self.body())
+    }
+}
+
+/// Everything that a handler can fail with.
+#[derive(Debug)]
+pub enum ApiError {
+    /// What the operation says.
+    Operation(Error),
+    /// What HTTP says.
+    Refusal(Refusal),
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        ApiError::Operation(error)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        ApiError::Refusal(refusal)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            ApiError::Operation(error) => error.into_response(),
+            ApiError::Refusal(refusal) => refusal.into_response(),
+        }
+    }
+}
+
+/// The cause of an error of ours, on its way to the log.
+#[derive(Debug, Clone)]
+pub struct Cause(pub String);
+
+/// How long a client should wait before it tries again after a 503, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = match &self {
+            Error::Validation(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
+            Error::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Error::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
+            Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+        };
+        let message = match &self {
+            Error::Validation(_) => "The request has invalid fields".to_owned(),
+            Error::NotFound(noun) => capitalised(noun) + " not found",
+            other => other.to_string(),
+        };
+        let extra: Option<(HeaderName, HeaderValue)> = match &self {
+            Error::Unauthorized => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
+            Error::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            _ => None,
+        };
+        let cause = self.cause().map(|cause| Cause(cause.to_owned()));
+        let details = match self {
+            Error::Validation(details) => Some(details),
+            _ => None,
+        };
+        let body = Failure {
+            success: false,
+            error: Problem {
+                code,
+                message,
+                details,
+            },
+        };
+        let bytes = serde_json::to_vec(&body).expect("a struct of texts is always JSON");
+        let mut response = with_type(status, bytes);
+        if let Some((name, value)) = extra {
+            response.headers_mut().insert(name, value);
+        }
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}

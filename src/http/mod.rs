@@ -1,0 +1,49 @@
+//! HTTP as the contract wants it: the envelope, the key, strict parameters and bodies, and connections
+//! that never end without an answer. What is asked and answered is the front doors' business.
+
+pub mod auth;
+pub mod body;
+pub mod connection;
+pub mod envelope;
+pub mod observe;
+pub mod query;
+
+use crate::{
+    config::Limits,
+    ops::{Context, ingest::Ingest, keys::Uses},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+
+/// What every handler can reach. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub struct Parts {
+    /// For operations.
+    pub context: Context,
+    /// The line for deliveries.
+    pub ingest: Ingest,
+    /// Uses of keys that are to be noted.
+    pub uses: Uses,
+    /// Bounds on what clients control.
+    pub limits: Limits,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        App(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,179 @@
+//! What happens around every request: its id, its line in the log, its metrics, and the headers that every answer has.
+//!
+//! Invariant: what is logged of a request is its method, its path and how it ended. The query, the headers
+//! and the bodies may hold keys and people's words, and are not looked at here.
+
+use super::{
+    App,
+    body::{self, announces_more_than},
+    envelope::{Cause, JSON, Refusal},
+};
+use crate::clock;
+use axum::{
+    body::{Body, HttpBody},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// The header with a request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Surrounds a request.
+pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let start = clock::stopwatch();
+    let id = request_id(&app, request.headers());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let route = route.as_deref().unwrap_or("unmatched");
+
+    let mut response = if is_preflight(&request) {
+        preflight(request.headers())
+    } else {
+        match without_idle_body(&app, &mut request).await {
+            Ok(()) => next.run(request).await,
+            Err(response) => response,
+        }
+    };
+
+    let took = start.elapsed();
+    let status = response.status();
+    let cause = response.extensions_mut().remove::<Cause>();
+    record(&method, route, status, took.as_secs_f64());
+    let millis = took.as_secs_f64() * 1e3;
+    let (status_code, request_id) = (status.as_u16(), id.to_str().unwrap_or_default());
+    match cause {
+        Some(Cause(cause)) => tracing::error!(
+            request_id, %method, path, status = status_code, millis, cause, "request failed"
+        ),
+        None => tracing::info!(request_id, %method, path, status = status_code, millis, "request"),
+    }
+    finish(&mut response, id);
+    response
+}
+
+/// Headers that every answer has.
+fn finish(response: &mut Response, id: HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.entry(header::CONTENT_TYPE).or_insert(JSON);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+}
+
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Location, Retry-After");
+
+/// The caller's id if it sent a sane one, else a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        (1..=128).contains(&value.len())
+            && value
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+    };
+    headers
+        .get(REQUEST_ID)
+        .filter(sane)
+        .cloned()
+        .unwrap_or_else(|| new_request_id(app))
+}
+
+fn new_request_id(app: &App) -> HeaderValue {
+    let mut text = [0; uuid::fmt::Simple::LENGTH];
+    let text = app.context.clock.uuid().simple().encode_lower(&mut text);
+    HeaderValue::from_str(text).expect("hex digits are fit for a header")
+}
+
+/// Whether a browser asks before it sends the real request. <https://fetch.spec.whatwg.org/#cors-preflight-request>
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Any origin may call, with any header. `*` would not cover `Authorization`, so the asked ones are named back.
+fn preflight(asked: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, A_DAY);
+    headers.insert(header::VARY, VARY);
+    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    response
+}
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, DELETE");
+const A_DAY: HeaderValue = HeaderValue::from_static("86400");
+const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Headers");
+
+/// Reads and drops the body of a request that has no use for one. Existing clients send `{}` with a GET,
+/// and a body that is left unread would end the connection.
+async fn without_idle_body(app: &App, request: &mut Request) -> Result<(), Response> {
+    let idle = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::DELETE
+    );
+    if !idle || request.body().is_end_stream() {
+        return Ok(());
+    }
+    let limits = &app.limits;
+    if announces_more_than(request.headers(), limits.body) {
+        return Err(Refusal::BodyTooLarge.into_response());
+    }
+    let unread = std::mem::take(request.body_mut());
+    match body::read(unread, limits.body, limits.body_timeout).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into_response()),
+    }
+}
+
+fn record(method: &Method, route: &str, status: StatusCode, seconds: f64) {
+    // A method that nobody defined must not make a new time series each time.
+    let method = match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    let labels = [
+        ("method", method.to_owned()),
+        ("route", route.to_owned()),
+        ("status", status.as_str().to_owned()),
+    ];
+    metrics::counter!("inboxd_http_requests_total", &labels).increment(1);
+    metrics::histogram!("inboxd_http_request_seconds", &labels[..2]).record(seconds);
+}
+
+/// Turns a panic in a handler into the answer of any other fault of ours.
+pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
+    CatchPanicLayer::custom(on_panic as OnPanic)
+}
+
+/// What a panic is turned into.
+pub type OnPanic = fn(Box<dyn std::any::Any + Send>) -> Response<Body>;
+
+fn on_panic(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    let text = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a handler panicked".to_owned());
+    crate::error::Error::Internal(text).into_response()
+}

@@ -1,0 +1,88 @@
+//! Ids: opaque strings with a prefix that says what they name.
+//!
+//! Invariant: an id is unguessable, and ids of one kind sort by creation time as plain text.
+
+use crate::clock::Clock;
+use data_encoding::BASE32_DNSSEC;
+use serde::Serialize;
+use std::fmt;
+
+/// 26 digits of base32 hold 128 bits; in this alphabet (`0-9a-v`) the order of the text is the order of the bits.
+fn fresh(prefix: &str, clock: &Clock) -> String {
+    let mut id = String::with_capacity(prefix.len() + 26);
+    id.push_str(prefix);
+    BASE32_DNSSEC.encode_append(clock.uuid().as_bytes(), &mut id);
+    id
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A new one.
+            pub fn new(clock: &Clock) -> Self {
+                Self(fresh($prefix, clock))
+            }
+
+            /// One that is known to exist, or that will be looked up: any text is taken, since an id
+            /// that was never given simply is not found.
+            pub fn from_text(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str(&self.0)
+            }
+        }
+
+        impl<'a> From<&'a $name> for db::Value<'a> {
+            fn from(id: &'a $name) -> Self {
+                db::Value::Text(&id.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Names an account.
+    AccountId = "acc_";
+    /// Names an inbox.
+    InboxId = "inbox_";
+    /// Names a contact.
+    ContactId = "contact_";
+    /// Names a conversation.
+    ConversationId = "conv_";
+    /// Names a message.
+    MessageId = "msg_";
+    /// Names an API key. It is not the key.
+    KeyId = "key_";
+    /// Names a delivery in quarantine.
+    QuarantineId = "quar_";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_their_prefix_and_ascend() {
+        let clock = Clock::system();
+        let ids: Vec<_> = (0..1_000).map(|_| InboxId::new(&clock)).collect();
+        assert!(ids.is_sorted());
+        assert!(
+            ids.iter()
+                .all(|id| id.as_str().starts_with("inbox_") && id.as_str().len() == 32)
+        );
+    }
+}

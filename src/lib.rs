@@ -1,0 +1,24 @@
+//! inboxd: self-hosted customer messaging.
+//!
+//! Channels (WhatsApp, Instagram, Telegram, live chat) deliver to one program, and a business's own
+//! software asks it. ARCHITECTURE.md is the map; [`router`] shows every route on one page.
+//!
+//! Dependencies point one way, from the front doors to the store, and a test holds them to it:
+//! `cli`, `serve` → `router` → `api`, `hooks` → `ops` → `store`. The modules beside them (`clock`,
+//! `domain`, `error`, `id`, `vault`) know nothing of either and are usable by all.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod domain;
+pub mod error;
+pub mod hooks;
+pub mod http;
+pub mod id;
+pub mod ops;
+pub mod router;
+pub mod serve;
+pub mod store;
+pub mod vault;

@@ -1,0 +1,587 @@
+//! Taking in what providers deliver: everything that is waiting shares one transaction and one wait for the disk.
+//!
+//! How a delivery is signed and read is not decided here, but at its hook.
+//!
+//! Invariant: whoever gets `Ok` from [`Ingest::deliver`] can lose power the same instant: each message is
+//! stored, once, and counted in the same transaction.
+
+use super::Context;
+use crate::{
+    domain::Channel,
+    error::Error,
+    id::{AccountId, ContactId, ConversationId, InboxId, MessageId, QuarantineId},
+    store::{
+        contacts, conversations, inboxes,
+        messages::{self, NewMessage},
+        quarantine,
+    },
+};
+use channels::Item;
+use db::Session;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+/// Deliveries in one transaction. Beyond this the wait for the disk is a small part of the cost already.
+const BATCH: usize = 256;
+
+/// What one delivery says to one inbox, once its signature is checked.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Whose inbox it is.
+    pub account: AccountId,
+    /// Which.
+    pub inbox: InboxId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// Whether the inbox was known to work before this.
+    pub proved: bool,
+    /// What it says.
+    pub items: Vec<Item>,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Messages that are new.
+    pub stored: u64,
+    /// Messages that were there already.
+    pub known: u64,
+    /// Things that happened to messages.
+    pub changes: u64,
+    /// What could not be understood, or what the store refused.
+    pub quarantined: u64,
+    /// What is no message, nor about one.
+    pub ignored: u64,
+}
+
+/// The line in which deliveries wait for the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    line: mpsc::Sender<Waiting>,
+}
+
+struct Waiting {
+    arrivals: Vec<Arrival>,
+    answer: oneshot::Sender<Result<Outcome, Error>>,
+}
+
+impl Ingest {
+    /// Opens the line, with room for `room` deliveries. The task ends once every handle is gone and the line is empty.
+    pub fn start(context: Context, room: usize) -> (Self, JoinHandle<()>) {
+        let (line, waiting) = mpsc::channel(room);
+        (Ingest { line }, tokio::spawn(work(context, waiting)))
+    }
+
+    /// Stores a delivery, and returns when it is durable. A full line is [`Error::Unavailable`] at once.
+    pub async fn deliver(&self, arrivals: Vec<Arrival>) -> Result<Outcome, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.line
+            .try_send(Waiting { arrivals, answer })
+            .map_err(|_| Error::Unavailable("too many deliveries are waiting".into()))?;
+        answered
+            .await
+            .map_err(|_| Error::Unavailable("the server is stopping".into()))?
+    }
+}
+
+async fn work(context: Context, mut line: mpsc::Receiver<Waiting>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    // Takes whatever is there, and waits only while nothing is.
+    while line.recv_many(&mut batch, BATCH).await > 0 {
+        metrics::histogram!("inboxd_ingest_batch_deliveries").record(batch.len() as f64);
+        let (arrivals, answers): (Vec<_>, Vec<_>) = batch
+            .drain(..)
+            .map(|waiting| (waiting.arrivals, waiting.answer))
+            .unzip();
+        let outcomes = store_batch(&context, &arrivals).await;
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            // A connection that is gone has nobody to tell; its provider will deliver again.
+            answer.send(outcome).ok();
+        }
+    }
+}
+
+/// Stores all, or, where the store refuses something, each alone.
+async fn store_batch(context: &Context, batch: &[Vec<Arrival>]) -> Vec<Result<Outcome, Error>> {
+    match store(context, batch).await {
+        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Err(Error::Unavailable(cause)) => batch
+            .iter()
+            .map(|_| Err(Error::Unavailable(cause.clone())))
+            .collect(),
+        Err(_) => {
+            let mut outcomes = Vec::with_capacity(batch.len());
+            for delivery in batch {
+                outcomes.push(store_apart(context, delivery).await);
+            }
+            outcomes
+        }
+    }
+}
+
+/// Stores a delivery item by item, so that what the store refuses is set aside alone.
+async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome, Error> {
+    let mut total = Outcome::default();
+    for arrival in delivery {
+        for item in &arrival.items {
+            let mut alone = arrival.clone();
+            alone.items = vec![item.clone()];
+            let outcome = match store(context, &[vec![alone.clone()]]).await {
+                Ok(outcomes) => outcomes.into_iter().next().unwrap_or_default(),
+                Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
+                Err(error) => {
+                    let reason = error.cause().unwrap_or("refused").to_owned();
+                    alone.items = vec![Item::Unreadable {
+                        reason: format!("the store refused it: {reason}"),
+                        raw: format!("{item:?}"),
+                    }];
+                    tracing::error!(inbox = %alone.inbox, reason, "an item was set aside");
+                    let outcomes = store(context, &[vec![alone]]).await?;
+                    outcomes.into_iter().next().unwrap_or_default()
+                }
+            };
+            total.add(outcome);
+        }
+    }
+    Ok(total)
+}
+
+impl Outcome {
+    fn add(&mut self, other: Outcome) {
+        self.stored += other.stored;
+        self.known += other.known;
+        self.changes += other.changes;
+        self.quarantined += other.quarantined;
+        self.ignored += other.ignored;
+    }
+}
+
+/// A message of a batch, with all that is known of it on the way to the store.
+struct Incoming<'a> {
+    /// Which delivery of the batch it is from.
+    delivery: usize,
+    arrival: &'a Arrival,
+    message: &'a channels::Message,
+}
+
+impl<'a> Incoming<'a> {
+    fn key(&self) -> messages::Key<'a> {
+        messages::Key {
+            account: &self.arrival.account,
+            inbox: &self.arrival.inbox,
+            provider_id: &self.message.provider_id,
+        }
+    }
+
+    fn contact(&self) -> contacts::Key<'a> {
+        contacts::Key {
+            account: &self.arrival.account,
+            channel: self.arrival.channel,
+            contact: &self.message.contact,
+        }
+    }
+}
+
+/// Stores a batch in one transaction. Returns what became of each delivery.
+///
+/// Rows are locked in one order (inboxes proved, contacts, conversations, messages, counts; by key within
+/// each), so that two nodes that store at once cannot wait for each other in a circle.
+async fn store(context: &Context, batch: &[Vec<Arrival>]) -> Result<Vec<Outcome>, Error> {
+    let now = context.clock.now();
+    let mut outcomes = vec![Outcome::default(); batch.len()];
+    let mut session = context.db.write().await?;
+
+    prove(&mut session, batch, now).await?;
+    let incoming = new_messages(&mut session, batch, &mut outcomes).await?;
+    let contacts = resolve_contacts(context, &mut session, &incoming, now).await?;
+    let conversations =
+        resolve_conversations(context, &mut session, &incoming, &contacts, now).await?;
+    store_messages(
+        context,
+        &mut session,
+        &incoming,
+        &conversations,
+        now,
+        &mut outcomes,
+    )
+    .await?;
+    store_changes(&mut session, batch, now, &mut outcomes).await?;
+    store_unreadable(context, &mut session, batch, now, &mut outcomes).await?;
+
+    session.commit().await?;
+    Ok(outcomes)
+}
+
+/// A correctly signed delivery is the proof that its inbox works.
+async fn prove(session: &mut Session, batch: &[Vec<Arrival>], now: i64) -> Result<(), Error> {
+    let unproved: BTreeMap<_, _> = batch
+        .iter()
+        .flatten()
+        .filter(|arrival| !arrival.proved)
+        .map(|arrival| (&arrival.inbox, &arrival.account))
+        .collect();
+    for (inbox, account) in unproved {
+        inboxes::prove(session, account, inbox, now).await?;
+    }
+    Ok(())
+}
+
+/// The messages of a batch that are not stored yet, each once, by account, inbox and provider id.
+async fn new_messages<'a>(
+    session: &mut Session,
+    batch: &'a [Vec<Arrival>],
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Incoming<'a>>, Error> {
+    let mut seen = HashSet::new();
+    let mut incoming = Vec::new();
+    for (delivery, arrivals) in batch.iter().enumerate() {
+        for arrival in arrivals {
+            for item in &arrival.items {
+                let Item::Message(message) = item else {
+                    continue;
+                };
+                let one = Incoming {
+                    delivery,
+                    arrival,
+                    message,
+                };
+                if seen.insert(one.key()) {
+                    incoming.push(one);
+                } else {
+                    outcomes[delivery].known += 1;
+                }
+            }
+        }
+    }
+    // The unique key decides in the end. Looking first keeps a redelivery from touching contacts and conversations.
+    let keys: Vec<_> = incoming.iter().map(Incoming::key).collect();
+    let known = messages::known(session, &keys).await?;
+    let mut known = known.into_iter();
+    incoming.retain(|one| {
+        let known = known.next().unwrap_or(false);
+        outcomes[one.delivery].known += u64::from(known);
+        !known
+    });
+    Ok(incoming)
+}
+
+/// For each message, its contact, made or brought up to date.
+async fn resolve_contacts(
+    context: &Context,
+    session: &mut Session,
+    incoming: &[Incoming<'_>],
+    now: i64,
+) -> Result<Vec<ContactId>, Error> {
+    type Who<'a> = (&'a AccountId, &'static str, &'a str);
+    fn who<'a>(key: &contacts::Key<'a>) -> Who<'a> {
+        (key.account, key.channel.as_str(), &key.contact.provider_id)
+    }
+    // The last message of a contact in the batch says what holds of it now; a handed-over one says what held.
+    let mut distinct: BTreeMap<Who<'_>, (contacts::Key<'_>, bool)> = BTreeMap::new();
+    for one in incoming {
+        let key = one.contact();
+        let historic = one.message.historic;
+        match distinct.get(&who(&key)) {
+            Some((_, false)) if historic => {}
+            _ => {
+                distinct.insert(who(&key), (key, historic));
+            }
+        }
+    }
+    let keys: Vec<_> = distinct.values().map(|(key, _)| key.clone()).collect();
+    let found = contacts::find_each(session, &keys).await?;
+    let mut ids: HashMap<Who<'_>, ContactId> = HashMap::with_capacity(keys.len());
+    for ((key, historic), found) in distinct.values().zip(found) {
+        let stored = match found {
+            Some(stored) => Some(stored),
+            None => adopt(session, key).await?,
+        };
+        let id = match stored {
+            Some(stored) => {
+                if !historic && says_more(key.contact, &stored) {
+                    contacts::update(session, key, &stored.id).await?;
+                }
+                stored.id
+            }
+            None => add_contact(context, session, key, now).await?,
+        };
+        ids.insert(who(key), id);
+    }
+    Ok(incoming
+        .iter()
+        .filter_map(|one| ids.get(&who(&one.contact())).cloned())
+        .collect())
+}
+
+/// A contact that was known by its number alone, and now comes with its own id, stays the same contact.
+/// One whose number already belongs to another id is somebody else: numbers are handed on.
+async fn adopt(
+    session: &mut Session,
+    key: &contacts::Key<'_>,
+) -> Result<Option<contacts::Stored>, Error> {
+    let Some(alias) = &key.contact.alias else {
+        return Ok(None);
+    };
+    let Some(stored) = contacts::find_by_alias(session, key, alias).await? else {
+        return Ok(None);
+    };
+    contacts::point(session, key, &key.contact.provider_id, &stored.id).await?;
+    contacts::rename(session, key, &stored.id).await?;
+    Ok(Some(stored))
+}
+
+async fn add_contact(
+    context: &Context,
+    session: &mut Session,
+    key: &contacts::Key<'_>,
+    now: i64,
+) -> Result<ContactId, Error> {
+    let fresh = ContactId::new(&context.clock);
+    let id = contacts::claim(session, key, &fresh).await?;
+    if id == fresh {
+        contacts::insert(session, key, &id, now).await?;
+    }
+    if let Some(alias) = &key.contact.alias {
+        contacts::point(session, key, alias, &id).await?;
+    }
+    Ok(id)
+}
+
+fn says_more(contact: &channels::Contact, stored: &contacts::Stored) -> bool {
+    let differs = |new: &Option<String>, old: &Option<String>| new.is_some() && new != old;
+    differs(&contact.name, &stored.name)
+        || differs(&contact.phone, &stored.phone)
+        || differs(&contact.username, &stored.username)
+}
+
+/// For each message, its conversation, opened if there was none.
+async fn resolve_conversations(
+    context: &Context,
+    session: &mut Session,
+    incoming: &[Incoming<'_>],
+    contacts: &[ContactId],
+    now: i64,
+) -> Result<Vec<ConversationId>, Error> {
+    let wanted: Vec<_> = incoming
+        .iter()
+        .zip(contacts)
+        .map(|(one, contact)| conversations::Key {
+            account: one.arrival.account.clone(),
+            inbox: one.arrival.inbox.clone(),
+            contact: contact.clone(),
+        })
+        .collect();
+    let mut distinct: Vec<_> = wanted.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let found = conversations::find_each(session, &distinct).await?;
+    let mut ids = HashMap::with_capacity(distinct.len());
+    for (key, found) in distinct.into_iter().zip(found) {
+        let id = match found {
+            Some(id) => id,
+            None => {
+                let fresh = ConversationId::new(&context.clock);
+                conversations::claim(session, &key, &fresh, now).await?
+            }
+        };
+        ids.insert(key, id);
+    }
+    Ok(wanted
+        .iter()
+        .filter_map(|key| ids.get(key).cloned())
+        .collect())
+}
+
+/// Stores the messages, and counts those that really were new.
+async fn store_messages(
+    context: &Context,
+    session: &mut Session,
+    incoming: &[Incoming<'_>],
+    conversations: &[ConversationId],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<(), Error> {
+    let mut rows: Vec<_> = incoming
+        .iter()
+        .zip(conversations)
+        .map(|(one, conversation)| {
+            let message = one.message;
+            let row = NewMessage {
+                key: one.key(),
+                id: MessageId::new(&context.clock),
+                conversation,
+                direction: match message.direction {
+                    channels::Direction::Inbound => "inbound",
+                    channels::Direction::Outbound => "outbound",
+                },
+                kind: message.kind.as_str(),
+                content: json(&message.content)?,
+                sender: json(&message.sender)?,
+                reply_to: message.reply_to.as_deref(),
+                historic: message.historic,
+                timestamp: message.timestamp.unwrap_or(now),
+                received_at: now,
+            };
+            Ok((one.delivery, row))
+        })
+        .collect::<Result<_, Error>>()?;
+    rows.sort_by_key(|(_, row)| row.key);
+    let (deliveries, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let stored = messages::insert(session, &rows).await?;
+
+    let mut by_conversation = BTreeMap::new();
+    let mut by_inbox = BTreeMap::new();
+    for ((delivery, row), stored) in deliveries.iter().zip(&rows).zip(stored) {
+        if stored {
+            outcomes[*delivery].stored += 1;
+            *by_conversation
+                .entry((row.key.account, row.conversation))
+                .or_default() += 1;
+            *by_inbox
+                .entry((row.key.account, row.key.inbox))
+                .or_default() += 1;
+        } else {
+            outcomes[*delivery].known += 1;
+        }
+    }
+    let counts = by_conversation.iter().map(|(&(a, c), &more)| (a, c, more));
+    conversations::count(session, counts, now).await?;
+    let counts = by_inbox.iter().map(|(&(a, i), &more)| (a, i, more));
+    inboxes::count(session, counts).await?;
+    Ok(())
+}
+
+/// Keeps what happened to messages, known or not yet: reading a message folds its changes in.
+async fn store_changes(
+    session: &mut Session,
+    batch: &[Vec<Arrival>],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<(), Error> {
+    let mut changes = Vec::new();
+    for (delivery, arrivals) in batch.iter().enumerate() {
+        for arrival in arrivals {
+            for item in &arrival.items {
+                match item {
+                    Item::Message(_) | Item::Unreadable { .. } => {}
+                    Item::Blocked { .. } | Item::Ignored { .. } => outcomes[delivery].ignored += 1,
+                    item => {
+                        changes.extend(change(arrival, item, now)?);
+                        outcomes[delivery].changes += 1;
+                    }
+                }
+            }
+        }
+    }
+    changes.sort_by(|a, b| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
+    Ok(messages::change(session, &changes).await?)
+}
+
+fn change<'a>(
+    arrival: &'a Arrival,
+    item: &'a Item,
+    now: i64,
+) -> Result<Option<messages::Change<'a>>, Error> {
+    let (provider_id, kind, part, value, timestamp) = match item {
+        Item::Status(status) => (
+            &status.provider_id,
+            "status",
+            status.status.as_str().to_owned(),
+            status.error.clone(),
+            status.timestamp,
+        ),
+        Item::Reaction(reaction) => (
+            &reaction.provider_id,
+            "reaction",
+            reaction.by.clone(),
+            reaction.emoji.clone(),
+            reaction.timestamp,
+        ),
+        Item::Edit(edit) => {
+            // Without the new text there is nothing to keep.
+            let Some(content) = &edit.content else {
+                return Ok(None);
+            };
+            let content = json(content)?;
+            let stamp = edit.timestamp.unwrap_or_default();
+            let print = Sha256::digest(format!("{stamp} {content}"));
+            let print = data_encoding::HEXLOWER.encode(&print[..16]);
+            (
+                &edit.provider_id,
+                "edit",
+                print,
+                Some(content),
+                edit.timestamp,
+            )
+        }
+        Item::Revoke(revoke) => (
+            &revoke.provider_id,
+            "revoke",
+            String::new(),
+            None,
+            revoke.timestamp,
+        ),
+        Item::Message(_)
+        | Item::Unreadable { .. }
+        | Item::Blocked { .. }
+        | Item::Ignored { .. } => {
+            return Ok(None);
+        }
+    };
+    Ok(Some(messages::Change {
+        key: messages::Key {
+            account: &arrival.account,
+            inbox: &arrival.inbox,
+            provider_id,
+        },
+        kind,
+        part,
+        value,
+        timestamp: timestamp.unwrap_or(now),
+        received_at: now,
+    }))
+}
+
+/// Sets aside what could not be understood.
+async fn store_unreadable(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<Arrival>],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<(), Error> {
+    for (delivery, arrivals) in batch.iter().enumerate() {
+        for arrival in arrivals {
+            for item in &arrival.items {
+                let Item::Unreadable { reason, raw } = item else {
+                    continue;
+                };
+                let entry = quarantine::NewEntry {
+                    id: QuarantineId::new(&context.clock),
+                    account: &arrival.account,
+                    inbox: &arrival.inbox,
+                    channel: arrival.channel,
+                    reason,
+                    body: raw.as_bytes(),
+                    body_hash: Sha256::digest(raw).into(),
+                    received_at: now,
+                };
+                if quarantine::insert(session, &entry).await? {
+                    tracing::warn!(inbox = %arrival.inbox, reason, "set aside in quarantine");
+                    outcomes[delivery].quarantined += 1;
+                } else {
+                    outcomes[delivery].known += 1;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
+}

@@ -1,0 +1,201 @@
+//! API keys: making them, checking them, revoking them.
+//!
+//! Invariant: the key itself is nowhere but in the answer to its creation. The store has its SHA-256,
+//! which is enough for 256 random bits.
+
+use super::{Context, check_name, found};
+use crate::{
+    clock,
+    domain::{ApiKey, Scope},
+    error::Error,
+    id::{AccountId, KeyId},
+    store::keys,
+};
+use data_encoding::BASE32_DNSSEC;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+const PREFIX: &str = "ibx_";
+/// 32 random bytes in base32.
+const RANDOM: usize = 52;
+/// 4 bytes of CRC-32 in base32.
+const CHECKSUM: usize = 7;
+/// How exact `last_used_at` is, in seconds: a write for each request would cost more than the request.
+const USE_GRAIN: i64 = 60;
+
+/// What a key was checked to be.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The account that it acts for.
+    pub account: AccountId,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// That it has this scope.
+    pub fn may(&self, scope: Scope) -> Result<(), Error> {
+        if self.scopes.contains(&scope) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(scope))
+        }
+    }
+}
+
+/// Makes a key. The second value is the key itself, shown this once. `expires_in` is in seconds.
+pub async fn create(
+    context: &Context,
+    account: &AccountId,
+    name: &str,
+    scopes: &[Scope],
+    expires_in: Option<i64>,
+) -> Result<(ApiKey, SecretString), Error> {
+    let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
+    let mut scopes = scopes.to_vec();
+    scopes.sort_unstable();
+    scopes.dedup();
+    if scopes.is_empty() {
+        return Err(Error::field("scope", "give at least one"));
+    }
+    let secret = generate();
+    let now = context.clock.now();
+    let key = ApiKey {
+        id: KeyId::new(&context.clock),
+        name,
+        scopes,
+        created_at: now,
+        expires_at: expires_in.map(|seconds| now.saturating_add(seconds)),
+        revoked_at: None,
+        last_used_at: None,
+    };
+    let mut session = context.db.write().await?;
+    keys::insert(&mut session, account, &key, &hash(secret.expose_secret())).await?;
+    session.commit().await?;
+    Ok((key, secret))
+}
+
+/// All keys of an account, oldest first, the revoked and expired ones too.
+pub async fn list(context: &Context, account: &AccountId) -> Result<Vec<ApiKey>, Error> {
+    Ok(keys::list(&mut context.db.read().await?, account).await?)
+}
+
+/// Revokes a key: it stops working with the very next request. Revoking it again changes nothing.
+pub async fn revoke(context: &Context, account: &AccountId, id: &KeyId) -> Result<ApiKey, Error> {
+    let mut session = context.db.write().await?;
+    let key = keys::revoke(&mut session, account, id, context.clock.now()).await?;
+    let key = found(key, "API key")?;
+    session.commit().await?;
+    Ok(key)
+}
+
+/// Whose key this is, if it is good now.
+pub async fn authenticate(
+    context: &Context,
+    uses: &Uses,
+    presented: &str,
+) -> Result<Caller, Error> {
+    if !well_formed(presented) {
+        return Err(Error::Unauthorized);
+    }
+    let mut session = context.db.read().await?;
+    let known = keys::find_by_hash(&mut session, &hash(presented)).await?;
+    let (key, account) = known.ok_or(Error::Unauthorized)?;
+    let now = context.clock.now();
+    let expired = key.expires_at.is_some_and(|end| now >= end);
+    if key.revoked_at.is_some() || expired {
+        return Err(Error::Unauthorized);
+    }
+    if key.last_used_at.is_none_or(|last| now - last >= USE_GRAIN) {
+        uses.note(&account, key.id, now);
+    }
+    Ok(Caller {
+        account,
+        scopes: key.scopes,
+    })
+}
+
+/// Uses of keys that are not in the store yet. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Uses(Arc<Mutex<HashMap<KeyId, (AccountId, i64)>>>);
+
+impl Uses {
+    fn note(&self, account: &AccountId, key: KeyId, at: i64) {
+        self.held().insert(key, (account.clone(), at));
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, (AccountId, i64)>> {
+        // A panic cannot leave a map half-changed here.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes them to the store. What cannot be written is kept for the next time.
+    pub async fn flush(&self, context: &Context) -> Result<(), Error> {
+        let uses: Vec<_> = self
+            .held()
+            .iter()
+            .map(|(key, (account, at))| (account.clone(), key.clone(), *at))
+            .collect();
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let mut session = context.db.write().await?;
+        keys::touch(&mut session, &uses).await?;
+        session.commit().await?;
+        let mut held = self.held();
+        for (_, key, at) in uses {
+            if held.get(&key).is_some_and(|(_, last)| *last == at) {
+                held.remove(&key);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn generate() -> SecretString {
+    let mut key = format!("{PREFIX}{}", BASE32_DNSSEC.encode(&clock::random::<32>()));
+    key.push_str(&checksum(&key));
+    SecretString::from(key)
+}
+
+fn checksum(text: &str) -> String {
+    BASE32_DNSSEC.encode(&crc32fast::hash(text.as_bytes()).to_be_bytes())
+}
+
+/// Whether this can be a key at all: a mistyped one is refused without asking the store.
+fn well_formed(key: &str) -> bool {
+    key.len() == PREFIX.len() + RANDOM + CHECKSUM
+        && key.is_ascii()
+        && key.starts_with(PREFIX)
+        && key
+            .split_at_checked(PREFIX.len() + RANDOM)
+            .is_some_and(|(body, sum)| checksum(body) == sum)
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_key_is_not_well_formed() {
+        let key = generate();
+        let key = key.expose_secret();
+        assert!(well_formed(key), "{key}");
+        for at in 0..key.len() {
+            let mut wrong = key.to_owned();
+            let other = if &key[at..=at] == "7" { "8" } else { "7" };
+            wrong.replace_range(at..=at, other);
+            assert!(!well_formed(&wrong), "{wrong}");
+        }
+        assert!(!well_formed(&key[1..]));
+        assert!(!well_formed(&"ü".repeat(63)));
+    }
+}

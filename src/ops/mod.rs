@@ -1,0 +1,143 @@
+//! What the program does, in plain functions. The REST API and the command line both call these, and
+//! nothing else reaches the store. Nothing here knows HTTP.
+
+pub mod accounts;
+pub mod fields;
+pub mod health;
+pub mod hooks;
+pub mod inboxes;
+pub mod ingest;
+pub mod keys;
+pub mod setup;
+
+use crate::{clock::Clock, error::Error, store, vault::Vault};
+use db::{Address, Database, EngineKind, Missing};
+use std::path::{Path, PathBuf};
+
+/// Everything that an operation needs from the outside. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The store.
+    pub db: Database,
+    /// The time.
+    pub clock: Clock,
+    /// The secrets.
+    pub vault: Vault,
+    /// The address under which providers and browsers reach the server, without a trailing slash.
+    pub public_url: String,
+}
+
+/// Where the key that seals secrets comes from.
+#[derive(Debug, Clone)]
+pub enum SecretKey {
+    /// Written out: 64 hex digits or base64.
+    Text(String),
+    /// In a file.
+    File(PathBuf),
+    /// In a file beside the embedded database, made if it is not there.
+    BesideDatabase,
+}
+
+/// Why the program cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] db::Error),
+    /// The key that seals secrets.
+    #[error(transparent)]
+    Vault(#[from] crate::vault::Error),
+    /// A PostgreSQL database has no folder to keep a key in.
+    #[error(
+        "set INBOXD_SECRET_KEY (or INBOXD_SECRET_KEY_FILE) to 32 random bytes, the same on every node: openssl rand -hex 32"
+    )]
+    NoSecretKey,
+    /// The database was set up under another key.
+    #[error(
+        "this INBOXD_SECRET_KEY is not the one that this database was set up with: its stored secrets cannot be opened"
+    )]
+    WrongSecretKey,
+}
+
+/// Opens the store, brings its schema up to date, and checks that the secret key is the right one.
+pub async fn open(
+    address: &Address,
+    missing: Missing,
+    secret_key: &SecretKey,
+    public_url: &str,
+    clock: Clock,
+) -> Result<Context, StartError> {
+    let db = Database::open(address, missing).await?;
+    migrate(&db, &clock).await?;
+    let vault = match (secret_key, address) {
+        (SecretKey::Text(text), _) => Vault::from_text(text)?,
+        (SecretKey::File(path), _) => Vault::from_file(path)?,
+        (SecretKey::BesideDatabase, Address::Sqlite(path)) => {
+            Vault::from_file_or_new(&key_file(path))?
+        }
+        (SecretKey::BesideDatabase, Address::Postgres(_)) => return Err(StartError::NoSecretKey),
+    };
+    check_secret_key(&db, &vault).await?;
+    Ok(Context {
+        db,
+        clock,
+        vault,
+        public_url: public_url.to_owned(),
+    })
+}
+
+/// Brings the schema up to date. Returns the versions that were applied.
+pub async fn migrate(db: &Database, clock: &Clock) -> Result<Vec<i64>, db::Error> {
+    let applied = db.migrate(store::MIGRATIONS, clock.now()).await?;
+    if !applied.is_empty() {
+        tracing::info!(?applied, "schema migrated");
+    }
+    Ok(applied)
+}
+
+fn key_file(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".key");
+    name.into()
+}
+
+async fn check_secret_key(db: &Database, vault: &Vault) -> Result<(), StartError> {
+    const NAME: &str = "secret_key_check";
+    let mut mark = store::instance::find(&mut db.read().await?, NAME).await?;
+    if mark.is_none() {
+        let mut session = db.write().await?;
+        store::instance::insert(&mut session, NAME, &vault.mark()).await?;
+        // Another node may have been first: what is stored decides, not what was sent.
+        mark = store::instance::find(&mut session, NAME).await?;
+        session.commit().await?;
+    }
+    match mark {
+        Some(mark) if vault.recognise(&mark) => Ok(()),
+        _ => Err(StartError::WrongSecretKey),
+    }
+}
+
+/// How the engine is called in texts for people.
+pub fn engine_name(context: &Context) -> &'static str {
+    match context.db.engine() {
+        EngineKind::Sqlite => "SQLite",
+        EngineKind::Postgres => "PostgreSQL",
+    }
+}
+
+/// The rule for what people call things: 1 to 100 characters once surrounding white space is gone, none of them a control character.
+pub fn check_name(name: &str) -> Result<String, &'static str> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 {
+        return Err("must have 1 to 100 characters");
+    }
+    if name.chars().any(char::is_control) {
+        return Err("must not contain control characters");
+    }
+    Ok(name.to_owned())
+}
+
+/// What is not there is reported as that.
+fn found<T>(thing: Option<T>, noun: &'static str) -> Result<T, Error> {
+    thing.ok_or(Error::NotFound(noun))
+}

@@ -1,0 +1,58 @@
+//! Every route on one page, and what surrounds them all.
+
+use crate::{
+    api::{health, inboxes, openapi},
+    hooks::whatsapp,
+    http::{
+        App,
+        envelope::Refusal,
+        observe::{catch_panic, observe},
+    },
+};
+use axum::{Router, middleware};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+/// The routes, and the OpenAPI document that is made from the same lines.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::Frame::openapi())
+        .routes(routes!(inboxes::list, inboxes::create))
+        .routes(routes!(inboxes::get, inboxes::update, inboxes::delete))
+        .routes(routes!(inboxes::setup))
+        .routes(routes!(whatsapp::verify, whatsapp::deliver))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+/// The OpenAPI document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = routes().into_openapi();
+    openapi::complete(&mut document);
+    document
+}
+
+/// The whole service.
+pub fn router(app: App) -> Router {
+    let (router, _) = routes().split_for_parts();
+    // The page asks nobody else: no validator badge, all scripts from here.
+    let config = Config::from("/openapi.json")
+        .validator_url("none")
+        .try_it_out_enabled(true)
+        .persist_authorization(true);
+    let docs = SwaggerUi::new("/docs")
+        .url("/openapi.json", document())
+        .config(config);
+    surround(router.merge(docs), app)
+}
+
+/// What every route is surrounded by. Outermost: the request's id, log line and metrics.
+pub fn surround(router: Router<App>, app: App) -> Router {
+    router
+        .fallback(async || Refusal::NoSuchPath)
+        .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+        .layer(catch_panic())
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}

@@ -1,0 +1,261 @@
+//! The running server: accepting connections, background work, and a stop that loses nothing.
+//!
+//! Invariant: a stop first lets the requests in flight finish, then the deliveries in line, then closes the store.
+
+use crate::{
+    config::Config,
+    error::Error,
+    http::{
+        App, Parts,
+        connection::{Connection, Progress},
+    },
+    ops::{Context, ingest::Ingest, keys::Uses},
+    router::router,
+};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, Uri, uri::PathAndQuery},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::{interval, sleep, timeout},
+};
+use tower::Service;
+
+/// How often uses of keys go to the store, and metrics are tidied.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// A server that answers.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
+    storing: JoinHandle<()>,
+    context: Context,
+    uses: Uses,
+}
+
+impl Server {
+    /// Starts to answer.
+    pub async fn start(context: Context, config: &Config) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        let uses = Uses::default();
+        let metrics = recorder().map_err(io::Error::other)?;
+        let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
+        let app = App::new(Parts {
+            context: context.clone(),
+            ingest,
+            uses: uses.clone(),
+            limits: config.limits.clone(),
+            metrics: metrics.clone(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
+        let housekeeping =
+            tokio::spawn(keep_house(context.clone(), uses.clone(), metrics, stopped));
+        Ok(Server {
+            address,
+            stop,
+            accepting,
+            housekeeping,
+            storing,
+            context,
+            uses,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops it. Requests in flight finish first.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in [self.accepting, self.housekeeping, self.storing] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the server failed");
+            }
+        }
+        note_uses(&self.context, &self.uses).await;
+        self.context.db.close().await;
+    }
+}
+
+/// The process's metrics. There is one recorder a process, however many servers.
+fn recorder() -> Result<PrometheusHandle, String> {
+    static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
+    RECORDER.get_or_init(install_recorder).clone()
+}
+
+fn install_recorder() -> Result<PrometheusHandle, String> {
+    let seconds = [
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    ];
+    let deliveries = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_deliveries".into()), &deliveries)
+        })
+        .map_err(|error| error.to_string())?
+        .install_recorder()
+        .map_err(|error| error.to_string())
+}
+
+async fn keep_house(
+    context: Context,
+    uses: Uses,
+    metrics: PrometheusHandle,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut tick = interval(HOUSEKEEPING);
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            _ = tick.tick() => {}
+        }
+        note_uses(&context, &uses).await;
+        metrics.run_upkeep();
+    }
+}
+
+async fn note_uses(context: &Context, uses: &Uses) {
+    match uses.flush(context).await {
+        Ok(()) => {}
+        Err(Error::Unavailable(cause)) => {
+            tracing::warn!(cause, "uses of keys are noted later");
+        }
+        Err(error) => tracing::error!(cause = error.cause(), "uses of keys cannot be noted"),
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    app: App,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let all = app.limits.connections;
+    let places = Arc::new(Semaphore::new(all));
+    loop {
+        // A place first: who finds none waits in the kernel's queue, and costs nothing here.
+        let place = tokio::select! {
+            _ = stopped.changed() => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        let stream = tokio::select! {
+            _ = stopped.changed() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file handles, most likely. Trying again at once would only burn CPU.
+                    tracing::error!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        tokio::spawn(converse(
+            stream,
+            router.clone(),
+            app.clone(),
+            stopped.clone(),
+            place,
+        ));
+    }
+    drop(listener);
+    // Every place is free again once every connection is closed.
+    let closed = places.acquire_many(u32::try_from(all).unwrap_or(u32::MAX));
+    if timeout(app.limits.shutdown_timeout, closed).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+}
+
+/// Answers the requests of one connection until it is closed, or until the server stops. Holds its place as long.
+async fn converse(
+    stream: TcpStream,
+    router: Router,
+    app: App,
+    mut stopped: watch::Receiver<bool>,
+    _place: impl Send,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection stays with Nagle's delay");
+    }
+    let progress = Progress::default();
+    let clock = app.context.clock.clone();
+    let io = Connection::new(stream, progress.clone(), clock, &app.limits);
+    let service = service_fn(move |request: Request<Incoming>| {
+        progress.step();
+        let progress = progress.clone();
+        let answer = answer(router.clone(), request);
+        async move {
+            let response = answer.await;
+            progress.step();
+            response
+        }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .max_buf_size(app.limits.head)
+            // `Connection` keeps the time, and answers when it is over.
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades()
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let mut request = request.map(Body::new);
+    trim_slash(request.uri_mut());
+    router.call(request).await
+}
+
+/// `/inboxes/` is `/inboxes`. The documentation pages are real folders, and keep theirs.
+fn trim_slash(uri: &mut Uri) {
+    let path = uri.path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() || trimmed.is_empty() || path.starts_with("/docs") {
+        return;
+    }
+    let text = match uri.query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    if let Ok(path_and_query) = PathAndQuery::try_from(text) {
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.path_and_query = Some(path_and_query);
+        // An absolute URI keeps its other parts, which fit any path.
+        *uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+}

@@ -1,0 +1,198 @@
+//! The `contacts` table, and `contact_identities`, which finds a contact by any id that its provider uses for it.
+
+use super::statements;
+use crate::{
+    domain::Channel,
+    id::{AccountId, ContactId, InboxId},
+};
+use db::{Error, Session, Value};
+
+statements! {
+    FIND = "SELECT c.id, c.name, c.phone, c.username
+        FROM contact_identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
+        WHERE i.account_id = $1 AND i.channel = $2 AND i.identity = $3";
+    FIND_BY_ALIAS = "SELECT c.id, c.name, c.phone, c.username
+        FROM contact_identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
+        WHERE i.account_id = $1 AND i.channel = $2 AND i.identity = $3 AND c.provider_id = i.identity";
+    // Of two that come at once, the later waits here for the earlier, and gets its contact.
+    CLAIM = "INSERT INTO contact_identities (account_id, channel, identity, contact_id) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (account_id, channel, identity) DO UPDATE SET identity = excluded.identity RETURNING contact_id";
+    POINT = "INSERT INTO contact_identities (account_id, channel, identity, contact_id) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (account_id, channel, identity) DO UPDATE SET contact_id = excluded.contact_id";
+    INSERT = "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    UPDATE = "UPDATE contacts SET name = COALESCE($1, name), phone = COALESCE($2, phone), username = COALESCE($3, username)
+        WHERE account_id = $4 AND id = $5";
+    RENAME = "UPDATE contacts SET provider_id = $1 WHERE account_id = $2 AND id = $3";
+    DELETE_ORPHAN_IDENTITIES = "DELETE FROM contact_identities WHERE account_id = $1 AND contact_id IN (
+        SELECT c.contact_id FROM conversations c WHERE c.account_id = $1 AND c.inbox_id = $2
+          AND NOT EXISTS (SELECT 1 FROM conversations o
+            WHERE o.account_id = c.account_id AND o.contact_id = c.contact_id AND o.inbox_id <> c.inbox_id))";
+    DELETE_ORPHANS = "DELETE FROM contacts WHERE account_id = $1 AND channel = $2
+        AND NOT EXISTS (SELECT 1 FROM contact_identities i
+            WHERE i.account_id = contacts.account_id AND i.contact_id = contacts.id)";
+}
+
+/// Who a contact is, where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// Whose contact.
+    pub account: &'a AccountId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// What the provider says about it.
+    pub contact: &'a channels::Contact,
+}
+
+impl<'a> Key<'a> {
+    fn params(&self, identity: &'a str) -> Vec<Value<'a>> {
+        vec![
+            self.account.into(),
+            self.channel.as_str().into(),
+            identity.into(),
+        ]
+    }
+}
+
+/// What is stored of a contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its id.
+    pub id: ContactId,
+    /// Display name.
+    pub name: Option<String>,
+    /// Phone number.
+    pub phone: Option<String>,
+    /// User name.
+    pub username: Option<String>,
+}
+
+/// For each key, the contact that has its `provider_id`.
+pub async fn find_each(
+    session: &mut Session,
+    keys: &[Key<'_>],
+) -> Result<Vec<Option<Stored>>, Error> {
+    let runs: Vec<_> = keys
+        .iter()
+        .map(|key| key.params(&key.contact.provider_id))
+        .collect();
+    let found = session.query_each(&FIND, &runs, read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// The contact that is so far known by nothing but this alias.
+pub async fn find_by_alias(
+    session: &mut Session,
+    key: &Key<'_>,
+    alias: &str,
+) -> Result<Option<Stored>, Error> {
+    session
+        .query_opt(&FIND_BY_ALIAS, &key.params(alias), read)
+        .await
+}
+
+/// Takes the key's `provider_id` for the contact `id`, unless a contact has it: the answer is whoever has it now.
+pub async fn claim(
+    session: &mut Session,
+    key: &Key<'_>,
+    id: &ContactId,
+) -> Result<ContactId, Error> {
+    let mut params = key.params(&key.contact.provider_id);
+    params.push(id.into());
+    let holder = session
+        .query_opt(&CLAIM, &params, |row| row.get::<String>(0))
+        .await?;
+    Ok(holder.map_or_else(|| id.clone(), ContactId::from_text))
+}
+
+/// Makes an identity lead to this contact from now on.
+pub async fn point(
+    session: &mut Session,
+    key: &Key<'_>,
+    identity: &str,
+    id: &ContactId,
+) -> Result<(), Error> {
+    let mut params = key.params(identity);
+    params.push(id.into());
+    session.execute(&POINT, &params).await?;
+    Ok(())
+}
+
+/// Adds one.
+pub async fn insert(
+    session: &mut Session,
+    key: &Key<'_>,
+    id: &ContactId,
+    now: i64,
+) -> Result<(), Error> {
+    let contact = key.contact;
+    let row = [
+        key.account.into(),
+        id.into(),
+        key.channel.as_str().into(),
+        (&contact.provider_id).into(),
+        i64::from(contact.group).into(),
+        contact.name.as_deref().into(),
+        contact.phone.as_deref().into(),
+        contact.username.as_deref().into(),
+        now.into(),
+    ];
+    session.execute(&INSERT, &row).await?;
+    Ok(())
+}
+
+/// Takes over what the provider now says of a contact. What it does not say stays.
+pub async fn update(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Result<(), Error> {
+    let contact = key.contact;
+    let params = [
+        contact.name.as_deref().into(),
+        contact.phone.as_deref().into(),
+        contact.username.as_deref().into(),
+        key.account.into(),
+        id.into(),
+    ];
+    session.execute(&UPDATE, &params).await?;
+    Ok(())
+}
+
+/// Gives a contact the more durable id that its provider now uses.
+pub async fn rename(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Result<(), Error> {
+    let params = [
+        (&key.contact.provider_id).into(),
+        key.account.into(),
+        id.into(),
+    ];
+    session.execute(&RENAME, &params).await?;
+    Ok(())
+}
+
+/// First half of removing the contacts of an inbox: forgets how those that have no other inbox are found.
+pub async fn delete_orphan_identities(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+) -> Result<(), Error> {
+    let params = [account.into(), inbox.into()];
+    session.execute(&DELETE_ORPHAN_IDENTITIES, &params).await?;
+    Ok(())
+}
+
+/// Second half, once their conversations are gone: removes the contacts that nothing leads to.
+pub async fn delete_orphans(
+    session: &mut Session,
+    account: &AccountId,
+    channel: Channel,
+) -> Result<(), Error> {
+    let params = [account.into(), channel.as_str().into()];
+    session.execute(&DELETE_ORPHANS, &params).await?;
+    Ok(())
+}
+
+fn read(row: &db::Row<'_>) -> Result<Stored, Error> {
+    Ok(Stored {
+        id: ContactId::from_text(row.get::<String>(0)?),
+        name: row.get(1)?,
+        phone: row.get(2)?,
+        username: row.get(3)?,
+    })
+}

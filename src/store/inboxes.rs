@@ -1,0 +1,203 @@
+//! The `inboxes` table.
+
+use super::statements;
+use crate::{
+    domain::{Channel, Inbox, InboxStatus},
+    id::{AccountId, InboxId},
+};
+use db::{Error, Row, Session, Value};
+
+statements! {
+    // The join keeps the total beside an empty page, in one statement and so in one snapshot.
+    LIST = "SELECT t.total, p.id, p.name, p.type, p.status, p.phone_number, p.instagram_account_id, p.created_at, p.messages_count
+        FROM (SELECT COUNT(*) AS total FROM inboxes
+            WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+              AND (CAST($3 AS TEXT) IS NULL OR status = $3)) t
+        LEFT JOIN (SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count FROM inboxes
+            WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+              AND (CAST($3 AS TEXT) IS NULL OR status = $3)
+            ORDER BY created_at, id LIMIT $4 OFFSET $5) p ON TRUE
+        ORDER BY p.created_at, p.id";
+    FIND = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
+        FROM inboxes WHERE account_id = $1 AND id = $2";
+    FIND_DETAILS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
+            settings, proved_at
+        FROM inboxes WHERE account_id = $1 AND id = $2";
+    INSERT = "INSERT INTO inboxes
+            (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    UPDATE = "UPDATE inboxes SET name = $1, settings = $2, switched_off_at = $3 WHERE account_id = $4 AND id = $5";
+    LOCK = "UPDATE inboxes SET name = name WHERE account_id = $1 AND id = $2";
+    PROVE = "UPDATE inboxes SET proved_at = $1 WHERE account_id = $2 AND id = $3 AND proved_at IS NULL";
+    COUNT = "UPDATE inboxes SET messages_count = messages_count + $1 WHERE account_id = $2 AND id = $3";
+    DELETE = "DELETE FROM inboxes WHERE account_id = $1 AND id = $2";
+}
+
+/// What a listing is narrowed to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only this type.
+    pub channel: Option<Channel>,
+    /// Only this status.
+    pub status: Option<InboxStatus>,
+}
+
+/// A page of the inboxes that match, by creation time and then id, and how many match in all.
+pub async fn list(
+    session: &mut Session,
+    account: &AccountId,
+    filter: Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<(Vec<Inbox>, i64), Error> {
+    let params = [
+        account.into(),
+        filter.channel.map(Channel::as_str).into(),
+        filter.status.map(InboxStatus::as_str).into(),
+        limit.into(),
+        offset.into(),
+    ];
+    let mut total = 0;
+    let page = session
+        .query(&LIST, &params, |row| {
+            total = row.get(0)?;
+            row.get::<Option<String>>(1)?
+                .map(|_| read(row, 1))
+                .transpose()
+        })
+        .await?;
+    Ok((page.into_iter().flatten().collect(), total))
+}
+
+/// One of them.
+pub async fn find(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+) -> Result<Option<Inbox>, Error> {
+    session
+        .query_opt(&FIND, &[account.into(), id.into()], |row| read(row, 0))
+        .await
+}
+
+/// An inbox with what the listing does not show.
+#[derive(Debug, Clone)]
+pub struct Details {
+    /// What the listing shows.
+    pub inbox: Inbox,
+    /// What is set about its channel and is no secret: a JSON object.
+    pub settings: String,
+    /// When the channel proved that it works.
+    pub proved_at: Option<i64>,
+}
+
+/// One of them, with its settings.
+pub async fn find_details(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+) -> Result<Option<Details>, Error> {
+    session
+        .query_opt(&FIND_DETAILS, &[account.into(), id.into()], |row| {
+            Ok(Details {
+                inbox: read(row, 0)?,
+                settings: row.get(8)?,
+                proved_at: row.get(9)?,
+            })
+        })
+        .await
+}
+
+/// Adds one.
+pub async fn insert(
+    session: &mut Session,
+    account: &AccountId,
+    details: &Details,
+) -> Result<(), Error> {
+    let inbox = &details.inbox;
+    let row = [
+        account.into(),
+        (&inbox.id).into(),
+        (&inbox.name).into(),
+        inbox.channel.as_str().into(),
+        inbox.phone_number.as_deref().into(),
+        inbox.instagram_account_id.as_deref().into(),
+        (&details.settings).into(),
+        details.proved_at.into(),
+        inbox.created_at.into(),
+    ];
+    session.execute(&INSERT, &row).await?;
+    Ok(())
+}
+
+/// Changes what a business may change. `switched_off_at` is `None` for an inbox that is on.
+pub async fn update(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+    name: &str,
+    settings: &str,
+    switched_off_at: Option<i64>,
+) -> Result<(), Error> {
+    let params = [
+        name.into(),
+        settings.into(),
+        switched_off_at.into(),
+        account.into(),
+        id.into(),
+    ];
+    session.execute(&UPDATE, &params).await?;
+    Ok(())
+}
+
+/// Holds off every other change of one inbox, its count's too, until this transaction ends. False if it is not there.
+pub async fn lock(session: &mut Session, account: &AccountId, id: &InboxId) -> Result<bool, Error> {
+    let params = [account.into(), id.into()];
+    Ok(session.execute(&LOCK, &params).await? > 0)
+}
+
+/// Notes that the channel works, the first time. True if this was the first time.
+pub async fn prove(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+    now: i64,
+) -> Result<bool, Error> {
+    let params = [now.into(), account.into(), id.into()];
+    Ok(session.execute(&PROVE, &params).await? > 0)
+}
+
+/// Adds to the counts of inboxes. Keep `counts` in one order everywhere, or two transactions can block each other for good.
+pub async fn count(
+    session: &mut Session,
+    counts: impl Iterator<Item = (&AccountId, &InboxId, i64)>,
+) -> Result<(), Error> {
+    let runs: Vec<Vec<Value<'_>>> = counts
+        .map(|(account, inbox, more)| vec![more.into(), account.into(), inbox.into()])
+        .collect();
+    session.query_each(&COUNT, &runs, |_| Ok(())).await?;
+    Ok(())
+}
+
+/// Removes one that nothing refers to any more.
+pub async fn delete(session: &mut Session, account: &AccountId, id: &InboxId) -> Result<(), Error> {
+    session
+        .execute(&DELETE, &[account.into(), id.into()])
+        .await?;
+    Ok(())
+}
+
+/// Reads the eight columns of an inbox, the first of which is column `at`.
+fn read(row: &Row<'_>, at: usize) -> Result<Inbox, Error> {
+    let unknown = |what: &'static str| Error::Broken(what.to_owned());
+    Ok(Inbox {
+        id: InboxId::from_text(row.get::<String>(at)?),
+        name: row.get(at + 1)?,
+        channel: row.get::<String>(at + 2)?.parse().map_err(unknown)?,
+        status: row.get::<String>(at + 3)?.parse().map_err(unknown)?,
+        phone_number: row.get(at + 4)?,
+        instagram_account_id: row.get(at + 5)?,
+        created_at: row.get(at + 6)?,
+        messages_count: row.get(at + 7)?,
+    })
+}

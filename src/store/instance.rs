@@ -1,0 +1,24 @@
+//! The `instance` table: what holds for the whole database.
+
+use super::statements;
+use db::{Error, Session};
+
+statements! {
+    FIND = "SELECT value FROM instance WHERE name = $1";
+    INSERT = "INSERT INTO instance (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+}
+
+/// The value of a name.
+pub async fn find(session: &mut Session, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    session
+        .query_opt(&FIND, &[name.into()], |row| row.get(0))
+        .await
+}
+
+/// Sets a value, unless the name has one.
+pub async fn insert(session: &mut Session, name: &str, value: &[u8]) -> Result<(), Error> {
+    session
+        .execute(&INSERT, &[name.into(), value.into()])
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! SQL, one file a noun. Every read takes the account; nothing here decides anything.
+//!
+//! Each file lists its statements in `ALL`, which a test prepares on both engines. Parameters are
+//! numbered in the order of their first use, as SQLite counts them.
+
+pub mod accounts;
+pub mod addresses;
+pub mod contacts;
+pub mod conversations;
+pub mod inboxes;
+pub mod instance;
+pub mod keys;
+pub mod messages;
+pub mod quarantine;
+pub mod secrets;
+
+use db::{Migration, Sql};
+
+/// The schema's history. A new step goes to the end; an old one never changes.
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "inboxes",
+    sql: Sql {
+        sqlite: include_str!("../../migrations/0001.sqlite.sql"),
+        postgres: include_str!("../../migrations/0001.postgres.sql"),
+    },
+}];
+
+/// Every statement of the program, by file.
+pub const STATEMENTS: &[&[Sql]] = &[
+    accounts::ALL,
+    addresses::ALL,
+    contacts::ALL,
+    conversations::ALL,
+    inboxes::ALL,
+    instance::ALL,
+    keys::ALL,
+    messages::ALL,
+    quarantine::ALL,
+    secrets::ALL,
+];
+
+/// Names statements, and gathers them in `ALL`.
+macro_rules! statements {
+    ($($name:ident = $text:literal;)*) => {
+        $(const $name: db::Sql = db::Sql::same($text);)*
+        pub(super) const ALL: &[db::Sql] = &[$($name),*];
+    };
+}
+use statements;

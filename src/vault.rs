@@ -1,0 +1,262 @@
+//! Secrets at rest: sealing them, and deriving the tokens that we hand to providers.
+//!
+//! Everything hangs on one 32-byte key, `INBOXD_SECRET_KEY`. API keys are not here: they are hashed, not sealed.
+//!
+//! Invariant: a sealed value opens only under the key, and only for the account, inbox and name that it was sealed for.
+
+use crate::{
+    clock,
+    id::{AccountId, InboxId},
+};
+use chacha20poly1305::{
+    Key, XChaCha20Poly1305, XNonce,
+    aead::{Aead, KeyInit, Payload},
+};
+use data_encoding::{BASE32_DNSSEC, BASE64, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use hmac::{Hmac, Mac};
+use secrecy::{ExposeSecret, SecretBox};
+use sha2::Sha256;
+use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
+
+const NONCE: usize = 24;
+/// Sealed into every database, so that a wrong key is noticed at start.
+const CHECK: &[u8] = b"inboxd";
+
+/// The holder of the key. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault(Arc<Keys>);
+
+struct Keys {
+    cipher: XChaCha20Poly1305,
+    tokens: SecretBox<[u8; 32]>,
+}
+
+/// Why a key or a sealed value is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither 64 hex digits nor 32 bytes of base64.
+    #[error("the secret key must be 32 bytes, as 64 hex digits or as base64")]
+    Format,
+    /// The file with the key cannot be used.
+    #[error("the secret key file {path}: {source}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Sealed under another key, for another place, or damaged.
+    #[error("a stored secret cannot be opened with this INBOXD_SECRET_KEY")]
+    Sealed,
+}
+
+/// What a value is sealed for. A value moved to another row does not open there.
+pub struct Place<'a> {
+    /// Whose.
+    pub account: &'a AccountId,
+    /// Which inbox's.
+    pub inbox: &'a InboxId,
+    /// Which credential: `app_secret`, `access_token` or `bot_token`.
+    pub name: &'a str,
+}
+
+impl Place<'_> {
+    fn label(&self) -> String {
+        format!("{}/{}/{}", self.account, self.inbox, self.name)
+    }
+}
+
+impl Vault {
+    /// A vault for a key as it is written: 64 hex digits or base64, surrounding white space ignored.
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        let text = text.trim().as_bytes();
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(text)
+            .or_else(|_| BASE64.decode(text))
+            .or_else(|_| BASE64URL_NOPAD.decode(text))
+            .map_err(|_| Error::Format)?;
+        let key: [u8; 32] = bytes.try_into().map_err(|_| Error::Format)?;
+        Ok(Vault(Arc::new(Keys {
+            cipher: XChaCha20Poly1305::new(&Key::from(derive(&key, b"inboxd seal v1"))),
+            tokens: SecretBox::new(Box::new(derive(&key, b"inboxd tokens v1"))),
+        })))
+    }
+
+    /// The key in a file.
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
+        Self::from_text(&text)
+    }
+
+    /// The key in a file, which is made with a fresh key and mode 0600 if it is not there.
+    pub fn from_file_or_new(path: &Path) -> Result<Self, Error> {
+        let made = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
+        match made {
+            Ok(mut file) => {
+                let text = HEXLOWER_PERMISSIVE.encode(&clock::random::<32>());
+                writeln!(file, "{text}")
+                    .and_then(|()| file.sync_all())
+                    .map_err(|source| file_error(path, source))?;
+                Self::from_text(&text)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::from_file(path),
+            Err(source) => Err(file_error(path, source)),
+        }
+    }
+
+    /// Seals a credential for its place.
+    pub fn seal(&self, place: &Place<'_>, secret: &str) -> Vec<u8> {
+        self.seal_labelled(place.label().as_bytes(), secret.as_bytes())
+    }
+
+    /// Opens a credential in its place.
+    pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<String, Error> {
+        let secret = self.open_labelled(place.label().as_bytes(), sealed)?;
+        String::from_utf8(secret).map_err(|_| Error::Sealed)
+    }
+
+    /// A mark that only this key can [`Vault::recognise`].
+    pub fn mark(&self) -> Vec<u8> {
+        self.seal_labelled(b"", CHECK)
+    }
+
+    /// Whether `mark` was made with this key.
+    pub fn recognise(&self, mark: &[u8]) -> bool {
+        self.open_labelled(b"", mark)
+            .is_ok_and(|secret| secret == CHECK)
+    }
+
+    fn seal_labelled(&self, label: &[u8], secret: &[u8]) -> Vec<u8> {
+        let nonce = clock::random::<NONCE>();
+        let payload = Payload {
+            msg: secret,
+            aad: label,
+        };
+        let sealed = self
+            .0
+            .cipher
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("a short secret is within the cipher's bound of 256 GB");
+        [&nonce[..], &sealed].concat()
+    }
+
+    fn open_labelled(&self, label: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>().ok_or(Error::Sealed)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: label,
+        };
+        self.0
+            .cipher
+            .decrypt(&XNonce::from(*nonce), payload)
+            .map_err(|_| Error::Sealed)
+    }
+
+    /// The token with which a provider proves that a request is about this inbox: Telegram's secret
+    /// token, and the second half of Meta's verify token. 160 bits, characters `0-9a-v`. It is derived,
+    /// so there is nothing to store, to look up or to leak.
+    pub fn inbox_token(&self, inbox: &InboxId) -> String {
+        let token = mac(self.0.tokens.expose_secret(), inbox.as_str().as_bytes());
+        BASE32_DNSSEC.encode(&token[..20])
+    }
+
+    /// What the business pastes at Meta: it names the inbox, and proves it.
+    pub fn verify_token(&self, inbox: &InboxId) -> String {
+        format!("{inbox}-{}", self.inbox_token(inbox))
+    }
+
+    /// Which inbox a verify token is of, if it is genuine. Compared in constant time.
+    pub fn verify_token_inbox(&self, token: &str) -> Option<InboxId> {
+        let (inbox, proof) = token.rsplit_once('-')?;
+        let inbox = InboxId::from_text(inbox);
+        channels::signature::equal(self.inbox_token(&inbox).as_bytes(), proof.as_bytes())
+            .then_some(inbox)
+    }
+}
+
+fn file_error(path: &Path, source: io::Error) -> Error {
+    Error::File {
+        path: path.display().to_string(),
+        source,
+    }
+}
+
+/// One key for each use, so that what leaks of one says nothing about the other.
+fn derive(key: &[u8; 32], purpose: &[u8]) -> [u8; 32] {
+    mac(key, purpose)
+}
+
+fn mac(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+    let mut mac =
+        <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes any key length");
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn place<'a>(account: &'a AccountId, inbox: &'a InboxId, name: &'a str) -> Place<'a> {
+        Place {
+            account,
+            inbox,
+            name,
+        }
+    }
+
+    #[test]
+    fn a_secret_opens_only_in_its_place_and_under_its_key() {
+        let vault = Vault::from_text(KEY).expect("a good key");
+        let (account, inbox) = (AccountId::from_text("acc_1"), InboxId::from_text("inbox_1"));
+        let sealed = vault.seal(&place(&account, &inbox, "app_secret"), "s3cret");
+
+        let opened = vault.open(&place(&account, &inbox, "app_secret"), &sealed);
+        assert_eq!(opened.expect("opens"), "s3cret");
+
+        let elsewhere = InboxId::from_text("inbox_2");
+        assert!(
+            vault
+                .open(&place(&account, &elsewhere, "app_secret"), &sealed)
+                .is_err()
+        );
+        assert!(
+            vault
+                .open(&place(&account, &inbox, "bot_token"), &sealed)
+                .is_err()
+        );
+        let other = Vault::from_text(&KEY.replace('0', "f")).expect("a good key");
+        assert!(
+            other
+                .open(&place(&account, &inbox, "app_secret"), &sealed)
+                .is_err()
+        );
+        assert!(!other.recognise(&vault.mark()));
+        assert!(vault.recognise(&vault.mark()));
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_in_hex_or_base64() {
+        assert!(Vault::from_text(&KEY.to_uppercase()).is_ok());
+        assert!(Vault::from_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").is_ok());
+        for wrong in ["", "short", &KEY[2..], &format!("{KEY}00")] {
+            assert!(Vault::from_text(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_verify_token_names_its_inbox_and_cannot_be_made_up() {
+        let vault = Vault::from_text(KEY).expect("a good key");
+        let inbox = InboxId::from_text("inbox_06cqm0d4vdtqf5b5r9e2k8a1p4");
+        let token = vault.verify_token(&inbox);
+        assert_eq!(vault.verify_token_inbox(&token), Some(inbox));
+        assert_eq!(vault.verify_token_inbox(&token.replace("p4-", "p5-")), None);
+        assert_eq!(vault.verify_token_inbox("anything"), None);
+    }
+}
