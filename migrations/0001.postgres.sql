@@ -49,6 +49,7 @@ CREATE TABLE inboxes (
              ELSE 'pending' END) STORED,
     created_at BIGINT NOT NULL,
     messages_count BIGINT NOT NULL DEFAULT 0,
+    change_id TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (account_id, id)
 ) WITH (fillfactor = 70);
 CREATE INDEX inboxes_in_order ON inboxes (account_id, created_at, id);
@@ -80,6 +81,7 @@ CREATE TABLE contacts (
     name TEXT COLLATE "C",
     phone TEXT COLLATE "C",
     username TEXT COLLATE "C",
+    blocked_at BIGINT,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (account_id, id)
 );
@@ -107,6 +109,7 @@ CREATE TABLE conversations (
     FOREIGN KEY (account_id, inbox_id) REFERENCES inboxes (account_id, id),
     FOREIGN KEY (account_id, contact_id) REFERENCES contacts (account_id, id)
 );
+CREATE INDEX conversations_by_inbox ON conversations (account_id, inbox_id, id);
 CREATE INDEX conversations_by_contact ON conversations (account_id, contact_id);
 
 CREATE TABLE messages (
@@ -127,7 +130,8 @@ CREATE TABLE messages (
     UNIQUE (account_id, inbox_id, provider_id),
     FOREIGN KEY (account_id, conversation_id) REFERENCES conversations (account_id, id)
 );
-CREATE INDEX messages_by_conversation ON messages (account_id, conversation_id, id);
+CREATE INDEX messages_by_conversation ON messages (account_id, conversation_id, timestamp, id);
+CREATE INDEX messages_by_inbox ON messages (account_id, inbox_id, timestamp, id);
 
 -- What later happened to a message, by the message's own provider id: it may come before the message does.
 CREATE TABLE message_changes (
@@ -136,12 +140,14 @@ CREATE TABLE message_changes (
     provider_id TEXT COLLATE "C" NOT NULL,
     kind TEXT COLLATE "C" NOT NULL,
     key TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
     value TEXT COLLATE "C",
     timestamp BIGINT NOT NULL,
     received_at BIGINT NOT NULL,
     PRIMARY KEY (account_id, inbox_id, provider_id, kind, key),
     FOREIGN KEY (account_id, inbox_id) REFERENCES inboxes (account_id, id)
 );
+CREATE INDEX message_changes_in_order ON message_changes (account_id, id);
 
 CREATE TABLE quarantine (
     account_id TEXT COLLATE "C" NOT NULL REFERENCES accounts (account_id),
@@ -149,6 +155,7 @@ CREATE TABLE quarantine (
     inbox_id TEXT COLLATE "C" NOT NULL,
     channel TEXT COLLATE "C" NOT NULL,
     reason TEXT COLLATE "C" NOT NULL,
+    headers TEXT COLLATE "C" NOT NULL,
     body BYTEA NOT NULL,
     body_hash BYTEA NOT NULL,
     received_at BIGINT NOT NULL,

@@ -46,6 +46,7 @@ CREATE TABLE inboxes (
              ELSE 'pending' END) STORED,
     created_at INTEGER NOT NULL,
     messages_count INTEGER NOT NULL DEFAULT 0,
+    change_id TEXT NOT NULL,
     PRIMARY KEY (account_id, created_at, id),
     UNIQUE (account_id, id)
 ) STRICT, WITHOUT ROWID;
@@ -77,6 +78,7 @@ CREATE TABLE contacts (
     name TEXT,
     phone TEXT,
     username TEXT,
+    blocked_at INTEGER,
     created_at INTEGER NOT NULL,
     PRIMARY KEY (account_id, id)
 ) STRICT, WITHOUT ROWID;
@@ -104,6 +106,7 @@ CREATE TABLE conversations (
     FOREIGN KEY (account_id, inbox_id) REFERENCES inboxes (account_id, id),
     FOREIGN KEY (account_id, contact_id) REFERENCES contacts (account_id, id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX conversations_by_inbox ON conversations (account_id, inbox_id, id);
 CREATE INDEX conversations_by_contact ON conversations (account_id, contact_id);
 
 CREATE TABLE messages (
@@ -124,7 +127,8 @@ CREATE TABLE messages (
     UNIQUE (account_id, inbox_id, provider_id),
     FOREIGN KEY (account_id, conversation_id) REFERENCES conversations (account_id, id)
 ) STRICT;
-CREATE INDEX messages_by_conversation ON messages (account_id, conversation_id, id);
+CREATE INDEX messages_by_conversation ON messages (account_id, conversation_id, timestamp, id);
+CREATE INDEX messages_by_inbox ON messages (account_id, inbox_id, timestamp, id);
 
 -- What later happened to a message, by the message's own provider id: it may come before the message does.
 CREATE TABLE message_changes (
@@ -133,12 +137,14 @@ CREATE TABLE message_changes (
     provider_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     key TEXT NOT NULL,
+    id TEXT NOT NULL,
     value TEXT,
     timestamp INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
     PRIMARY KEY (account_id, inbox_id, provider_id, kind, key),
     FOREIGN KEY (account_id, inbox_id) REFERENCES inboxes (account_id, id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX message_changes_in_order ON message_changes (account_id, id);
 
 CREATE TABLE quarantine (
     account_id TEXT NOT NULL REFERENCES accounts (account_id),
@@ -146,6 +152,7 @@ CREATE TABLE quarantine (
     inbox_id TEXT NOT NULL,
     channel TEXT NOT NULL,
     reason TEXT NOT NULL,
+    headers TEXT NOT NULL,
     body BLOB NOT NULL,
     body_hash BLOB NOT NULL,
     received_at INTEGER NOT NULL,

@@ -4,9 +4,10 @@
 
 use crate::{
     clock,
-    id::{AccountId, InboxId, KeyId},
+    id::{AccountId, ContactId, ConversationId, InboxId, KeyId, MessageId},
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
@@ -190,4 +191,149 @@ pub struct ApiKey {
     /// When it was last used, exact to a minute.
     #[serde(serialize_with = "clock::serialize_option")]
     pub last_used_at: Option<i64>,
+}
+
+/// One message, with what happened to it since.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Message {
+    /// Its id.
+    #[schema(value_type = String, example = "msg_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    pub id: MessageId,
+    /// The inbox that it is in.
+    #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    pub inbox_id: InboxId,
+    /// The conversation that it is in.
+    #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    pub conversation_id: ConversationId,
+    /// `inbound` (from the contact) or `outbound` (from the business).
+    #[schema(example = "inbound")]
+    pub direction: String,
+    /// `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `interactive`, `order`, `system` or `unsupported`.
+    #[serde(rename = "type")]
+    #[schema(example = "text")]
+    pub kind: String,
+    /// What it says now; the keys depend on the type.
+    #[schema(value_type = Object, example = json!({"text": "Is the blue one still available?"}))]
+    pub content: Map<String, Value>,
+    /// Who wrote it: `name`, `phone`, `username`, as far as they are known.
+    #[schema(value_type = Object, example = json!({"name": "Ayu", "phone": "+628111111111"}))]
+    pub sender: Map<String, Value>,
+    /// The message that it answers, if that is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub reply_to: Option<MessageId>,
+    /// Outbound only: `queued`, `sent`, `delivered`, `read` or `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub status: Option<String>,
+    /// Why it failed, in the provider's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error: Option<String>,
+    /// What it said before each edit, oldest first. Absent if it was never edited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
+    /// The reactions that stand. Absent if there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reactions: Vec<Reaction>,
+    /// When its sender withdrew it. It stays, and stays counted.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "clock::serialize_option"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub deleted_at: Option<i64>,
+    /// When it was written, by the provider's clock.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
+    pub timestamp: i64,
+    /// When it came here, by our clock.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:01Z")]
+    pub received_at: i64,
+}
+
+/// What a message said before an edit.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Edit {
+    /// What it said.
+    #[schema(value_type = Object)]
+    pub content: Map<String, Value>,
+    /// When that was replaced.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime)]
+    pub edited_at: i64,
+}
+
+/// A reaction to a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// Who reacted: the provider's id.
+    pub by: String,
+    /// When.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime)]
+    pub timestamp: i64,
+}
+
+/// A person outside, or a group chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Contact {
+    /// Its id.
+    #[schema(value_type = String, example = "contact_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    pub id: ContactId,
+    /// Display name, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<String>,
+    /// Phone number, E.164 with `+`, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub phone: Option<String>,
+    /// User name without `@`, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub username: Option<String>,
+    /// Whether it is a group chat.
+    pub is_group: bool,
+    /// Since when it blocks the business. Absent if it does not.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "clock::serialize_option"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub blocked_at: Option<i64>,
+}
+
+/// The thread between one contact and one inbox.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Conversation {
+    /// Its id.
+    #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    pub id: ConversationId,
+    /// The inbox that it is in.
+    #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    pub inbox_id: InboxId,
+    /// The contact.
+    pub contact: Contact,
+    /// `open` or `resolved`.
+    #[schema(example = "open")]
+    pub status: String,
+    /// How many messages it holds.
+    #[schema(example = 2, minimum = 0)]
+    pub messages_count: i64,
+    /// Its newest message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub last_message: Option<Message>,
+    /// When it began.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
+    pub created_at: i64,
+    /// When its last message came here.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
+    pub updated_at: i64,
 }

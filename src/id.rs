@@ -69,6 +69,24 @@ ids! {
     KeyId = "key_";
     /// Names a delivery in quarantine.
     QuarantineId = "quar_";
+    /// Names an event.
+    EventId = "evt_";
+    /// Names a visitor of a live chat.
+    VisitorId = "visitor_";
+}
+
+/// What a creation is called as an event: the same moment, under another prefix.
+impl From<&MessageId> for EventId {
+    fn from(message: &MessageId) -> Self {
+        EventId(message.0.replacen("msg_", "evt_", 1))
+    }
+}
+
+/// The message that was created at the moment of an event, or would have been: a bound for a search by id.
+impl From<&EventId> for MessageId {
+    fn from(event: &EventId) -> Self {
+        MessageId(event.0.replacen("evt_", "msg_", 1))
+    }
 }
 
 #[cfg(test)]

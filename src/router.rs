@@ -1,8 +1,8 @@
 //! Every route on one page, and what surrounds them all.
 
 use crate::{
-    api::{health, inboxes, openapi},
-    hooks::whatsapp,
+    api::{conversations, health, inboxes, messages, openapi},
+    hooks::{instagram, telegram, whatsapp},
     http::{
         App,
         envelope::Refusal,
@@ -20,7 +20,13 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inboxes::list, inboxes::create))
         .routes(routes!(inboxes::get, inboxes::update, inboxes::delete))
         .routes(routes!(inboxes::setup))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::get))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::get))
         .routes(routes!(whatsapp::verify, whatsapp::deliver))
+        .routes(routes!(instagram::verify, instagram::deliver))
+        .routes(routes!(telegram::deliver))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -4,11 +4,12 @@ use crate::{
     domain::{Channel, Inbox, InboxStatus},
     http::{
         App,
-        auth::{InboxPath, Reader, Writer},
+        auth::{IdPath, Reader, Writer},
         body::JsonObject,
         envelope::{self, ApiError, Pagination},
         query::Query,
     },
+    id::InboxId,
     ops::{
         inboxes,
         setup::{self, Setup},
@@ -219,9 +220,9 @@ pub async fn create(
 pub async fn get(
     Reader(caller): Reader,
     State(app): State<App>,
-    InboxPath(id): InboxPath,
+    IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::get(&app.context, &caller.account, &id).await?;
+    let inbox = inboxes::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
     Ok(envelope::ok(inbox))
 }
 
@@ -239,10 +240,11 @@ pub async fn get(
 pub async fn update(
     Writer(caller): Writer,
     State(app): State<App>,
-    InboxPath(id): InboxPath,
+    IdPath(id): IdPath,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::update(&app.context, &caller.account, &id, body).await?;
+    let inbox =
+        inboxes::update(&app.context, &caller.account, &InboxId::from_text(id), body).await?;
     Ok(envelope::ok(inbox))
 }
 
@@ -270,7 +272,7 @@ struct DeleteParams {
 pub async fn delete(
     Writer(caller): Writer,
     State(app): State<App>,
-    InboxPath(id): InboxPath,
+    IdPath(id): IdPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::read(query.as_deref());
@@ -280,7 +282,13 @@ pub async fn delete(
         _ => Err("must be true or false"),
     });
     query.finish()?;
-    inboxes::delete(&app.context, &caller.account, &id, purge.unwrap_or(false)).await?;
+    inboxes::delete(
+        &app.context,
+        &caller.account,
+        &InboxId::from_text(id),
+        purge.unwrap_or(false),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -294,8 +302,8 @@ pub async fn delete(
 pub async fn setup(
     Writer(caller): Writer,
     State(app): State<App>,
-    InboxPath(id): InboxPath,
+    IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
-    let setup = setup::get(&app.context, &caller.account, &id).await?;
+    let setup = setup::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
     Ok(envelope::ok(setup))
 }

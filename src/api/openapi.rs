@@ -26,6 +26,8 @@ use utoipa::{
     security(("bearer" = []), ("api_key_header" = []), ("api_key_query" = [])),
     tags(
         (name = "Inboxes", description = "The addresses under which customers reach you"),
+        (name = "Conversations", description = "One for each contact in each inbox"),
+        (name = "Messages", description = "What was said"),
         (name = "Hooks", description = "What providers call"),
         (name = "Operation", description = "For those who run the server")
     )

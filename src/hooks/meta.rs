@@ -1,30 +1,25 @@
 //! What Meta's channels have in common: the verification handshake, the signature, and one URL for all inboxes.
 //!
-//! Sources: <https://developers.facebook.com/docs/graph-api/webhooks/getting-started>.
-//!
-//! Invariant: nothing of a delivery reaches the store before its own inbox's app secret has vouched for it.
+//! Source: <https://developers.facebook.com/docs/graph-api/webhooks/getting-started>.
 
+use super::{answer, source};
 use crate::{
     domain::Channel,
-    error::Error,
     http::{
         App,
-        body::{self, announces_more_than},
         envelope::{ApiError, Refusal},
         query::Query,
     },
     ops::{
-        hooks::{self, Signed},
+        hooks::{self, FromMeta, Parse},
         ingest::Outcome,
     },
 };
 use axum::{
-    body::Body,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use channels::{Delivery, Malformed};
 use utoipa::IntoParams;
 
 /// How one of Meta's channels is read.
@@ -32,7 +27,7 @@ pub(super) struct Format {
     /// Which.
     pub(super) channel: Channel,
     /// Reads a delivery.
-    pub(super) parse: fn(&[u8]) -> Result<Delivery, Malformed>,
+    pub(super) parse: Parse,
     /// Finds the addresses in one that cannot be read.
     pub(super) addresses: fn(&[u8]) -> Vec<String>,
 }
@@ -82,54 +77,24 @@ pub(super) async fn deliver(
     format: &Format,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let outcome = receive(app, format, request).await;
-    let label = match &outcome {
-        Ok(_) => "accepted",
-        Err(ApiError::Refusal(Refusal::BadSignature)) => "unsigned",
-        Err(ApiError::Operation(Error::NotFound(_))) => "unknown_inbox",
-        Err(ApiError::Operation(Error::Unavailable(_))) => "unavailable",
-        Err(_) => "failed",
-    };
-    let channel = format.channel.as_str();
-    metrics::counter!("inboxd_deliveries_total", "channel" => channel, "outcome" => label)
-        .increment(1);
-    let outcome = outcome?;
-    for (what, count) in [
-        ("stored", outcome.stored),
-        ("known", outcome.known),
-        ("changes", outcome.changes),
-        ("quarantined", outcome.quarantined),
-        ("ignored", outcome.ignored),
-    ] {
-        metrics::counter!("inboxd_delivered_items_total", "channel" => channel, "outcome" => what)
-            .increment(count);
-    }
-    // An empty body: some providers execute what they find in one.
-    Ok((StatusCode::OK, Body::empty()).into_response())
+    answer(format.channel, receive(app, format, request).await)
 }
 
 async fn receive(app: &App, format: &Format, request: Request) -> Result<Outcome, ApiError> {
-    let (parts, body) = request.into_parts();
-    let signature = parts
-        .headers
+    let signature = request
+        .headers()
         .get("x-hub-signature-256")
         .and_then(|value| value.to_str().ok())
-        .ok_or(Refusal::BadSignature)?;
-    let limits = &app.limits;
-    if announces_more_than(&parts.headers, limits.delivery) {
-        return Err(Refusal::BodyTooLarge.into());
-    }
-    let bytes = body::read(body, limits.delivery, limits.body_timeout).await?;
-    let signed = Signed {
+        .ok_or(Refusal::BadSignature)?
+        .to_owned();
+    let came = FromMeta {
         channel: format.channel,
-        delivery: (format.parse)(&bytes).map_err(|malformed| hooks::Unreadable {
-            reason: malformed.reason,
-            addresses: (format.addresses)(&bytes),
-        }),
-        body: &bytes,
-        signature,
+        parse: format.parse,
+        addresses: format.addresses,
+        signature: &signature,
+        source: source(app, request).await?,
     };
-    let arrivals = hooks::vouched(&app.context, signed)
+    let arrivals = hooks::vouched(&app.context, came)
         .await?
         .ok_or(Refusal::BadSignature)?;
     Ok(app.ingest.deliver(arrivals).await?)

@@ -1,8 +1,92 @@
 //! What providers call: one file a channel.
 //!
-//! A hook checks the signature, has the delivery read by the channel's parser, and answers only once the
-//! messages are durable. Adding a channel means one file here, and its line in the router.
+//! A hook finds out whether the request is genuine, has the delivery read by the channel's parser, and
+//! answers only once the messages are durable. Adding a channel means one file here, and its line in the router.
+//!
+//! Invariant: nothing of a delivery reaches the store before its own inbox has vouched for it.
 
+pub mod instagram;
+pub mod telegram;
 pub mod whatsapp;
 
 mod meta;
+
+use crate::{
+    domain::Channel,
+    error::Error,
+    http::{
+        App,
+        body::{self, announces_more_than},
+        envelope::{ApiError, Refusal},
+    },
+    ops::ingest::{Outcome, Source},
+};
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Headers that are secrets, or may hold one.
+const SECRET_HEADERS: [&str; 4] = [
+    "authorization",
+    "api_key",
+    "cookie",
+    "x-telegram-bot-api-secret-token",
+];
+
+/// Reads a delivery as it came.
+async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let limits = &app.limits;
+    if announces_more_than(&parts.headers, limits.delivery) {
+        return Err(Refusal::BodyTooLarge.into());
+    }
+    let body = body::read(body, limits.delivery, limits.body_timeout).await?;
+    Ok(Arc::new(Source {
+        headers: headers_text(&parts.headers),
+        body,
+    }))
+}
+
+fn headers_text(headers: &HeaderMap) -> String {
+    let kept: Map<_, _> = headers
+        .iter()
+        .filter(|(name, _)| !SECRET_HEADERS.contains(&name.as_str()))
+        .map(|(name, value)| {
+            // A NUL cannot be in a header, and what is not text is shown as well as it can be.
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), Value::from(value))
+        })
+        .collect();
+    Value::from(kept).to_string()
+}
+
+/// Counts what became of a delivery, and answers: with an empty body, since some providers execute what they find in one.
+fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Response, ApiError> {
+    let label = match &outcome {
+        Ok(_) => "accepted",
+        Err(ApiError::Refusal(Refusal::BadSignature)) => "unsigned",
+        Err(ApiError::Operation(Error::NotFound(_))) => "unknown_inbox",
+        Err(ApiError::Operation(Error::Unavailable(_))) => "unavailable",
+        Err(_) => "failed",
+    };
+    let channel = channel.as_str();
+    metrics::counter!("inboxd_deliveries_total", "channel" => channel, "outcome" => label)
+        .increment(1);
+    let outcome = outcome?;
+    for (what, count) in [
+        ("stored", outcome.stored),
+        ("known", outcome.known),
+        ("changes", outcome.changes),
+        ("quarantined", outcome.quarantined),
+        ("ignored", outcome.ignored),
+    ] {
+        metrics::counter!("inboxd_delivered_items_total", "channel" => channel, "outcome" => what)
+            .increment(count);
+    }
+    Ok((StatusCode::OK, Body::empty()).into_response())
+}

@@ -12,7 +12,6 @@ use super::{
 use crate::{
     domain::Scope,
     error::Error,
-    id::InboxId,
     ops::keys::{self, Caller},
 };
 use axum::{
@@ -74,22 +73,24 @@ fn bearer(value: &[u8]) -> Option<String> {
         .then(|| key.trim().to_owned())
 }
 
-/// The `{id}` of an inbox's path. One that cannot be an id is not found, like one that is not there.
-pub struct InboxPath(pub InboxId);
+/// The `{id}` of a path. One that cannot be an id is not found, like one that is not there.
+pub struct IdPath(pub String);
 
-impl FromRequestParts<App> for InboxPath {
+impl FromRequestParts<App> for IdPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let id: Result<Path<String>, _> = Path::from_request_parts(parts, &()).await;
         match id {
-            Ok(Path(id)) if id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Ok(InboxPath(InboxId::from_text(id)))
-            }
-            Ok(_) => Err(Error::NotFound("inbox").into()),
-            Err(_) => Err(Refusal::NoSuchPath.into()),
+            Ok(Path(id)) if can_be_id(&id) => Ok(IdPath(id)),
+            _ => Err(Refusal::NoSuchThing.into()),
         }
     }
+}
+
+/// Whether a text can be an id at all. No other may reach the store, which cannot hold every text.
+pub fn can_be_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -63,6 +63,40 @@ pub struct Pagination {
     pub offset: i64,
 }
 
+/// A page of a list that is walked by cursor.
+#[derive(Debug, Serialize)]
+pub struct Walk<T> {
+    success: bool,
+    data: Vec<T>,
+    pagination: CursorPagination,
+}
+
+/// Where a page is in a list that is walked by cursor.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CursorPagination {
+    /// The limit that was applied.
+    #[schema(example = 50, minimum = 1, maximum = 100)]
+    pub limit: i64,
+    /// Whether there is a next page.
+    pub has_more: bool,
+    /// What to ask for to get it. Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next_cursor: Option<String>,
+}
+
+/// 200 with a page of a list that is walked by cursor.
+pub fn walk<T: Serialize>(data: Vec<T>, pagination: CursorPagination) -> Response {
+    json(
+        StatusCode::OK,
+        &Walk {
+            success: true,
+            data,
+            pagination,
+        },
+    )
+}
+
 /// 200 with data.
 pub fn ok(data: impl Serialize) -> Response {
     success(StatusCode::OK, data)
@@ -115,6 +149,8 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub enum Refusal {
     /// No such path.
     NoSuchPath,
+    /// The path's id cannot be one.
+    NoSuchThing,
     /// The path is there, but not with this method.
     MethodNotAllowed,
     /// The body is longer than allowed.
@@ -143,6 +179,7 @@ impl Refusal {
         use StatusCode as S;
         match self {
             Refusal::NoSuchPath => (S::NOT_FOUND, "NOT_FOUND", "No such path"),
+            Refusal::NoSuchThing => (S::NOT_FOUND, "NOT_FOUND", "No such thing"),
             Refusal::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",

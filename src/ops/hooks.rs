@@ -1,17 +1,36 @@
 //! Which inbox a provider's request is about, and whether it really comes from the provider.
 
-use super::{Context, ingest::Arrival};
+use super::{
+    Context,
+    events::What,
+    inboxes::publish,
+    ingest::{Arrival, Source},
+};
 use crate::{
     domain::Channel,
     error::Error,
+    id::{EventId, InboxId},
     store::{
         addresses::{self, Destination},
         inboxes,
     },
     vault::Place,
 };
-use channels::{Delivery, Item, signature};
-use std::collections::HashMap;
+use channels::{Delivery, Item, Malformed, signature};
+use std::{collections::HashMap, sync::Arc};
+
+/// Reads a delivery of a channel.
+pub type Parse = fn(&[u8]) -> Result<Delivery, Malformed>;
+
+/// How a channel's deliveries are read. Live chat has none: its messages come one by one.
+pub fn parser(channel: Channel) -> Option<Parse> {
+    match channel {
+        Channel::Whatsapp => Some(channels::whatsapp::parse),
+        Channel::Instagram => Some(channels::instagram::parse),
+        Channel::Telegram => Some(channels::telegram::parse),
+        Channel::Livechat => None,
+    }
+}
 
 /// Answers Meta's verification: whether the token is that of an inbox of this channel. If so, that inbox is proved.
 pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<bool, Error> {
@@ -19,58 +38,50 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
         return Ok(false);
     };
     let mut session = context.db.read().await?;
-    let account = addresses::find_inbox(&mut session, channel, &inbox).await?;
+    let found = addresses::find_inbox(&mut session, channel, &inbox).await?;
     drop(session);
-    let Some(account) = account else {
+    let Some(Destination { account, .. }) = found else {
         return Ok(false);
     };
     let mut session = context.db.write().await?;
-    inboxes::prove(&mut session, &account, &inbox, context.clock.now()).await?;
+    let change = EventId::new(&context.clock);
+    let now = context.clock.now();
+    let news = inboxes::prove(&mut session, &account, &inbox, now, &change).await?;
     session.commit().await?;
+    if news {
+        publish(context, &account, &inbox, change, What::InboxChanged);
+    }
     Ok(true)
 }
 
-/// A delivery whose signature is still to be checked.
-pub struct Signed<'a> {
-    /// Through which channel it came.
+/// What came to one of Meta's hooks.
+pub struct FromMeta<'a> {
+    /// Through which channel.
     pub channel: Channel,
-    /// What it says, or why it cannot be read.
-    pub delivery: Result<Delivery, Unreadable>,
-    /// What was signed.
-    pub body: &'a [u8],
+    /// How it is read.
+    pub parse: Parse,
+    /// How addresses are found in one that cannot be read.
+    pub addresses: fn(&[u8]) -> Vec<String>,
     /// The value of `X-Hub-Signature-256`.
     pub signature: &'a str,
-}
-
-/// A delivery that cannot be read.
-pub struct Unreadable {
-    /// Why.
-    pub reason: String,
-    /// The addresses that could be found in it all the same.
-    pub addresses: Vec<String>,
+    /// What was signed.
+    pub source: Arc<Source>,
 }
 
 /// The parts of a delivery whose own inbox's app secret signed it. `None` if no inbox's did, and
 /// [`Error::NotFound`] if none of them is for an inbox of this server.
-pub async fn vouched(context: &Context, signed: Signed<'_>) -> Result<Option<Vec<Arrival>>, Error> {
-    let parts: Vec<(String, Vec<Item>)> = match signed.delivery {
+pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vec<Arrival>>, Error> {
+    let body = &came.source.body;
+    let parts: Vec<(String, Vec<Item>)> = match (came.parse)(body) {
         Ok(delivery) => delivery
             .parts
             .into_iter()
             .filter_map(|part| Some((part.address?, part.items)))
             .collect(),
-        // Kept whole, for the first inbox that vouches for it.
-        Err(unreadable) => unreadable
-            .addresses
+        // Kept whole, for each inbox that vouches for it.
+        Err(malformed) => (came.addresses)(body)
             .into_iter()
-            .map(|address| {
-                let item = Item::Unreadable {
-                    reason: unreadable.reason.clone(),
-                    raw: String::from_utf8_lossy(signed.body).into_owned(),
-                };
-                (address, vec![item])
-            })
-            .take(1)
+            .map(|address| (address, vec![unreadable(&malformed)]))
             .collect(),
     };
 
@@ -78,9 +89,9 @@ pub async fn vouched(context: &Context, signed: Signed<'_>) -> Result<Option<Vec
     let mut session = context.db.read().await?;
     for (address, _) in &parts {
         if !known.contains_key(address)
-            && let Some(to) = addresses::find(&mut session, signed.channel, address).await?
+            && let Some(to) = addresses::find(&mut session, came.channel, address).await?
         {
-            let genuine = is_genuine(context, &to, signed.body, signed.signature)?;
+            let genuine = is_genuine(context, &to, body, came.signature)?;
             known.insert(address.clone(), (to, genuine));
         }
     }
@@ -92,16 +103,10 @@ pub async fn vouched(context: &Context, signed: Signed<'_>) -> Result<Option<Vec
     let arrivals: Vec<_> = parts
         .into_iter()
         .filter_map(|(address, items)| match known.get(&address) {
-            Some((to, true)) => Some(Arrival {
-                account: to.account.clone(),
-                inbox: to.inbox.clone(),
-                channel: signed.channel,
-                proved: to.proved,
-                items,
-            }),
+            Some((to, true)) => Some(arrival(to, came.channel, &came.source, items)),
             _ => {
                 tracing::warn!(
-                    channel = signed.channel.as_str(),
+                    channel = came.channel.as_str(),
                     address,
                     "a part of a delivery is for no inbox of ours, or not signed with its secret"
                 );
@@ -110,6 +115,53 @@ pub async fn vouched(context: &Context, signed: Signed<'_>) -> Result<Option<Vec
         })
         .collect();
     Ok((!arrivals.is_empty()).then_some(arrivals))
+}
+
+/// What came to a hook that names its inbox, with the inbox's own token. `None` if the token is wrong, and
+/// [`Error::NotFound`] if there is no such inbox.
+pub async fn tokened(
+    context: &Context,
+    channel: Channel,
+    inbox: &InboxId,
+    token: &str,
+    source: Arc<Source>,
+) -> Result<Option<Vec<Arrival>>, Error> {
+    let parse = parser(channel).ok_or(Error::NotFound("inbox"))?;
+    let mut session = context.db.read().await?;
+    let to = addresses::find_inbox(&mut session, channel, inbox).await?;
+    drop(session);
+    let to = to.ok_or(Error::NotFound("inbox"))?;
+    let expected = context.vault.inbox_token(inbox);
+    if !signature::equal(expected.as_bytes(), token.as_bytes()) {
+        return Ok(None);
+    }
+    let items = match parse(&source.body) {
+        Ok(delivery) => delivery
+            .parts
+            .into_iter()
+            .flat_map(|part| part.items)
+            .collect(),
+        Err(malformed) => vec![unreadable(&malformed)],
+    };
+    Ok(Some(vec![arrival(&to, channel, &source, items)]))
+}
+
+fn arrival(to: &Destination, channel: Channel, source: &Arc<Source>, items: Vec<Item>) -> Arrival {
+    Arrival {
+        source: source.clone(),
+        account: to.account.clone(),
+        inbox: to.inbox.clone(),
+        channel,
+        proved: to.proved,
+        items,
+    }
+}
+
+fn unreadable(malformed: &Malformed) -> Item {
+    Item::Unreadable {
+        reason: malformed.reason.clone(),
+        raw: String::new(),
+    }
 }
 
 fn is_genuine(

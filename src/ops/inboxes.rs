@@ -2,13 +2,14 @@
 
 use super::{
     Context, check_name,
+    events::{Event, What},
     fields::{Fields, Given},
     found,
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
     error::Error,
-    id::{AccountId, InboxId},
+    id::{AccountId, EventId, InboxId},
     store::{
         addresses, contacts, conversations,
         inboxes::{self, Details, Filter},
@@ -210,10 +211,13 @@ pub async fn create(
         proved_at,
     };
     let mut session = context.db.write().await?;
-    inboxes::insert(&mut session, account, &details).await?;
+    // Made while the transaction is open, so that ids and commits have one order.
+    let change = EventId::new(&context.clock);
+    inboxes::insert(&mut session, account, &details, &change).await?;
     claim_address(&mut session, account, &details.inbox, &settings).await?;
     put_secrets(context, &mut session, account, &id, &given.secrets).await?;
     session.commit().await?;
+    publish(context, account, &id, change, What::InboxChanged);
     Ok(details.inbox)
 }
 
@@ -260,6 +264,7 @@ pub async fn update(
     let switched_off_at = off.then(|| context.clock.now());
     inbox.status = status(details.proved_at, switched_off_at);
     let text = write_settings(&settings)?;
+    let change = EventId::new(&context.clock);
     inboxes::update(
         &mut session,
         account,
@@ -267,6 +272,7 @@ pub async fn update(
         &inbox.name,
         &text,
         switched_off_at,
+        &change,
     )
     .await?;
     if channel_address(&inbox, &settings) != channel_address(&inbox, &before) {
@@ -275,6 +281,7 @@ pub async fn update(
     }
     put_secrets(context, &mut session, account, id, &given.secrets).await?;
     session.commit().await?;
+    publish(context, account, id, change, What::InboxChanged);
     Ok(inbox)
 }
 
@@ -303,8 +310,26 @@ pub async fn delete(
     conversations::delete_all(&mut session, account, id).await?;
     contacts::delete_orphans(&mut session, account, inbox.channel).await?;
     inboxes::delete(&mut session, account, id).await?;
+    let change = EventId::new(&context.clock);
     session.commit().await?;
+    publish(context, account, id, change, What::InboxDeleted);
     Ok(())
+}
+
+/// Tells what happened to an inbox.
+pub(super) fn publish(
+    context: &Context,
+    account: &AccountId,
+    inbox: &InboxId,
+    id: EventId,
+    what: What,
+) {
+    context.events.publish(Event {
+        id,
+        account: account.clone(),
+        inbox: inbox.clone(),
+        what,
+    });
 }
 
 /// The one definition of an inbox's status; the schema's generated column says the same.

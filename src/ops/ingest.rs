@@ -5,21 +5,28 @@
 //! Invariant: whoever gets `Ok` from [`Ingest::deliver`] can lose power the same instant: each message is
 //! stored, once, and counted in the same transaction.
 
-use super::Context;
+use super::{
+    Context,
+    events::{Event, What},
+};
 use crate::{
     domain::Channel,
     error::Error,
-    id::{AccountId, ContactId, ConversationId, InboxId, MessageId, QuarantineId},
+    id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId, QuarantineId},
     store::{
         contacts, conversations, inboxes,
         messages::{self, NewMessage},
         quarantine,
     },
 };
+use bytes::Bytes;
 use channels::Item;
 use db::Session;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -28,9 +35,20 @@ use tokio::{
 /// Deliveries in one transaction. Beyond this the wait for the disk is a small part of the cost already.
 const BATCH: usize = 256;
 
+/// A delivery as it came, for quarantine.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// The request's headers, without secrets: a JSON object.
+    pub headers: String,
+    /// The request's body, byte for byte.
+    pub body: Bytes,
+}
+
 /// What one delivery says to one inbox, once its signature is checked.
 #[derive(Debug, Clone)]
 pub struct Arrival {
+    /// What it was read from.
+    pub source: Arc<Source>,
     /// Whose inbox it is.
     pub account: AccountId,
     /// Which.
@@ -134,12 +152,12 @@ async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome,
                 Ok(outcomes) => outcomes.into_iter().next().unwrap_or_default(),
                 Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
                 Err(error) => {
-                    let reason = error.cause().unwrap_or("refused").to_owned();
+                    let cause = error.cause().unwrap_or("refused");
+                    tracing::error!(inbox = %alone.inbox, cause, "the store refused an item");
                     alone.items = vec![Item::Unreadable {
-                        reason: format!("the store refused it: {reason}"),
-                        raw: format!("{item:?}"),
+                        reason: "the store refused it".to_owned(),
+                        raw: String::new(),
                     }];
-                    tracing::error!(inbox = %alone.inbox, reason, "an item was set aside");
                     let outcomes = store(context, &[vec![alone]]).await?;
                     outcomes.into_iter().next().unwrap_or_default()
                 }
@@ -186,48 +204,80 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Stores a batch in one transaction. Returns what became of each delivery.
+/// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each delivery.
 ///
 /// Rows are locked in one order (inboxes proved, contacts, conversations, messages, counts; by key within
 /// each), so that two nodes that store at once cannot wait for each other in a circle.
-async fn store(context: &Context, batch: &[Vec<Arrival>]) -> Result<Vec<Outcome>, Error> {
-    let now = context.clock.now();
-    let mut outcomes = vec![Outcome::default(); batch.len()];
+pub(super) async fn store(
+    context: &Context,
+    batch: &[Vec<Arrival>],
+) -> Result<Vec<Outcome>, Error> {
     let mut session = context.db.write().await?;
-
-    prove(&mut session, batch, now).await?;
-    let incoming = new_messages(&mut session, batch, &mut outcomes).await?;
-    let contacts = resolve_contacts(context, &mut session, &incoming, now).await?;
-    let conversations =
-        resolve_conversations(context, &mut session, &incoming, &contacts, now).await?;
-    store_messages(
-        context,
-        &mut session,
-        &incoming,
-        &conversations,
-        now,
-        &mut outcomes,
-    )
-    .await?;
-    store_changes(&mut session, batch, now, &mut outcomes).await?;
-    store_unreadable(context, &mut session, batch, now, &mut outcomes).await?;
-
+    let (outcomes, events) = store_in(context, &mut session, batch).await?;
     session.commit().await?;
+    for event in events {
+        context.events.publish(event);
+    }
     Ok(outcomes)
 }
 
+/// What became of each delivery, and what is to be told after the commit.
+pub(super) type Stored = (Vec<Outcome>, Vec<Event>);
+
+/// Stores a batch in a transaction that is open already.
+pub(super) async fn store_in(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<Arrival>],
+) -> Result<Stored, Error> {
+    let now = context.clock.now();
+    let mut outcomes = vec![Outcome::default(); batch.len()];
+    let mut events = prove(context, session, batch, now).await?;
+    let incoming = new_messages(session, batch, &mut outcomes).await?;
+    let contacts = resolve_contacts(context, session, &incoming, now).await?;
+    let conversations = resolve_conversations(context, session, &incoming, &contacts, now).await?;
+    events.extend(
+        store_messages(
+            context,
+            session,
+            &incoming,
+            &conversations,
+            now,
+            &mut outcomes,
+        )
+        .await?,
+    );
+    events.extend(store_changes(context, session, batch, now, &mut outcomes).await?);
+    store_unreadable(context, session, batch, now, &mut outcomes).await?;
+    Ok((outcomes, events))
+}
+
 /// A correctly signed delivery is the proof that its inbox works.
-async fn prove(session: &mut Session, batch: &[Vec<Arrival>], now: i64) -> Result<(), Error> {
+async fn prove(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<Arrival>],
+    now: i64,
+) -> Result<Vec<Event>, Error> {
     let unproved: BTreeMap<_, _> = batch
         .iter()
         .flatten()
         .filter(|arrival| !arrival.proved)
         .map(|arrival| (&arrival.inbox, &arrival.account))
         .collect();
+    let mut events = Vec::new();
     for (inbox, account) in unproved {
-        inboxes::prove(session, account, inbox, now).await?;
+        let id = EventId::new(&context.clock);
+        if inboxes::prove(session, account, inbox, now, &id).await? {
+            events.push(Event {
+                id,
+                account: account.clone(),
+                inbox: inbox.clone(),
+                what: What::InboxChanged,
+            });
+        }
     }
-    Ok(())
+    Ok(events)
 }
 
 /// The messages of a batch that are not stored yet, each once, by account, inbox and provider id.
@@ -259,10 +309,10 @@ async fn new_messages<'a>(
     }
     // The unique key decides in the end. Looking first keeps a redelivery from touching contacts and conversations.
     let keys: Vec<_> = incoming.iter().map(Incoming::key).collect();
-    let known = messages::known(session, &keys).await?;
+    let known = messages::find_each_by_provider_id(session, &keys).await?;
     let mut known = known.into_iter();
     incoming.retain(|one| {
-        let known = known.next().unwrap_or(false);
+        let known = known.next().flatten().is_some();
         outcomes[one.delivery].known += u64::from(known);
         !known
     });
@@ -404,7 +454,7 @@ async fn store_messages(
     conversations: &[ConversationId],
     now: i64,
     outcomes: &mut [Outcome],
-) -> Result<(), Error> {
+) -> Result<Vec<Event>, Error> {
     let mut rows: Vec<_> = incoming
         .iter()
         .zip(conversations)
@@ -435,9 +485,13 @@ async fn store_messages(
 
     let mut by_conversation = BTreeMap::new();
     let mut by_inbox = BTreeMap::new();
+    let mut events = Vec::new();
     for ((delivery, row), stored) in deliveries.iter().zip(&rows).zip(stored) {
         if stored {
             outcomes[*delivery].stored += 1;
+            if !row.historic {
+                events.push(created(row));
+            }
             *by_conversation
                 .entry((row.key.account, row.conversation))
                 .or_default() += 1;
@@ -452,25 +506,48 @@ async fn store_messages(
     conversations::count(session, counts, now).await?;
     let counts = by_inbox.iter().map(|(&(a, i), &more)| (a, i, more));
     inboxes::count(session, counts).await?;
-    Ok(())
+    events.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(events)
+}
+
+fn created(row: &NewMessage<'_>) -> Event {
+    Event {
+        id: EventId::from(&row.id),
+        account: row.key.account.clone(),
+        inbox: row.key.inbox.clone(),
+        what: What::MessageCreated {
+            conversation: row.conversation.clone(),
+            message: row.id.clone(),
+        },
+    }
 }
 
 /// Keeps what happened to messages, known or not yet: reading a message folds its changes in.
 async fn store_changes(
+    context: &Context,
     session: &mut Session,
     batch: &[Vec<Arrival>],
     now: i64,
     outcomes: &mut [Outcome],
-) -> Result<(), Error> {
+) -> Result<Vec<Event>, Error> {
     let mut changes = Vec::new();
     for (delivery, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
             for item in &arrival.items {
                 match item {
                     Item::Message(_) | Item::Unreadable { .. } => {}
-                    Item::Blocked { .. } | Item::Ignored { .. } => outcomes[delivery].ignored += 1,
+                    Item::Ignored { .. } => outcomes[delivery].ignored += 1,
+                    Item::Blocked { contact, blocked } => {
+                        let key = contacts::Key {
+                            account: &arrival.account,
+                            channel: arrival.channel,
+                            contact,
+                        };
+                        contacts::block(session, &key, blocked.then_some(now)).await?;
+                        outcomes[delivery].changes += 1;
+                    }
                     item => {
-                        changes.extend(change(arrival, item, now)?);
+                        changes.extend(change(context, arrival, item, now)?);
                         outcomes[delivery].changes += 1;
                     }
                 }
@@ -478,14 +555,37 @@ async fn store_changes(
         }
     }
     changes.sort_by(|a, b| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
-    Ok(messages::change(session, &changes).await?)
+    let news = messages::change(session, &changes).await?;
+    let mut news = news.into_iter();
+    changes.retain(|_| news.next().unwrap_or(false));
+    let keys: Vec<_> = changes.iter().map(|change| change.key).collect();
+    let found = messages::find_each_by_provider_id(session, &keys).await?;
+    let mut events: Vec<_> = changes
+        .iter()
+        .zip(found)
+        .filter_map(|(change, found)| {
+            let (message, conversation) = found?;
+            Some(Event {
+                id: change.id.clone(),
+                account: change.key.account.clone(),
+                inbox: change.key.inbox.clone(),
+                what: What::MessageChanged {
+                    conversation,
+                    message,
+                },
+            })
+        })
+        .collect();
+    events.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(events)
 }
 
 fn change<'a>(
+    context: &Context,
     arrival: &'a Arrival,
     item: &'a Item,
     now: i64,
-) -> Result<Option<messages::Change<'a>>, Error> {
+) -> Result<Option<messages::NewChange<'a>>, Error> {
     let (provider_id, kind, part, value, timestamp) = match item {
         Item::Status(status) => (
             &status.provider_id,
@@ -532,7 +632,7 @@ fn change<'a>(
             return Ok(None);
         }
     };
-    Ok(Some(messages::Change {
+    Ok(Some(messages::NewChange {
         key: messages::Key {
             account: &arrival.account,
             inbox: &arrival.inbox,
@@ -540,13 +640,14 @@ fn change<'a>(
         },
         kind,
         part,
+        id: EventId::new(&context.clock),
         value,
         timestamp: timestamp.unwrap_or(now),
         received_at: now,
     }))
 }
 
-/// Sets aside what could not be understood.
+/// Sets aside what could not be understood: the whole delivery, since an item alone may not make sense later.
 async fn store_unreadable(
     context: &Context,
     session: &mut Session,
@@ -556,26 +657,30 @@ async fn store_unreadable(
 ) -> Result<(), Error> {
     for (delivery, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
-            for item in &arrival.items {
-                let Item::Unreadable { reason, raw } = item else {
-                    continue;
-                };
-                let entry = quarantine::NewEntry {
-                    id: QuarantineId::new(&context.clock),
-                    account: &arrival.account,
-                    inbox: &arrival.inbox,
-                    channel: arrival.channel,
-                    reason,
-                    body: raw.as_bytes(),
-                    body_hash: Sha256::digest(raw).into(),
-                    received_at: now,
-                };
-                if quarantine::insert(session, &entry).await? {
-                    tracing::warn!(inbox = %arrival.inbox, reason, "set aside in quarantine");
-                    outcomes[delivery].quarantined += 1;
-                } else {
-                    outcomes[delivery].known += 1;
-                }
+            let unreadable = arrival.items.iter().find_map(|item| match item {
+                Item::Unreadable { reason, .. } => Some(reason),
+                _ => None,
+            });
+            let Some(reason) = unreadable else {
+                continue;
+            };
+            let source = &arrival.source;
+            let entry = quarantine::NewEntry {
+                id: QuarantineId::new(&context.clock),
+                account: &arrival.account,
+                inbox: &arrival.inbox,
+                channel: arrival.channel,
+                reason,
+                headers: &source.headers,
+                body: &source.body,
+                body_hash: Sha256::digest(&source.body).into(),
+                received_at: now,
+            };
+            if quarantine::insert(session, &entry).await? {
+                tracing::warn!(inbox = %arrival.inbox, reason, "set aside in quarantine");
+                outcomes[delivery].quarantined += 1;
+            } else {
+                outcomes[delivery].known += 1;
             }
         }
     }

@@ -2,16 +2,20 @@
 //! nothing else reaches the store. Nothing here knows HTTP.
 
 pub mod accounts;
+pub mod conversations;
+pub mod events;
 pub mod fields;
 pub mod health;
 pub mod hooks;
 pub mod inboxes;
 pub mod ingest;
 pub mod keys;
+pub mod messages;
 pub mod setup;
 
 use crate::{clock::Clock, error::Error, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
+use events::Events;
 use std::path::{Path, PathBuf};
 
 /// Everything that an operation needs from the outside. Cheap to clone.
@@ -25,6 +29,8 @@ pub struct Context {
     pub vault: Vault,
     /// The address under which providers and browsers reach the server, without a trailing slash.
     pub public_url: String,
+    /// What happens.
+    pub events: Events,
 }
 
 /// Where the key that seals secrets comes from.
@@ -83,6 +89,7 @@ pub async fn open(
         clock,
         vault,
         public_url: public_url.to_owned(),
+        events: Events::default(),
     })
 }
 

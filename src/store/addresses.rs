@@ -19,7 +19,11 @@ statements! {
         JOIN inboxes i ON i.account_id = a.account_id AND i.id = a.inbox_id
         LEFT JOIN inbox_secrets s ON s.account_id = a.account_id AND s.inbox_id = a.inbox_id AND s.name = 'app_secret'
         WHERE a.channel = $1 AND a.address = $2";
-    FIND_INBOX = "SELECT account_id FROM channel_addresses WHERE inbox_id = $1 AND channel = $2";
+    FIND_INBOX = "SELECT a.account_id, a.inbox_id, i.proved_at, s.sealed
+        FROM channel_addresses a
+        JOIN inboxes i ON i.account_id = a.account_id AND i.id = a.inbox_id
+        LEFT JOIN inbox_secrets s ON s.account_id = a.account_id AND s.inbox_id = a.inbox_id AND s.name = 'app_secret'
+        WHERE a.inbox_id = $1 AND a.channel = $2";
 }
 
 /// Gives an address to an inbox. False if another has it.
@@ -68,18 +72,14 @@ pub async fn find(
     session.query_opt(&FIND, &params, read).await
 }
 
-/// The account of an inbox that is known by its id alone.
+/// An inbox that is known by its id alone.
 pub async fn find_inbox(
     session: &mut Session,
     channel: Channel,
     inbox: &InboxId,
-) -> Result<Option<AccountId>, Error> {
+) -> Result<Option<Destination>, Error> {
     let params = [inbox.into(), channel.as_str().into()];
-    session
-        .query_opt(&FIND_INBOX, &params, |row| {
-            Ok(AccountId::from_text(row.get::<String>(0)?))
-        })
-        .await
+    session.query_opt(&FIND_INBOX, &params, read).await
 }
 
 fn read(row: &Row<'_>) -> Result<Destination, Error> {

@@ -24,6 +24,8 @@ statements! {
     UPDATE = "UPDATE contacts SET name = COALESCE($1, name), phone = COALESCE($2, phone), username = COALESCE($3, username)
         WHERE account_id = $4 AND id = $5";
     RENAME = "UPDATE contacts SET provider_id = $1 WHERE account_id = $2 AND id = $3";
+    BLOCK = "UPDATE contacts SET blocked_at = $1 WHERE account_id = $2 AND id IN (
+        SELECT contact_id FROM contact_identities WHERE account_id = $2 AND channel = $3 AND identity = $4)";
     DELETE_ORPHAN_IDENTITIES = "DELETE FROM contact_identities WHERE account_id = $1 AND contact_id IN (
         SELECT c.contact_id FROM conversations c WHERE c.account_id = $1 AND c.inbox_id = $2
           AND NOT EXISTS (SELECT 1 FROM conversations o
@@ -163,6 +165,18 @@ pub async fn rename(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Res
         id.into(),
     ];
     session.execute(&RENAME, &params).await?;
+    Ok(())
+}
+
+/// Notes since when a contact cannot be written to, or (`None`) that it can. One that is not known is passed over.
+pub async fn block(session: &mut Session, key: &Key<'_>, since: Option<i64>) -> Result<(), Error> {
+    let params = [
+        since.into(),
+        key.account.into(),
+        key.channel.as_str().into(),
+        (&key.contact.provider_id).into(),
+    ];
+    session.execute(&BLOCK, &params).await?;
     Ok(())
 }
 

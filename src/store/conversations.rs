@@ -2,7 +2,7 @@
 
 use super::statements;
 use crate::id::{AccountId, ContactId, ConversationId, InboxId};
-use db::{Error, Session, Value};
+use db::{Error, Row, Session, Value};
 
 statements! {
     FIND = "SELECT id FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND contact_id = $3";
@@ -12,6 +12,20 @@ statements! {
         ON CONFLICT (account_id, inbox_id, contact_id) DO UPDATE SET contact_id = excluded.contact_id RETURNING id";
     COUNT = "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2
         WHERE account_id = $3 AND id = $4";
+    FIND_WHOLE = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
+            c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
+        FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
+        WHERE v.account_id = $1 AND v.id = $2";
+    OF_ACCOUNT = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
+            c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
+        FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
+        WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
+        ORDER BY v.id DESC LIMIT $4";
+    OF_INBOX = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
+            c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
+        FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
+        WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
+          AND v.inbox_id = $4 ORDER BY v.id DESC LIMIT $5";
     DELETE_ALL = "DELETE FROM conversations WHERE account_id = $1 AND inbox_id = $2";
 }
 
@@ -88,4 +102,91 @@ pub async fn delete_all(
     let params = [account.into(), inbox.into()];
     session.execute(&DELETE_ALL, &params).await?;
     Ok(())
+}
+
+/// A conversation, with its contact.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its id.
+    pub id: ConversationId,
+    /// The inbox that it is in.
+    pub inbox: InboxId,
+    /// `open` or `resolved`.
+    pub status: String,
+    /// How many messages it holds.
+    pub messages_count: i64,
+    /// When it began.
+    pub created_at: i64,
+    /// When its last message came.
+    pub updated_at: i64,
+    /// The contact.
+    pub contact: Contact,
+}
+
+/// The other side of a conversation.
+#[derive(Debug, Clone)]
+pub struct Contact {
+    /// Its id.
+    pub id: ContactId,
+    /// Whether it is a group chat.
+    pub is_group: bool,
+    /// Display name.
+    pub name: Option<String>,
+    /// Phone number.
+    pub phone: Option<String>,
+    /// User name.
+    pub username: Option<String>,
+    /// Since when it cannot be written to.
+    pub blocked_at: Option<i64>,
+}
+
+/// One conversation.
+pub async fn find(
+    session: &mut Session,
+    account: &AccountId,
+    id: &ConversationId,
+) -> Result<Option<Stored>, Error> {
+    session
+        .query_opt(&FIND_WHOLE, &[account.into(), id.into()], read)
+        .await
+}
+
+/// The newest conversations that began before `before`, newest first, of one inbox or of all.
+pub async fn before(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: Option<&InboxId>,
+    status: Option<&str>,
+    before: &ConversationId,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let mut params: Vec<Value<'_>> = vec![account.into(), before.into(), status.into()];
+    let statement = match inbox {
+        Some(inbox) => {
+            params.push(inbox.into());
+            &OF_INBOX
+        }
+        None => &OF_ACCOUNT,
+    };
+    params.push(limit.into());
+    session.query(statement, &params, read).await
+}
+
+fn read(row: &Row<'_>) -> Result<Stored, Error> {
+    Ok(Stored {
+        id: ConversationId::from_text(row.get::<String>(0)?),
+        inbox: InboxId::from_text(row.get::<String>(1)?),
+        status: row.get(2)?,
+        messages_count: row.get(3)?,
+        created_at: row.get(4)?,
+        updated_at: row.get(5)?,
+        contact: Contact {
+            id: ContactId::from_text(row.get::<String>(6)?),
+            is_group: row.get::<i64>(7)? != 0,
+            name: row.get(8)?,
+            phone: row.get(9)?,
+            username: row.get(10)?,
+            blocked_at: row.get(11)?,
+        },
+    })
 }

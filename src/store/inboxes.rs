@@ -3,7 +3,7 @@
 use super::statements;
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
-    id::{AccountId, InboxId},
+    id::{AccountId, EventId, InboxId},
 };
 use db::{Error, Row, Session, Value};
 
@@ -24,11 +24,13 @@ statements! {
             settings, proved_at
         FROM inboxes WHERE account_id = $1 AND id = $2";
     INSERT = "INSERT INTO inboxes
-            (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    UPDATE = "UPDATE inboxes SET name = $1, settings = $2, switched_off_at = $3 WHERE account_id = $4 AND id = $5";
+            (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at, change_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    UPDATE = "UPDATE inboxes SET name = $1, settings = $2, switched_off_at = $3, change_id = $4
+        WHERE account_id = $5 AND id = $6";
     LOCK = "UPDATE inboxes SET name = name WHERE account_id = $1 AND id = $2";
-    PROVE = "UPDATE inboxes SET proved_at = $1 WHERE account_id = $2 AND id = $3 AND proved_at IS NULL";
+    PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL";
+    CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 ORDER BY change_id LIMIT $3";
     COUNT = "UPDATE inboxes SET messages_count = messages_count + $1 WHERE account_id = $2 AND id = $3";
     DELETE = "DELETE FROM inboxes WHERE account_id = $1 AND id = $2";
 }
@@ -113,6 +115,7 @@ pub async fn insert(
     session: &mut Session,
     account: &AccountId,
     details: &Details,
+    change: &EventId,
 ) -> Result<(), Error> {
     let inbox = &details.inbox;
     let row = [
@@ -125,6 +128,7 @@ pub async fn insert(
         (&details.settings).into(),
         details.proved_at.into(),
         inbox.created_at.into(),
+        change.into(),
     ];
     session.execute(&INSERT, &row).await?;
     Ok(())
@@ -138,11 +142,13 @@ pub async fn update(
     name: &str,
     settings: &str,
     switched_off_at: Option<i64>,
+    change: &EventId,
 ) -> Result<(), Error> {
     let params = [
         name.into(),
         settings.into(),
         switched_off_at.into(),
+        change.into(),
         account.into(),
         id.into(),
     ];
@@ -162,9 +168,28 @@ pub async fn prove(
     account: &AccountId,
     id: &InboxId,
     now: i64,
+    change: &EventId,
 ) -> Result<bool, Error> {
-    let params = [now.into(), account.into(), id.into()];
+    let params = [now.into(), change.into(), account.into(), id.into()];
     Ok(session.execute(&PROVE, &params).await? > 0)
+}
+
+/// The inboxes that changed after an event, oldest change first. Of several changes of one inbox the last is known.
+pub async fn changed(
+    session: &mut Session,
+    account: &AccountId,
+    after: &EventId,
+    limit: i64,
+) -> Result<Vec<(EventId, InboxId)>, Error> {
+    let params = [account.into(), after.into(), limit.into()];
+    session
+        .query(&CHANGED, &params, |row| {
+            Ok((
+                EventId::from_text(row.get::<String>(0)?),
+                InboxId::from_text(row.get::<String>(1)?),
+            ))
+        })
+        .await
 }
 
 /// Adds to the counts of inboxes. Keep `counts` in one order everywhere, or two transactions can block each other for good.

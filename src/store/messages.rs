@@ -3,21 +3,54 @@
 //! Invariant: a provider's id is there once in an inbox, for ever. The unique key says so, not a look-up before it.
 
 use super::statements;
-use crate::id::{AccountId, ConversationId, InboxId, MessageId};
-use db::{Error, Session, Value};
+use crate::id::{AccountId, ConversationId, EventId, InboxId, MessageId};
+use db::{Error, Row, Session, Value};
 
 statements! {
-    KNOWN = "SELECT 1 FROM messages WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
+    FIND_BY_PROVIDER_ID = "SELECT id, conversation_id FROM messages
+        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
             sender, reply_to, historic, timestamp, received_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
     // The same news again changes nothing; of two reactions by one person the later one holds.
-    CHANGE = "INSERT INTO message_changes (account_id, inbox_id, provider_id, kind, key, value, timestamp, received_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    CHANGE = "INSERT INTO message_changes (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (account_id, inbox_id, provider_id, kind, key)
-        DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, received_at = excluded.received_at
-        WHERE excluded.timestamp > message_changes.timestamp";
+        DO UPDATE SET id = excluded.id, value = excluded.value, timestamp = excluded.timestamp, received_at = excluded.received_at
+        WHERE excluded.timestamp > message_changes.timestamp
+        RETURNING id";
+    CHANGES = "SELECT kind, key, value, timestamp FROM message_changes
+        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, id";
+    FIND = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
+            m.timestamp, m.received_at, r.id
+        FROM messages m LEFT JOIN messages r
+            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
+        WHERE m.account_id = $1 AND m.id = $2";
+    OF_CONVERSATION = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
+            m.timestamp, m.received_at, r.id
+        FROM messages m LEFT JOIN messages r
+            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
+        WHERE m.account_id = $1 AND m.conversation_id = $2 AND (m.timestamp, m.id) < ($3, $4)
+        ORDER BY m.timestamp DESC, m.id DESC LIMIT $5";
+    OF_INBOX = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
+            m.timestamp, m.received_at, r.id
+        FROM messages m LEFT JOIN messages r
+            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
+        WHERE m.account_id = $1 AND m.inbox_id = $2 AND (m.timestamp, m.id) < ($3, $4)
+        ORDER BY m.timestamp DESC, m.id DESC LIMIT $5";
+    // By id: the order in which they came here, whatever their own clocks say.
+    OF_CONVERSATION_AFTER = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content,
+            m.sender, m.timestamp, m.received_at, r.id
+        FROM messages m LEFT JOIN messages r
+            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
+        WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4";
+    CREATED_AFTER = "SELECT id, inbox_id, conversation_id FROM messages
+        WHERE account_id = $1 AND id > $2 AND historic = 0 ORDER BY id LIMIT $3";
+    CHANGED_AFTER = "SELECT c.id, m.inbox_id, m.conversation_id, m.id
+        FROM message_changes c JOIN messages m
+            ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
+        WHERE c.account_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3";
     DELETE_ALL = "DELETE FROM messages WHERE account_id = $1 AND inbox_id = $2";
     DELETE_CHANGES = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2";
 }
@@ -70,11 +103,21 @@ pub struct NewMessage<'a> {
     pub received_at: i64,
 }
 
-/// For each key, whether it is stored.
-pub async fn known(session: &mut Session, keys: &[Key<'_>]) -> Result<Vec<bool>, Error> {
+/// For each key, the message and its conversation, if it is stored.
+pub async fn find_each_by_provider_id(
+    session: &mut Session,
+    keys: &[Key<'_>],
+) -> Result<Vec<Option<(MessageId, ConversationId)>>, Error> {
     let runs: Vec<_> = keys.iter().map(Key::params).collect();
-    let found = session.query_each(&KNOWN, &runs, |_| Ok(())).await?;
-    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+    let found = session
+        .query_each(&FIND_BY_PROVIDER_ID, &runs, |row| {
+            Ok((
+                MessageId::from_text(row.get::<String>(0)?),
+                ConversationId::from_text(row.get::<String>(1)?),
+            ))
+        })
+        .await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
 /// Stores messages. For each, whether it is new: one whose key is there already changes nothing.
@@ -107,13 +150,15 @@ pub async fn insert(
 
 /// Something that happened to a message, whether or not the message is known yet.
 #[derive(Debug)]
-pub struct Change<'a> {
+pub struct NewChange<'a> {
     /// Which message.
     pub key: Key<'a>,
     /// `status`, `reaction`, `edit` or `revoke`.
     pub kind: &'static str,
     /// What there can be one of: a status's name, a reaction's author, an edit's fingerprint, nothing for a revoke.
     pub part: String,
+    /// As an event.
+    pub id: EventId,
     /// The error, the emoji or the new content (JSON), if any.
     pub value: Option<String>,
     /// The provider's clock.
@@ -122,8 +167,8 @@ pub struct Change<'a> {
     pub received_at: i64,
 }
 
-/// Stores what happened to messages.
-pub async fn change(session: &mut Session, changes: &[Change<'_>]) -> Result<(), Error> {
+/// Stores what happened to messages. For each, whether it is news.
+pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<Vec<bool>, Error> {
     let runs: Vec<_> = changes
         .iter()
         .map(|change| {
@@ -131,6 +176,7 @@ pub async fn change(session: &mut Session, changes: &[Change<'_>]) -> Result<(),
             row.extend([
                 Value::from(change.kind),
                 (&change.part).into(),
+                (&change.id).into(),
                 change.value.as_deref().into(),
                 change.timestamp.into(),
                 change.received_at.into(),
@@ -138,8 +184,191 @@ pub async fn change(session: &mut Session, changes: &[Change<'_>]) -> Result<(),
             row
         })
         .collect();
-    session.query_each(&CHANGE, &runs, |_| Ok(())).await?;
-    Ok(())
+    let stored = session.query_each(&CHANGE, &runs, |_| Ok(())).await?;
+    Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// A message as it is stored, before what happened to it is folded in.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its id.
+    pub id: MessageId,
+    /// The inbox that it is in.
+    pub inbox: InboxId,
+    /// The thread that it is in.
+    pub conversation: ConversationId,
+    /// The provider's id.
+    pub provider_id: String,
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Its type.
+    pub kind: String,
+    /// What it said at first: a JSON object.
+    pub content: String,
+    /// Who wrote it: a JSON object.
+    pub sender: String,
+    /// The provider's clock.
+    pub timestamp: i64,
+    /// Our clock.
+    pub received_at: i64,
+    /// The message that it answers, if that is stored.
+    pub reply_to: Option<MessageId>,
+}
+
+/// Something that happened to a message.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// `status`, `reaction`, `edit` or `revoke`.
+    pub kind: String,
+    /// A status's name, a reaction's author.
+    pub part: String,
+    /// The error, the emoji or the new content (JSON), if any.
+    pub value: Option<String>,
+    /// The provider's clock.
+    pub timestamp: i64,
+}
+
+/// One message.
+pub async fn find(
+    session: &mut Session,
+    account: &AccountId,
+    id: &MessageId,
+) -> Result<Option<Stored>, Error> {
+    session
+        .query_opt(&FIND, &[account.into(), id.into()], read)
+        .await
+}
+
+/// What messages are listed of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thread {
+    /// One conversation.
+    Conversation(ConversationId),
+    /// All conversations of an inbox.
+    Inbox(InboxId),
+}
+
+/// The newest messages before a point (time, then id), newest first.
+pub async fn before(
+    session: &mut Session,
+    account: &AccountId,
+    thread: &Thread,
+    (timestamp, id): (i64, &MessageId),
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let (statement, of): (_, Value<'_>) = match thread {
+        Thread::Conversation(id) => (&OF_CONVERSATION, id.into()),
+        Thread::Inbox(id) => (&OF_INBOX, id.into()),
+    };
+    let params = [
+        account.into(),
+        of,
+        timestamp.into(),
+        id.into(),
+        limit.into(),
+    ];
+    session.query(statement, &params, read).await
+}
+
+/// The messages of a conversation that came after one of them, in the order in which they came.
+pub async fn after(
+    session: &mut Session,
+    account: &AccountId,
+    conversation: &ConversationId,
+    after: &MessageId,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let params = [
+        account.into(),
+        conversation.into(),
+        after.into(),
+        limit.into(),
+    ];
+    session.query(&OF_CONVERSATION_AFTER, &params, read).await
+}
+
+/// For each message, what happened to it, oldest first.
+pub async fn changes_each(
+    session: &mut Session,
+    account: &AccountId,
+    messages: &[Stored],
+) -> Result<Vec<Vec<Change>>, Error> {
+    let runs: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let key = Key {
+                account,
+                inbox: &message.inbox,
+                provider_id: &message.provider_id,
+            };
+            key.params()
+        })
+        .collect();
+    session
+        .query_each(&CHANGES, &runs, |row| {
+            Ok(Change {
+                kind: row.get(0)?,
+                part: row.get(1)?,
+                value: row.get(2)?,
+                timestamp: row.get(3)?,
+            })
+        })
+        .await
+}
+
+/// Where an event happened.
+#[derive(Debug, Clone)]
+pub struct Happened {
+    /// The event.
+    pub event: EventId,
+    /// In which inbox.
+    pub inbox: InboxId,
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// Which message.
+    pub message: MessageId,
+}
+
+/// The messages that were created after an event, in order, without those handed over from before.
+pub async fn created_after(
+    session: &mut Session,
+    account: &AccountId,
+    after: &EventId,
+    limit: i64,
+) -> Result<Vec<Happened>, Error> {
+    let bound = MessageId::from(after);
+    let params = [account.into(), (&bound).into(), limit.into()];
+    session
+        .query(&CREATED_AFTER, &params, |row| {
+            let message = MessageId::from_text(row.get::<String>(0)?);
+            Ok(Happened {
+                event: EventId::from(&message),
+                inbox: InboxId::from_text(row.get::<String>(1)?),
+                conversation: ConversationId::from_text(row.get::<String>(2)?),
+                message,
+            })
+        })
+        .await
+}
+
+/// The messages to which something happened after an event, in order.
+pub async fn changed_after(
+    session: &mut Session,
+    account: &AccountId,
+    after: &EventId,
+    limit: i64,
+) -> Result<Vec<Happened>, Error> {
+    let params = [account.into(), after.into(), limit.into()];
+    session
+        .query(&CHANGED_AFTER, &params, |row| {
+            Ok(Happened {
+                event: EventId::from_text(row.get::<String>(0)?),
+                inbox: InboxId::from_text(row.get::<String>(1)?),
+                conversation: ConversationId::from_text(row.get::<String>(2)?),
+                message: MessageId::from_text(row.get::<String>(3)?),
+            })
+        })
+        .await
 }
 
 /// Removes all of an inbox, and what happened to them.
@@ -152,4 +381,20 @@ pub async fn delete_all(
     session.execute(&DELETE_CHANGES, &params).await?;
     session.execute(&DELETE_ALL, &params).await?;
     Ok(())
+}
+
+fn read(row: &Row<'_>) -> Result<Stored, Error> {
+    Ok(Stored {
+        id: MessageId::from_text(row.get::<String>(0)?),
+        inbox: InboxId::from_text(row.get::<String>(1)?),
+        conversation: ConversationId::from_text(row.get::<String>(2)?),
+        provider_id: row.get(3)?,
+        direction: row.get(4)?,
+        kind: row.get(5)?,
+        content: row.get(6)?,
+        sender: row.get(7)?,
+        timestamp: row.get(8)?,
+        received_at: row.get(9)?,
+        reply_to: row.get::<Option<String>>(10)?.map(MessageId::from_text),
+    })
 }

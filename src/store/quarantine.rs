@@ -8,8 +8,8 @@ use crate::{
 use db::{Error, Session};
 
 statements! {
-    INSERT = "INSERT INTO quarantine (account_id, inbox_id, body_hash, id, channel, reason, body, received_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    INSERT = "INSERT INTO quarantine (account_id, inbox_id, body_hash, id, channel, reason, headers, body, received_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (account_id, inbox_id, body_hash) DO NOTHING";
     DELETE_ALL = "DELETE FROM quarantine WHERE account_id = $1 AND inbox_id = $2";
 }
@@ -27,6 +27,8 @@ pub struct NewEntry<'a> {
     pub channel: Channel,
     /// Why it is here.
     pub reason: &'a str,
+    /// The request's headers, without secrets: a JSON object.
+    pub headers: &'a str,
     /// What came, byte for byte.
     pub body: &'a [u8],
     /// By what the same again is known.
@@ -44,6 +46,7 @@ pub async fn insert(session: &mut Session, entry: &NewEntry<'_>) -> Result<bool,
         (&entry.id).into(),
         entry.channel.as_str().into(),
         entry.reason.into(),
+        entry.headers.into(),
         entry.body.into(),
         entry.received_at.into(),
     ];

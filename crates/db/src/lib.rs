@@ -126,18 +126,29 @@ impl Database {
 
     /// A session for single statements, each of which sees the latest commit. For reads: on SQLite it cannot write.
     pub async fn read(&self) -> Result<Session, Error> {
-        Ok(Session(match &self.0 {
-            Engine::Sqlite(sqlite) => Inner::Sqlite(sqlite.read()?),
-            Engine::Postgres(postgres) => Inner::Postgres(postgres.read().await?),
-        }))
+        let session = match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.read().map(Inner::Sqlite),
+            Engine::Postgres(postgres) => postgres.read().await.map(Inner::Postgres),
+        };
+        counted("read", session.map(Session))
+    }
+
+    /// A read of many statements that all see the same commit.
+    pub async fn snapshot(&self) -> Result<Session, Error> {
+        let session = match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.snapshot().map(Inner::Sqlite),
+            Engine::Postgres(postgres) => postgres.snapshot().await.map(Inner::Postgres),
+        };
+        counted("snapshot", session.map(Session))
     }
 
     /// A write transaction. On SQLite there is one at a time, and others wait in line.
     pub async fn write(&self) -> Result<Session, Error> {
-        Ok(Session(match &self.0 {
-            Engine::Sqlite(sqlite) => Inner::Sqlite(sqlite.write().await?),
-            Engine::Postgres(postgres) => Inner::Postgres(postgres.write().await?),
-        }))
+        let session = match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.write().await.map(Inner::Sqlite),
+            Engine::Postgres(postgres) => postgres.write().await.map(Inner::Postgres),
+        };
+        counted("write", session.map(Session))
     }
 
     /// Brings the schema up to the last of `migrations`, under a lock, in one transaction: any number of
@@ -237,9 +248,18 @@ impl Session {
 
     /// Makes everything that a write transaction did durable: after this returns, a power cut loses nothing.
     pub async fn commit(self) -> Result<(), Error> {
-        match self.0 {
+        let committed = match self.0 {
             Inner::Sqlite(session) => session.commit().await,
             Inner::Postgres(session) => session.commit().await,
-        }
+        };
+        counted("commit", committed)
     }
+}
+
+/// Counts a call to the store by its kind and how it ended.
+fn counted<T>(call: &'static str, done: Result<T, Error>) -> Result<T, Error> {
+    let outcome = if done.is_ok() { "ok" } else { "error" };
+    metrics::counter!("inboxd_store_calls_total", "call" => call, "outcome" => outcome)
+        .increment(1);
+    done
 }

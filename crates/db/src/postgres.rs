@@ -91,12 +91,20 @@ impl Postgres {
     }
 
     pub(crate) async fn write(&self) -> Result<Session, Error> {
-        let client = self.client().await?;
+        self.begin("BEGIN").await
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<Session, Error> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await
+    }
+
+    async fn begin(&self, how: &str) -> Result<Session, Error> {
         let session = Session {
-            client: Some(client),
+            client: Some(self.client().await?),
             open: true,
         };
-        session.batch("BEGIN").await?;
+        session.batch(how).await?;
         Ok(session)
     }
 

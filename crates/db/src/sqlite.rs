@@ -116,6 +116,16 @@ impl Sqlite {
         })
     }
 
+    /// The first statement fixes what all of them see.
+    pub(crate) fn snapshot(&self) -> Result<Session, Error> {
+        let session = self.read()?;
+        session
+            .connection()
+            .execute_batch("BEGIN")
+            .map_err(explain)?;
+        Ok(session)
+    }
+
     fn open_reader(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.0.path, flags).map_err(explain)?;
@@ -270,6 +280,7 @@ impl Drop for Session {
         match self.connection.take() {
             Some(Held::Writer(guard)) => roll_back(&guard),
             Some(Held::Reader(connection, sqlite)) => {
+                roll_back(&connection);
                 let mut readers = sqlite.readers();
                 if readers.len() < IDLE_READERS {
                     readers.push(connection);

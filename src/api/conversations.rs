@@ -1,0 +1,122 @@
+//! `/conversations`.
+
+use crate::{
+    domain::Conversation,
+    http::{
+        App,
+        auth::{IdPath, Reader, can_be_id},
+        envelope::{self, ApiError, CursorPagination},
+        query::Query,
+    },
+    id::{ConversationId, InboxId},
+    ops::conversations,
+};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+/// The parameters of a listing, for the document. [`list`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the document is made from it")]
+struct ListParams {
+    /// Only this inbox.
+    inbox_id: Option<String>,
+    /// Only this status: `open` or `resolved`.
+    status: Option<String>,
+    /// Maximum number of results to return.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of conversations.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct ConversationPage {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The page.
+    data: Vec<Conversation>,
+    /// Where it is in the list.
+    pagination: CursorPagination,
+}
+
+/// One conversation.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct ConversationAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The conversation.
+    data: Conversation,
+}
+
+/// List conversations
+///
+/// The newest first, by when they began. A walk through the pages meets each once, whatever arrives meanwhile.
+#[utoipa::path(
+    get, path = "/conversations", tag = "Conversations", params(ListParams),
+    responses((status = 200, description = "A page of conversations", body = ConversationPage))
+)]
+pub async fn list(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let mut query = Query::read(query.as_deref());
+    let id = |text: &str| match can_be_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err("is not an id"),
+    };
+    let inbox = query.get("inbox_id", id).map(InboxId::from_text);
+    let status = query.get("status", |text| match text {
+        "open" | "resolved" => Ok(text.to_owned()),
+        _ => Err("must be open or resolved"),
+    });
+    let cursor = query.get("cursor", |text| match text.starts_with("conv_") {
+        true => id(text).map(ConversationId::from_text),
+        false => Err("must be the next_cursor of a page"),
+    });
+    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    query.finish()?;
+    let (page, has_more) = conversations::list(
+        &app.context,
+        &caller.account,
+        inbox.as_ref(),
+        status.as_deref(),
+        cursor.as_ref(),
+        limit,
+    )
+    .await?;
+    let last = page.last().map(|last| last.id.to_string());
+    let pagination = CursorPagination {
+        limit,
+        has_more,
+        next_cursor: last.filter(|_| has_more),
+    };
+    Ok(envelope::walk(page, pagination))
+}
+
+/// Get a conversation
+#[utoipa::path(
+    get, path = "/conversations/{id}", tag = "Conversations",
+    params(("id" = String, Path, description = "Conversation id")),
+    responses((status = 200, description = "The conversation", body = ConversationAnswer))
+)]
+pub async fn get(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    IdPath(id): IdPath,
+) -> Result<Response, ApiError> {
+    let id = ConversationId::from_text(id);
+    Ok(envelope::ok(
+        conversations::get(&app.context, &caller.account, &id).await?,
+    ))
+}

@@ -1,0 +1,124 @@
+//! `/messages`.
+
+use crate::{
+    domain::Message,
+    error::Error,
+    http::{
+        App,
+        auth::{IdPath, Reader, can_be_id},
+        envelope::{self, ApiError, CursorPagination},
+        query::Query,
+    },
+    id::{ConversationId, InboxId, MessageId},
+    ops::messages,
+    store::messages::Thread,
+};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+/// The parameters of a listing, for the document. [`list`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the document is made from it")]
+struct ListParams {
+    /// The messages of this conversation. This or `inbox_id` is required.
+    conversation_id: Option<String>,
+    /// The messages of this inbox.
+    inbox_id: Option<String>,
+    /// Maximum number of results to return.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<i64>,
+    /// Only messages before this one: `next_cursor` of the page before, or any message's id.
+    before: Option<String>,
+}
+
+/// A page of messages.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct MessagePage {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The page, oldest first.
+    data: Vec<Message>,
+    /// Where it is in the list.
+    pagination: CursorPagination,
+}
+
+/// One message.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct MessageAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The message.
+    data: Message,
+}
+
+/// List messages
+///
+/// The newest page first, and within a page the oldest message first. `before` walks back.
+#[utoipa::path(
+    get, path = "/messages", tag = "Messages", params(ListParams),
+    responses((status = 200, description = "A page of messages", body = MessagePage))
+)]
+pub async fn list(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let mut query = Query::read(query.as_deref());
+    let id = |text: &str| match can_be_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err("is not an id"),
+    };
+    let conversation = query.get("conversation_id", id);
+    let inbox = query.get("inbox_id", id);
+    let before = query.get("before", id).map(MessageId::from_text);
+    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    query.finish()?;
+    let thread = match (conversation, inbox) {
+        (Some(id), None) => Thread::Conversation(ConversationId::from_text(id)),
+        (None, Some(id)) => Thread::Inbox(InboxId::from_text(id)),
+        _ => {
+            let rule = "give either conversation_id or inbox_id";
+            return Err(Error::field("conversation_id", rule).into());
+        }
+    };
+    let (page, has_more) = messages::list(
+        &app.context,
+        &caller.account,
+        &thread,
+        before.as_ref(),
+        limit,
+    )
+    .await?;
+    let oldest = page.first().map(|oldest| oldest.id.to_string());
+    let pagination = CursorPagination {
+        limit,
+        has_more,
+        next_cursor: oldest.filter(|_| has_more),
+    };
+    Ok(envelope::walk(page, pagination))
+}
+
+/// Get a message
+#[utoipa::path(
+    get, path = "/messages/{id}", tag = "Messages", params(("id" = String, Path, description = "Message id")),
+    responses((status = 200, description = "The message", body = MessageAnswer))
+)]
+pub async fn get(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    IdPath(id): IdPath,
+) -> Result<Response, ApiError> {
+    let id = MessageId::from_text(id);
+    Ok(envelope::ok(
+        messages::get(&app.context, &caller.account, &id).await?,
+    ))
+}

@@ -1,0 +1,158 @@
+//! Reading messages, with what happened to them folded in.
+//!
+//! Invariant: how a message looks does not depend on the order in which the news about it came.
+
+use super::{Context, found};
+use crate::{
+    domain::{Edit, Message, Reaction},
+    error::Error,
+    id::{AccountId, MessageId},
+    store::{
+        conversations, inboxes,
+        messages::{self, Change, Stored, Thread},
+    },
+};
+use db::Session;
+use serde_json::{Map, Value};
+
+/// One message.
+pub async fn get(context: &Context, account: &AccountId, id: &MessageId) -> Result<Message, Error> {
+    let mut session = context.db.read().await?;
+    let stored = found(messages::find(&mut session, account, id).await?, "message")?;
+    let mut read = fold_all(&mut session, account, vec![stored]).await?;
+    found(read.pop(), "message")
+}
+
+/// A page of messages: the newest before `before` (or of all), oldest first, and whether there are older ones.
+pub async fn list(
+    context: &Context,
+    account: &AccountId,
+    thread: &Thread,
+    before: Option<&MessageId>,
+    limit: i64,
+) -> Result<(Vec<Message>, bool), Error> {
+    let mut session = context.db.snapshot().await?;
+    match thread {
+        Thread::Conversation(id) => {
+            found(
+                conversations::find(&mut session, account, id).await?,
+                "conversation",
+            )?;
+        }
+        Thread::Inbox(id) => {
+            found(inboxes::find(&mut session, account, id).await?, "inbox")?;
+        }
+    }
+    let point = match before {
+        None => (i64::MAX, MessageId::from_text("")),
+        Some(id) => {
+            let message = messages::find(&mut session, account, id).await?;
+            let message = message
+                .ok_or_else(|| Error::field("before", "must be the id of a message of yours"))?;
+            (message.timestamp, message.id)
+        }
+    };
+    let mut page = messages::before(
+        &mut session,
+        account,
+        thread,
+        (point.0, &point.1),
+        limit + 1,
+    )
+    .await?;
+    let has_more = page.len() as i64 > limit;
+    page.truncate(usize::try_from(limit).unwrap_or(0));
+    page.reverse();
+    Ok((fold_all(&mut session, account, page).await?, has_more))
+}
+
+/// The newest message of a conversation.
+pub(super) async fn newest(
+    session: &mut Session,
+    account: &AccountId,
+    thread: &Thread,
+) -> Result<Option<Message>, Error> {
+    let end = MessageId::from_text("");
+    let newest = messages::before(session, account, thread, (i64::MAX, &end), 1).await?;
+    Ok(fold_all(session, account, newest).await?.pop())
+}
+
+async fn fold_all(
+    session: &mut Session,
+    account: &AccountId,
+    stored: Vec<Stored>,
+) -> Result<Vec<Message>, Error> {
+    let changes = messages::changes_each(session, account, &stored).await?;
+    stored
+        .into_iter()
+        .zip(changes)
+        .map(|(message, changes)| fold(message, changes))
+        .collect()
+}
+
+/// Lays the changes of a message, oldest first, over what it said at first.
+fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
+    let outbound = stored.direction == "outbound";
+    let mut message = Message {
+        id: stored.id,
+        inbox_id: stored.inbox,
+        conversation_id: stored.conversation,
+        direction: stored.direction,
+        kind: stored.kind,
+        content: object(&stored.content)?,
+        sender: object(&stored.sender)?,
+        reply_to: stored.reply_to,
+        // A provider reports only what it has.
+        status: outbound.then(|| "sent".to_owned()),
+        error: None,
+        edits: Vec::new(),
+        reactions: Vec::new(),
+        deleted_at: None,
+        timestamp: stored.timestamp,
+        received_at: stored.received_at,
+    };
+    for change in changes {
+        match change.kind.as_str() {
+            "status" if outbound => advance(&mut message, change),
+            "reaction" => {
+                if let Some(emoji) = change.value {
+                    message.reactions.push(Reaction {
+                        emoji,
+                        by: change.part,
+                        timestamp: change.timestamp,
+                    });
+                }
+            }
+            "edit" => {
+                let new = object(change.value.as_deref().unwrap_or("{}"))?;
+                let earlier = std::mem::replace(&mut message.content, new);
+                message.edits.push(Edit {
+                    content: earlier,
+                    edited_at: change.timestamp,
+                });
+            }
+            "revoke" => message.deleted_at = Some(change.timestamp),
+            _ => {}
+        }
+    }
+    Ok(message)
+}
+
+/// A status only moves forward. `failed` can follow `sent`, but nothing undoes that a message has arrived.
+fn advance(message: &mut Message, change: Change) {
+    let rank = |status: &str| {
+        ["queued", "sent", "failed", "delivered", "read"]
+            .iter()
+            .position(|known| *known == status)
+    };
+    let current = message.status.as_deref().unwrap_or("queued");
+    if rank(&change.part) > rank(current) {
+        message.error = change.value.filter(|_| change.part == "failed");
+        message.status = Some(change.part);
+    }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::Internal(format!("a stored message is damaged: {error}")))
+}
