@@ -65,6 +65,7 @@ pub async fn deliver(server: SocketAddr, now: i64) -> Result<(), DemoError> {
             .header("x-hub-signature-256", signature)
             .body(Body::from(body))
             .map_err(|error| failed(&error))?;
+        sender.ready().await.map_err(|error| failed(&error))?;
         let response = sender
             .send_request(request)
             .await

@@ -54,6 +54,8 @@ pub struct Connection {
     wait: Wait,
     /// Bytes of ours that go out before anything else.
     unsent: Vec<u8>,
+    /// What an unfinished request gets when the connection ends.
+    last_word: Refusal,
     lingered: usize,
     closing: Option<Instant>,
 }
@@ -85,6 +87,7 @@ impl Connection {
                 timer: None,
             },
             unsent: Vec::new(),
+            last_word: Refusal::BadRequest,
             lingered: 0,
             closing: None,
         }
@@ -194,11 +197,8 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Pending if this.overdue(context) => {
-                if this.wait.begun {
-                    let answer = this.answer(Refusal::HeadTooSlow);
-                    this.unsent.extend(answer);
-                }
-                // For hyper this is the end of the connection. What is unsent goes out with the shutdown.
+                this.last_word = Refusal::HeadTooSlow;
+                // For hyper this is the end of the connection.
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
@@ -221,6 +221,7 @@ impl AsyncWrite for Connection {
         let Some((at, refusal)) = bare_answer(bytes) else {
             return Pin::new(&mut this.stream).poll_write(context, bytes);
         };
+        this.wait.begun = false;
         this.unsent.extend(&bytes[..at]);
         let answer = this.answer(refusal);
         this.unsent.extend(answer);
@@ -262,6 +263,20 @@ impl AsyncWrite for Connection {
                         None => Poll::Ready(Ok(())),
                     };
                 }
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// A request that was begun and neither answered nor refused, because it stopped half-way or is not HTTP/1
+    /// at all, still gets its answer, if the connection can carry one.
+    fn drop(&mut self) {
+        let unfinished = self.wait.begun && self.wait.since == self.progress.now();
+        if unfinished && self.closing.is_none() {
+            let answer = self.answer(self.last_word);
+            if let Err(error) = self.stream.try_write(&answer) {
+                tracing::debug!(%error, "nobody is there to be told");
             }
         }
     }

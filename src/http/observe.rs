@@ -46,13 +46,13 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let status = response.status();
     let cause = response.extensions_mut().remove::<Cause>();
     record(&method, route, status, took.as_secs_f64());
-    let millis = took.as_secs_f64() * 1e3;
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let (status_code, request_id) = (status.as_u16(), id.to_str().unwrap_or_default());
     match cause {
         Some(Cause(cause)) => tracing::error!(
-            request_id, %method, path, status = status_code, millis, cause, "request failed"
+            request_id, %method, path, status = status_code, micros, cause, "request failed"
         ),
-        None => tracing::info!(request_id, %method, path, status = status_code, millis, "request"),
+        None => tracing::info!(request_id, %method, path, status = status_code, micros, "request"),
     }
     finish(&mut response, id);
     response
