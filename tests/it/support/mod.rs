@@ -1,0 +1,167 @@
+//! What all tests stand on: a real server on a real store, and a client that talks to it over a socket.
+
+mod http;
+mod postgres;
+mod store;
+pub(crate) mod whatsapp;
+
+pub(crate) use http::{Answer, Call};
+pub(crate) use postgres::Postgres;
+pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
+
+use db::{Missing, Sql};
+use inboxd::{
+    clock::Clock,
+    config::{Config, Limits},
+    domain::Scope,
+    id::{AccountId, InboxId},
+    ops::{self, Context, SecretKey, accounts, inboxes, keys},
+    serve::Server,
+};
+use reqwest::{Client, Method};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+
+/// The moment at which the clock of every [`TestApp`] stands: 2025-01-15T08:00:00Z.
+pub(crate) const START: i64 = 1_736_928_000;
+
+/// A running server with one account on an otherwise empty store.
+pub(crate) struct TestApp {
+    pub(crate) context: Context,
+    /// The account that is meant where none is named.
+    pub(crate) account: AccountId,
+    pub(crate) address: SocketAddr,
+    server: Server,
+    client: Client,
+    /// Its data is removed last.
+    #[allow(dead_code, reason = "held to keep the data")]
+    place: Place,
+}
+
+impl TestApp {
+    pub(crate) async fn start(store: Store) -> Self {
+        Self::with(store, |_| {}).await
+    }
+
+    /// A server with other limits.
+    pub(crate) async fn with(store: Store, change: impl FnOnce(&mut Limits)) -> Self {
+        let place = Place::migrated(store).await;
+        let key = SecretKey::Text(SECRET_KEY.to_owned());
+        let url = "https://inbox.example.com";
+        let clock = Clock::manual(START);
+        let context = ops::open(&place.address(), Missing::Create, &key, url, clock)
+            .await
+            .expect("the store opens");
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: url.to_owned(),
+            limits,
+        };
+        let server = Server::start(context.clone(), &config)
+            .await
+            .expect("the server starts");
+        let account = accounts::create(&context, "Toko Biru").await;
+        TestApp {
+            account: account.expect("an account").id,
+            address: server.address(),
+            client: Client::new(),
+            context,
+            server,
+            place,
+        }
+    }
+
+    /// Stops the server as a signal would. What it holds is gone after that.
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+
+    pub(crate) async fn another_account(&self) -> AccountId {
+        let account = accounts::create(&self.context, "Warung Merah").await;
+        account.expect("an account").id
+    }
+
+    /// A key of the account, with these scopes.
+    pub(crate) async fn key(&self, scopes: &[Scope]) -> String {
+        self.key_of(&self.account, scopes).await
+    }
+
+    pub(crate) async fn key_of(&self, account: &AccountId, scopes: &[Scope]) -> String {
+        let made = keys::create(&self.context, account, "a key", scopes, None).await;
+        made.expect("a key").1.expose_secret().to_owned()
+    }
+
+    /// Makes an inbox of the account, at this moment of its clock.
+    pub(crate) async fn inbox(&self, body: Value) -> InboxId {
+        self.inbox_of(&self.account, body).await
+    }
+
+    pub(crate) async fn inbox_of(&self, account: &AccountId, body: Value) -> InboxId {
+        let body = body.as_object().expect("an object").clone();
+        let made = inboxes::create(&self.context, account, body).await;
+        made.expect("an inbox").id
+    }
+
+    /// Makes a WhatsApp inbox that has this `phone_number_id` and the usual secret.
+    pub(crate) async fn whatsapp(&self, phone_number_id: &str) -> InboxId {
+        self.inbox(whatsapp_body(phone_number_id)).await
+    }
+
+    pub(crate) async fn livechat(&self, name: &str) -> InboxId {
+        self.inbox(json!({"name": name, "type": "livechat"})).await
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Call {
+        self.call(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Call {
+        self.call(Method::POST, path)
+    }
+
+    pub(crate) fn patch(&self, path: &str) -> Call {
+        self.call(Method::PATCH, path)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Call {
+        self.call(Method::DELETE, path)
+    }
+
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        Call::new(&self.client, self.address, method, path)
+    }
+
+    /// The account's inboxes as the API shows them.
+    pub(crate) async fn listing(&self) -> Value {
+        let key = self.key(&[Scope::Read]).await;
+        self.get("/inboxes?limit=100").key(&key).send().await.data()
+    }
+
+    /// One inbox as the API shows it.
+    pub(crate) async fn shown(&self, id: &InboxId) -> Value {
+        let key = self.key(&[Scope::Read]).await;
+        let path = format!("/inboxes/{id}");
+        self.get(&path).key(&key).send().await.data()
+    }
+
+    /// How many rows of the whole store `FROM …` finds.
+    pub(crate) async fn count(&self, from: &str) -> i64 {
+        let sql = Sql::same(format!("SELECT count(*) FROM {from}").leak());
+        let mut session = self.context.db.read().await.expect("the store answers");
+        let count = session.query_opt(&sql, &[], |row| row.get::<i64>(0)).await;
+        count.expect("a good statement").expect("a count")
+    }
+}
+
+/// The body that makes a WhatsApp inbox with this `phone_number_id`.
+pub(crate) fn whatsapp_body(phone_number_id: &str) -> Value {
+    json!({
+        "name": "Customer Support",
+        "type": "whatsapp",
+        "phone_number": "+62812345678",
+        "channel": {"phone_number_id": phone_number_id, "app_secret": whatsapp::APP_SECRET},
+    })
+}
