@@ -9,7 +9,7 @@ use crate::{
         App, Parts,
         connection::{Connection, Progress},
     },
-    ops::{Context, ingest::Ingest, keys::Uses},
+    ops::{Context, ingest::Ingest, keys::Uses, quarantine},
     router::router,
 };
 use axum::{
@@ -122,7 +122,7 @@ fn install_recorder() -> Result<PrometheusHandle, String> {
 async fn keep_house(
     context: Context,
     uses: Uses,
-    metrics: PrometheusHandle,
+    recorder: PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut tick = interval(HOUSEKEEPING);
@@ -132,7 +132,11 @@ async fn keep_house(
             _ = tick.tick() => {}
         }
         note_uses(&context, &uses).await;
-        metrics.run_upkeep();
+        match quarantine::count(&context).await {
+            Ok(count) => metrics::gauge!("inboxd_quarantined_deliveries").set(count as f64),
+            Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
+        }
+        recorder.run_upkeep();
     }
 }
 

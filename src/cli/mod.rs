@@ -5,12 +5,14 @@
 //! Invariant: with `--json` standard output gets exactly one JSON value. Errors and logs go to standard error.
 
 mod account;
+mod hooks;
 mod inbox;
 mod key;
 mod migrate;
 mod output;
 mod serve;
 mod settings;
+mod verify;
 
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
@@ -101,6 +103,11 @@ enum Command {
     /// Inboxes: connected addresses
     #[command(subcommand)]
     Inbox(inbox::Inbox),
+    /// Deliveries in quarantine: signed, and not understood
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
+    /// Check everything that is promised of the data
+    Verify(verify::Verify),
 }
 
 /// Why a command did not do what it was told.
@@ -141,6 +148,8 @@ pub async fn run() -> ExitCode {
         Command::Account(command) => command.run(&cli.global, &output).await,
         Command::Key(command) => command.run(&cli.global, &output).await,
         Command::Inbox(command) => command.run(&cli.global, &output).await,
+        Command::Hooks(command) => command.run(&cli.global, &output).await,
+        Command::Verify(command) => command.run(&cli.global, &output).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

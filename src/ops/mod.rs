@@ -11,7 +11,9 @@ pub mod inboxes;
 pub mod ingest;
 pub mod keys;
 pub mod messages;
+pub mod quarantine;
 pub mod setup;
+pub mod verify;
 
 use crate::{clock::Clock, error::Error, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
