@@ -58,14 +58,15 @@ impl Server {
         let uses = Uses::default();
         let metrics = recorder().map_err(io::Error::other)?;
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
+        let (stop, stopped) = watch::channel(false);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
             uses: uses.clone(),
             limits: config.limits.clone(),
+            stopped: stopped.clone(),
             metrics: metrics.clone(),
         });
-        let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
         let housekeeping =
             tokio::spawn(keep_house(context.clone(), uses.clone(), metrics, stopped));
