@@ -5,5 +5,7 @@
 //! installed, and everything runs on both.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod conversations;
 mod inboxes_list;
+mod messages;
 mod support;
