@@ -6,6 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod conversations;
+mod events;
+mod hooks_instagram;
+mod hooks_telegram;
 mod inboxes_list;
 mod messages;
+mod quarantine;
 mod support;
