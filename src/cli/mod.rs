@@ -121,7 +121,13 @@ enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Validation(_) => Failure::Usage(error.to_string()),
+            Error::Validation(fields) => {
+                let lines: Vec<_> = fields
+                    .iter()
+                    .map(|error| format!("{}: {}", flag(&error.field), error.message))
+                    .collect();
+                Failure::Usage(lines.join("; "))
+            }
             // Whoever runs a command operates the server: the cause is for them.
             _ => Failure::Failed(match error.cause() {
                 Some(cause) => format!("{error} ({cause})"),
@@ -129,6 +135,12 @@ impl From<Error> for Failure {
             }),
         }
     }
+}
+
+/// The flag that sets a field of the API.
+fn flag(field: &str) -> String {
+    let name = field.strip_prefix("channel.").unwrap_or(field);
+    format!("--{}", name.replace('_', "-").replace("origins", "origin"))
 }
 
 impl From<crate::ops::StartError> for Failure {
