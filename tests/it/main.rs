@@ -5,5 +5,6 @@
 //! installed, and everything runs on both.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cli;
 mod inboxes_list;
 mod support;

@@ -2,11 +2,13 @@
 
 mod http;
 mod postgres;
+pub(crate) mod program;
 mod store;
 pub(crate) mod whatsapp;
 
 pub(crate) use http::{Answer, Call};
 pub(crate) use postgres::Postgres;
+pub(crate) use program::{Done, Running, Shell, eventually};
 pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
 
 use db::{Missing, Sql};
