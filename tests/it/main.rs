@@ -7,4 +7,5 @@
 
 mod cli;
 mod inboxes_list;
+mod serve;
 mod support;
