@@ -37,7 +37,6 @@ pub(crate) struct TestApp {
     server: Server,
     client: Client,
     /// Its data is removed last.
-    #[allow(dead_code, reason = "held to keep the data")]
     place: Place,
 }
 
@@ -79,6 +78,11 @@ impl TestApp {
     /// Stops the server as a signal would. What it holds is gone after that.
     pub(crate) async fn stop(self) {
         self.server.stop().await;
+    }
+
+    /// Where its data is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(crate) async fn another_account(&self) -> AccountId {

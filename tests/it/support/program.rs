@@ -13,7 +13,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::Duration,
 };
@@ -155,19 +158,17 @@ impl Shell {
 
     /// Starts a server on a free port, and waits until it says that it is ready.
     pub(crate) fn serve(&self) -> Running {
-        self.serve_with(&[])
-    }
-
-    /// The same with more arguments.
-    pub(crate) fn serve_with(&self, arguments: &[&str]) -> Running {
-        let serve = ["serve", "--listen", "127.0.0.1:0"];
-        let command = self.command(&[&serve[..], arguments].concat());
-        self.start(command)
+        self.start(self.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
 
     /// Waits for the server that this command starts.
     pub(crate) fn start(&self, command: Command) -> Running {
-        Running::start(command, self.folder().join("log"))
+        self.start_with_log(command, &self.folder().join("log"))
+    }
+
+    /// The same with the log in this file.
+    pub(crate) fn start_with_log(&self, command: Command, log: &Path) -> Running {
+        Running::start(command, log.to_owned())
     }
 }
 
@@ -225,14 +226,15 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// What it said before it was ready, line by line.
     pub(crate) said: Vec<String>,
-    rest: Receiver<String>,
+    rest: Mutex<Receiver<String>>,
     log: PathBuf,
     client: Client,
 }
 
 impl Running {
     fn start(mut command: Command, log: PathBuf) -> Self {
-        let errors = fs::File::create(&log).expect("a file for the log");
+        let errors = fs::File::options().create(true).append(true).open(&log);
+        let errors = errors.expect("a file for the log");
         let mut child = command.stderr(errors).spawn().expect("inboxd runs");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
         let (lines, rest) = channel();
@@ -258,7 +260,7 @@ impl Running {
             child,
             address,
             said,
-            rest,
+            rest: Mutex::new(rest),
             log,
             client: Client::new(),
         }
@@ -316,7 +318,8 @@ impl Running {
             status.is_some()
         })
         .await;
-        (status.expect("it ended"), self.rest.iter().collect())
+        let rest = self.rest.get_mut().expect("no panic inside");
+        (status.expect("it ended"), rest.iter().collect())
     }
 
     /// Stops it as an operator does, and expects a clean end.
