@@ -5,11 +5,14 @@
 //! installed, and everything runs on both.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod cli;
 mod conversations;
 mod events;
+mod faults;
 mod hooks_instagram;
 mod hooks_telegram;
 mod inboxes_list;
 mod messages;
 mod quarantine;
+mod serve;
 mod support;

@@ -39,15 +39,20 @@ impl Call {
     }
 
     pub(crate) async fn send(self) -> Answer {
+        self.try_send().await.expect("every request gets an answer")
+    }
+
+    /// Sends it to a server that may be gone before it has answered.
+    pub(crate) async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let Call(request, method) = self;
-        let response = request.send().await.expect("every request gets an answer");
+        let response = request.send().await?;
         let answer = Answer {
             status: response.status(),
             headers: response.headers().clone(),
-            body: response.bytes().await.expect("a whole body").to_vec(),
+            body: response.bytes().await?.to_vec(),
         };
         answer.check(&method);
-        answer
+        Ok(answer)
     }
 }
 

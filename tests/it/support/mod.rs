@@ -2,11 +2,13 @@
 
 mod http;
 mod postgres;
+pub(crate) mod program;
 mod store;
 pub(crate) mod whatsapp;
 
 pub(crate) use http::{Answer, Call};
 pub(crate) use postgres::Postgres;
+pub(crate) use program::{Done, Running, Shell, eventually};
 pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
 
 use db::{Missing, Sql};
@@ -35,7 +37,6 @@ pub(crate) struct TestApp {
     server: Server,
     client: Client,
     /// Its data is removed last.
-    #[allow(dead_code, reason = "held to keep the data")]
     place: Place,
 }
 
@@ -77,6 +78,11 @@ impl TestApp {
     /// Stops the server as a signal would. What it holds is gone after that.
     pub(crate) async fn stop(self) {
         self.server.stop().await;
+    }
+
+    /// Where its data is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(crate) async fn another_account(&self) -> AccountId {

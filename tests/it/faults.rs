@@ -1,0 +1,332 @@
+//! What happens when the store fails, or the server is killed: nothing is accepted that is not kept, nothing
+//! that was acknowledged is lost, and nobody has to restart anything.
+
+use crate::support::{
+    Answer, Running, Shell, Store, TestApp, eventually, on_both_stores,
+    program::text,
+    whatsapp::{self, delivery},
+};
+use db::{Database, Missing, Sql};
+use inboxd::domain::Scope;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeSet, hash_map::DefaultHasher},
+    fs,
+    hash::{Hash, Hasher},
+    path::Path,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+on_both_stores![
+    what_was_acknowledged_survives_a_kill,
+    a_log_that_cannot_be_written_stops_nothing,
+];
+
+/// The documented answer while the store is away.
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    answer.assert_error(
+        503,
+        "UNAVAILABLE",
+        "The service is temporarily unavailable: nothing was accepted, try again",
+    );
+    let seconds: u32 = answer.header("retry-after").parse().expect("seconds");
+    assert!((1..=60).contains(&seconds));
+}
+
+fn hello(id: &str) -> Value {
+    delivery("42", &[whatsapp::text("628111", id, "Hello")])
+}
+
+#[tokio::test]
+async fn a_sqlite_file_that_another_program_locks_is_a_503_and_then_fine_again() {
+    let app = TestApp::start(Store::Sqlite).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    app.whatsapp("42").await;
+    let other = Database::open(&app.place().address(), Missing::Fail).await;
+    let other = other.expect("the file opens");
+    let lock = other.write().await.expect("nobody else writes");
+
+    let refused = app.deliver(&hello("wamid.1")).await;
+    assert_unavailable(&refused);
+    let listed = app.get("/inboxes").key(&key).send().await;
+    assert_eq!(listed.data()[0]["messages_count"], 0, "reading goes on");
+
+    drop(lock);
+    app.deliver(&hello("wamid.1")).await.assert_status(200);
+    assert_eq!(app.listing().await[0]["messages_count"], 1);
+}
+
+#[tokio::test]
+async fn a_sqlite_file_that_is_moved_away_is_a_503_until_it_is_back() {
+    let app = TestApp::start(Store::Sqlite).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    app.whatsapp("42").await;
+    app.deliver(&hello("wamid.1")).await.assert_status(200);
+    let create = async || {
+        let body = json!({"name": "Website", "type": "livechat"});
+        app.post("/inboxes").key(&key).json(&body).send().await
+    };
+    let file = app.place().url().trim_start_matches("sqlite:").to_owned();
+    let away = format!("{file}.away");
+
+    fs::rename(&file, &away).expect("it can be moved");
+    assert_unavailable(&app.get("/readyz").send().await);
+    assert_unavailable(&app.deliver(&hello("wamid.2")).await);
+    assert_unavailable(&create().await);
+    app.get("/healthz").send().await.assert_status(200);
+    // Another file under its name is not it.
+    fs::write(&file, "").expect("a file can be written");
+    assert_unavailable(&app.deliver(&hello("wamid.2")).await);
+    assert_eq!(fs::read(&file).expect("a file"), b"");
+
+    fs::rename(&away, &file).expect("it can be moved back");
+    app.get("/readyz").send().await.assert_status(200);
+    app.deliver(&hello("wamid.2")).await.assert_status(200);
+    create().await.assert_status(201);
+    let listed = app.listing().await;
+    assert_eq!(listed[0]["messages_count"], 2);
+    assert_eq!(listed[1]["name"], "Website");
+}
+
+/// The disk is full for a process once its files may not grow any more.
+#[tokio::test]
+async fn a_full_disk_is_a_503_and_then_fine_again_without_a_restart() {
+    const ROOM: u64 = 400 * 1024;
+    let shell = Shell::ready(Store::Sqlite).await;
+    shell.account("Toko Biru");
+    shell.whatsapp("42");
+    let key = shell.key();
+    // Without `trap` the kernel would end a process that reaches the bound.
+    let script = "trap '' XFSZ; bound=$0; exec prlimit --fsize=\"$bound\":unlimited -- \"$@\"";
+    let program = env!("CARGO_BIN_EXE_inboxd");
+    let bound = ROOM.to_string();
+    let arguments = ["-c", script, &bound, program, "serve"];
+    let mut command = shell.wrapped("sh", &arguments);
+    command.env("INBOXD_LISTEN", "127.0.0.1:0");
+    let server = shell.start(command);
+    let long = |number: usize| {
+        let words = "A long story. ".repeat(250);
+        let message = whatsapp::text("628111", &format!("wamid.{number}"), &words);
+        delivery("42", &[message])
+    };
+    let count = async || {
+        let listed = server.get("/inboxes").key(&key).send().await.data();
+        listed[0]["messages_count"].as_u64().expect("a number")
+    };
+
+    let mut acknowledged = 0;
+    loop {
+        let answer = server.deliver(&long(acknowledged)).await;
+        if answer.status != 200 {
+            assert_unavailable(&answer);
+            break;
+        }
+        acknowledged += 1;
+        assert!(acknowledged < 1000, "the disk is never full");
+    }
+    assert!(acknowledged > 0, "there was room for some");
+    for number in acknowledged..acknowledged + 3 {
+        assert_unavailable(&server.deliver(&long(number)).await);
+    }
+    assert_eq!(count().await, acknowledged as u64);
+    assert_eq!(rows(&shell).await.len(), acknowledged);
+
+    let process = server.process().to_string();
+    let more = Command::new("prlimit")
+        .args(["--pid", &process, "--fsize=unlimited"])
+        .status();
+    assert!(more.expect("prlimit").success());
+    for number in 0..acknowledged + 3 {
+        server.deliver(&long(number)).await.assert_status(200);
+    }
+    assert_eq!(count().await, acknowledged as u64 + 3);
+    server.stop().await;
+    assert_eq!(rows(&shell).await.len(), acknowledged + 3);
+}
+
+#[cfg(feature = "postgres-tests")]
+#[tokio::test]
+async fn a_postgres_that_stops_is_a_503_and_fine_again_once_it_is_back() {
+    let postgres = crate::support::Postgres::start();
+    let shell = Shell::at(&postgres.url("postgres"));
+    shell.account("Toko Biru");
+    shell.whatsapp("42");
+    let key = shell.key();
+    let server = shell.serve();
+    let list = async || server.get("/inboxes").key(&key).send().await;
+    for round in 0..2 {
+        let kept = format!("wamid.kept.{round}");
+        let late = format!("wamid.late.{round}");
+        server.deliver(&hello(&kept)).await.assert_status(200);
+        list().await.assert_success();
+
+        postgres.halt();
+        assert_unavailable(&server.deliver(&hello(&late)).await);
+        assert_unavailable(&list().await);
+        assert_unavailable(&server.get("/readyz").send().await);
+        server.get("/healthz").send().await.assert_status(200);
+        shell
+            .run(&["inbox", "list"])
+            .assert_error(1, &["the store is not available"]);
+
+        postgres.resume();
+        eventually("the server has found it again", async || {
+            server.get("/readyz").send().await.status == 200
+        })
+        .await;
+        let listed = list().await.data();
+        assert_eq!(listed[0]["messages_count"], 2 * round + 1);
+        server.deliver(&hello(&late)).await.assert_status(200);
+        assert_eq!(list().await.data()[0]["messages_count"], 2 * round + 2);
+    }
+    server.stop().await;
+}
+
+/// A full disk takes the log, too.
+async fn a_log_that_cannot_be_written_stops_nothing(store: Store) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    shell.whatsapp("42");
+    let key = shell.key();
+    let command = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut server = shell.start_with_log(command, Path::new("/dev/full"));
+    server.deliver(&hello("wamid.1")).await.assert_status(200);
+    let listed = server.get("/inboxes").key(&key).send().await.data();
+    assert_eq!(listed[0]["messages_count"], 1);
+    server.get("/nowhere").send().await.assert_status(404);
+    server.signal("TERM");
+    assert_eq!(server.ended().await.0.code(), Some(0));
+}
+
+/// A few rounds: many senders deliver, and the server is killed at some moment.
+async fn what_was_acknowledged_survives_a_kill(store: Store) {
+    const ROUNDS: usize = 3;
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    let inboxes = ["42", "43"].map(|id| shell.whatsapp(id));
+    let key = shell.key();
+    let stream = Arc::new(Stream::default());
+    for round in 1..=ROUNDS {
+        let server = Arc::new(shell.serve());
+        stream.send_until_killed(&server, 40 * round).await;
+        drop(server);
+
+        let stored = rows(&shell).await;
+        let once: BTreeSet<_> = stored.iter().cloned().collect();
+        assert_eq!(once.len(), stored.len(), "each is there once");
+        let acknowledged = stream.acknowledged.lock().expect("no panic inside");
+        let lost: Vec<_> = acknowledged.difference(&once).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    }
+
+    let server = Arc::new(shell.serve());
+    let sent = stream.sent.load(Ordering::Relaxed);
+    redeliver_shuffled(&server, sent).await;
+    let all: BTreeSet<_> = (0..sent).flat_map(ids).collect();
+    let stored = rows(&shell).await;
+    assert_eq!(stored, all.into_iter().collect::<Vec<_>>());
+    let mut counted = 0;
+    for inbox in inboxes {
+        let shown = server.get(&format!("/inboxes/{inbox}")).key(&key);
+        counted += shown.send().await.data()["messages_count"]
+            .as_u64()
+            .expect("a number");
+    }
+    assert_eq!(counted, stored.len() as u64);
+    Arc::into_inner(server).expect("nobody sends").stop().await;
+}
+
+/// Deliveries by number, and which messages were acknowledged.
+#[derive(Default)]
+struct Stream {
+    sent: AtomicUsize,
+    acknowledged: Mutex<BTreeSet<String>>,
+}
+
+impl Stream {
+    /// Eight senders deliver until the server is killed, which is done once `goal` messages are acknowledged.
+    async fn send_until_killed(self: &Arc<Self>, server: &Arc<Running>, goal: usize) {
+        let senders: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(self.clone().send(server.clone(), goal)))
+            .collect();
+        for sender in senders {
+            sender.await.expect("a sender ends well");
+        }
+    }
+
+    async fn send(self: Arc<Self>, server: Arc<Running>, goal: usize) {
+        loop {
+            let number = self.sent.fetch_add(1, Ordering::Relaxed);
+            // Without an answer the server is gone, and this delivery may or may not be stored.
+            let Ok(answer) = server.delivery(&numbered(number)).try_send().await else {
+                return;
+            };
+            answer.assert_status(200);
+            let mut acknowledged = self.acknowledged.lock().expect("no panic inside");
+            acknowledged.extend(ids(number));
+            if acknowledged.len() >= goal {
+                server.signal("KILL");
+            }
+        }
+    }
+}
+
+/// Delivers what was ever sent once more, in another order, by four senders at once.
+async fn redeliver_shuffled(server: &Arc<Running>, sent: usize) {
+    let mut numbers: Vec<_> = (0..sent).collect();
+    numbers.sort_by_cached_key(|number| {
+        let mut hasher = DefaultHasher::new();
+        number.hash(&mut hasher);
+        hasher.finish()
+    });
+    let senders: Vec<_> = numbers
+        .chunks(sent.div_ceil(4))
+        .map(|part| {
+            let (server, part) = (server.clone(), part.to_vec());
+            tokio::spawn(async move {
+                for number in part {
+                    server.deliver(&numbered(number)).await.assert_status(200);
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.await.expect("a sender ends well");
+    }
+}
+
+/// The ids of the one to three messages of a delivery.
+fn ids(number: usize) -> Vec<String> {
+    (0..=number % 3)
+        .map(|part| format!("wamid.{number:05}.{part}"))
+        .collect()
+}
+
+/// A delivery to one of two numbers, from one of five people.
+fn numbered(number: usize) -> Value {
+    let from = format!("62811{}", number % 5);
+    let messages: Vec<_> = ids(number)
+        .iter()
+        .map(|id| whatsapp::text(&from, id, "Hello"))
+        .collect();
+    delivery(["42", "43"][number % 2], &messages)
+}
+
+/// The provider ids of all stored messages, in order.
+async fn rows(shell: &Shell) -> Vec<String> {
+    const IDS: Sql = Sql::same("SELECT provider_id FROM messages");
+    let db = Database::open(&shell.place().address(), Missing::Fail).await;
+    let db = db.expect("the store opens");
+    let mut session = db.read().await.expect("the store answers");
+    let found = session.query(&IDS, &[], |row| row.get::<String>(0)).await;
+    let mut found = found.expect("a good statement");
+    drop(session);
+    db.close().await;
+    found.sort_unstable();
+    found
+}
