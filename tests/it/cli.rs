@@ -255,7 +255,7 @@ async fn inbox_delete_keeps_an_inbox_that_holds_messages_unless_purged(store: St
     assert_eq!(shell.json(&["inbox", "delete", &empty]), deleted);
     shell
         .run(&["inbox", "delete", &used])
-        .assert_error(1, &["This inbox holds 1 messages", "inactive", "purge"]);
+        .assert_error(1, &["Messages in this inbox: 1.", "inactive", "purge"]);
     let deleted = json!({"id": used, "deleted": true});
     assert_eq!(shell.json(&["inbox", "delete", &used, "--purge"]), deleted);
     assert_eq!(shell.json(&["inbox", "list"]), json!([]));
@@ -379,13 +379,13 @@ async fn what_makes_no_sense_ends_with_2_and_says_all_that_is_wrong(store: Store
     }
     let create = ["inbox", "create", "--type", "whatsapp", "--name", " "];
     let number = ["--phone-number", "0812", "--json"];
-    let fields = ["name:", "phone_number:", "channel.app_secret:"];
+    let fields = ["--name:", "--phone-number:", "--app-secret:"];
     shell
         .run(&[&create[..], &number].concat())
         .assert_error(2, &fields);
     shell
         .run(&["account", "create", "--name", "a\u{7}"])
-        .assert_error(2, &["name: must not contain control characters"]);
+        .assert_error(2, &["--name: must not contain control characters"]);
     shell
         .run(&["account", "list", "--database-url", "mysql://localhost"])
         .assert_error(2, &["must start with sqlite: or postgres://"]);

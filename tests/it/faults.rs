@@ -3,7 +3,6 @@
 
 use crate::support::{
     Answer, Running, Shell, Store, TestApp, eventually, on_both_stores,
-    program::text,
     whatsapp::{self, delivery},
 };
 use db::{Database, Missing, Sql};

@@ -7,12 +7,17 @@
 
 mod cli;
 mod conversations;
+mod envelope;
 mod events;
+mod every_route;
 mod faults;
 mod hooks_instagram;
 mod hooks_telegram;
 mod inboxes_list;
+mod keys;
 mod messages;
 mod quarantine;
+mod schema;
 mod serve;
+mod statements;
 mod support;
