@@ -8,5 +8,6 @@
 mod cli;
 mod faults;
 mod inboxes_list;
+mod layers;
 mod serve;
 mod support;
