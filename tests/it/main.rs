@@ -9,5 +9,6 @@ mod cli;
 mod faults;
 mod inboxes_list;
 mod layers;
+mod openapi;
 mod serve;
 mod support;
