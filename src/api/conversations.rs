@@ -63,7 +63,10 @@ pub(super) struct ConversationAnswer {
 /// The newest first, by when they began. A walk through the pages meets each once, whatever arrives meanwhile.
 #[utoipa::path(
     get, path = "/conversations", tag = "Conversations", params(ListParams),
-    responses((status = 200, description = "A page of conversations", body = ConversationPage))
+    responses(
+        (status = 200, description = "A page of conversations", body = ConversationPage),
+        (status = 404, description = "No such inbox in this account", body = crate::http::envelope::Failure)
+    )
 )]
 pub async fn list(
     Reader(caller): Reader,

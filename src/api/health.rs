@@ -12,23 +12,43 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// All is well.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct HealthAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// What is well.
+    data: Health,
+}
+
+/// How the server is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `ok` or `ready`.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
 
 /// Is the process up?
 #[utoipa::path(get, path = "/healthz", tag = "Operation", security(()),
-    responses((status = 200, description = "The process answers",
+    responses((status = 200, description = "The process answers", body = HealthAnswer,
         example = json!({"success": true, "data": {"status": "ok"}}))))]
 pub async fn healthz() -> Response {
-    envelope::ok(json!({"status": "ok"}))
+    envelope::ok(Health { status: "ok" })
 }
 
 /// Can it serve requests?
 #[utoipa::path(get, path = "/readyz", tag = "Operation", security(()),
-    responses((status = 200, description = "The store answers",
+    responses((status = 200, description = "The store answers", body = HealthAnswer,
         example = json!({"success": true, "data": {"status": "ready"}}))))]
 pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
     health::ready(&app.context).await?;
-    Ok(envelope::ok(json!({"status": "ready"})))
+    Ok(envelope::ok(Health { status: "ready" }))
 }
 
 /// Metrics for Prometheus

@@ -65,7 +65,10 @@ pub(super) struct MessageAnswer {
 /// The newest page first, and within a page the oldest message first. `before` walks back.
 #[utoipa::path(
     get, path = "/messages", tag = "Messages", params(ListParams),
-    responses((status = 200, description = "A page of messages", body = MessagePage))
+    responses(
+        (status = 200, description = "A page of messages", body = MessagePage),
+        (status = 404, description = "No such conversation or inbox in this account", body = crate::http::envelope::Failure)
+    )
 )]
 pub async fn list(
     Reader(caller): Reader,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
-        Content, HttpMethod, OpenApi as Document, Ref, RefOr, Response,
+        Content, OpenApi as Document, Ref, RefOr, Response,
         path::{Operation, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -78,6 +78,12 @@ const NOT_FOUND: Shared = Shared {
     message: "Inbox not found",
     description: "No such thing in this account",
 };
+const TOO_SLOW: Shared = Shared {
+    status: "408",
+    code: "VALIDATION_ERROR",
+    message: "The body did not arrive in time",
+    description: "The body did not arrive in time",
+};
 const TOO_LARGE: Shared = Shared {
     status: "413",
     code: "PAYLOAD_TOO_LARGE",
@@ -106,25 +112,24 @@ const UNAVAILABLE: Shared = Shared {
 /// Adds what all operations share.
 pub fn complete(document: &mut Document) {
     for (path, item) in &mut document.paths.paths {
-        for (method, operation) in operations(item) {
-            complete_operation(path, &method, operation);
+        for operation in operations(item) {
+            complete_operation(path, operation);
         }
     }
 }
 
-fn operations(item: &mut PathItem) -> Vec<(HttpMethod, &mut Operation)> {
-    [
-        (HttpMethod::Get, item.get.as_mut()),
-        (HttpMethod::Post, item.post.as_mut()),
-        (HttpMethod::Patch, item.patch.as_mut()),
-        (HttpMethod::Delete, item.delete.as_mut()),
-    ]
-    .into_iter()
-    .filter_map(|(method, operation)| Some((method, operation?)))
-    .collect()
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        get,
+        post,
+        patch,
+        delete,
+        ..
+    } = item;
+    [get, post, patch, delete].into_iter().flatten()
 }
 
-fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation) {
+fn complete_operation(path: &str, operation: &mut Operation) {
     let with_key = operation.security.is_none();
     let with_body = operation.request_body.is_some();
     let with_fields = with_body || with_key && operation.parameters.iter().flatten().any(in_query);
@@ -143,9 +148,9 @@ fn complete_operation(path: &str, method: &HttpMethod, operation: &mut Operation
     if with_key && path.contains('{') {
         add_shared(operation, &NOT_FOUND);
     }
-    if with_body || *method == HttpMethod::Post {
-        add_shared(operation, &TOO_LARGE);
-    }
+    // Any request may have a body, and it is read even where it is of no use.
+    add_shared(operation, &TOO_SLOW);
+    add_shared(operation, &TOO_LARGE);
     if with_key && with_body {
         add_shared(operation, &MEDIA_TYPE);
     }
