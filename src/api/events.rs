@@ -45,8 +45,11 @@ const PULSE: Duration = Duration::from_secs(10);
 #[utoipa::path(
     get, path = "/events", tag = "Events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
-    responses((status = 200, description = "The stream", content_type = "text/event-stream", body = String,
-        example = "event: message.created\nid: evt_06cqm0d4vdtqf5b5r9e2k8a1p4\ndata: {\"id\":\"msg_06cqm0d4vdtqf5b5r9e2k8a1p4\"}\n\n"))
+    responses(
+        (status = 200, description = "The stream", content_type = "text/event-stream", body = String,
+            example = "event: message.created\nid: evt_06cqm0d4vdtqf5b5r9e2k8a1p4\ndata: {\"id\":\"msg_06cqm0d4vdtqf5b5r9e2k8a1p4\"}\n\n"),
+        (status = 400, description = "`Last-Event-ID` is not the id of an event", body = crate::http::envelope::Failure)
+    )
 )]
 pub async fn listen(
     Reader(caller): Reader,

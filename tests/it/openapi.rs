@@ -92,10 +92,11 @@ async fn every_answer_is_as_documented_and_every_documented_answer_can_be_had(st
         walk.document.check(&method, path, &answer);
         met.insert(format!("{method} {path} {status}"));
     }
-    // Faults of ours, a store that is away, and a client that stops half-way are tested where they can be arranged.
+    // Streams are read in `events`. Faults of ours, a store that is away, and a client that stops half-way are tested where they can be arranged.
     let arranged_elsewhere = |method: &Method, path: &str, status: &str| {
         let hook = *method == Method::POST && path.starts_with("/hooks/");
-        matches!(status, "408" | "500" | "503") || hook && status == "400"
+        let stream = path == "/events" && status == "200";
+        matches!(status, "408" | "500" | "503") || hook && status == "400" || stream
     };
     let document = Document::new();
     let documented = document.operations().flat_map(|(method, path, operation)| {
@@ -285,6 +286,15 @@ impl Walk {
         let mut steps = self.reads("/inboxes", "/inboxes", reader, writer);
         steps.extend(self.reads("/conversations", "/conversations", reader, writer));
         steps.extend(self.reads("/messages", &of_inbox, reader, writer));
+        // The first would go on for ever.
+        let events = self.reads("/events", "/events", reader, writer);
+        steps.extend(events.into_iter().skip(1));
+        let wrong = self
+            .app
+            .get("/events")
+            .key(reader)
+            .header("last-event-id", "x");
+        steps.push(Step(Method::GET, "/events", " wrong id".into(), wrong, 400));
         let of_conversation = format!("?conversation_id={}&limit=1", self.conversation);
         let more: [(&str, &str, u16); 11] = [
             ("/inboxes", "?type=whatsapp&status=active&limit=1", 200),
