@@ -32,6 +32,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish once the server was told to stop.
     pub shutdown_timeout: Duration,
+    /// Live-chat sockets that one client address may have open at once.
+    pub sockets_per_address: usize,
     /// Deliveries that wait for the store. More are answered with 503, and the provider tries again.
     pub queue: usize,
 }
@@ -47,6 +49,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             shutdown_timeout: Duration::from_secs(30),
+            sockets_per_address: 100,
             queue: 4096,
         }
     }

@@ -20,6 +20,15 @@ pub enum Error {
     /// A good key, without this scope.
     #[error("This API key lacks the scope '{0}'")]
     Forbidden(Scope),
+    /// The visitor's token is missing, wrong, or of another inbox.
+    #[error("The visitor's token is missing or wrong")]
+    UnknownVisitor,
+    /// The page that embeds the chat is not among those that may.
+    #[error("This page may not use this chat")]
+    Origin,
+    /// Too much at once. The number is how many seconds to wait.
+    #[error("Too many requests: wait, and try again")]
+    RateLimited(u64),
     /// No such thing in this account.
     #[error("{0} not found")]
     NotFound(&'static str),

@@ -17,6 +17,7 @@ pub mod error;
 pub mod hooks;
 pub mod http;
 pub mod id;
+pub mod livechat;
 pub mod ops;
 pub mod router;
 pub mod serve;

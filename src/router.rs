@@ -8,6 +8,7 @@ use crate::{
         envelope::Refusal,
         observe::{catch_panic, observe},
     },
+    livechat,
 };
 use axum::{Router, middleware};
 use utoipa::OpenApi;
@@ -28,6 +29,9 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(whatsapp::verify, whatsapp::deliver))
         .routes(routes!(instagram::verify, instagram::deliver))
         .routes(routes!(telegram::deliver))
+        .routes(routes!(livechat::sessions::enter))
+        .routes(routes!(livechat::messages::say, livechat::messages::hear))
+        .routes(routes!(livechat::socket::open))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

@@ -6,7 +6,8 @@ use crate::{
     config::Config,
     error::Error,
     http::{
-        App, Parts,
+        App, Parts, Peer,
+        bounds::Bounds,
         connection::{Connection, Progress},
     },
     ops::{Context, ingest::Ingest, keys::Uses, quarantine},
@@ -59,17 +60,24 @@ impl Server {
         let metrics = recorder().map_err(io::Error::other)?;
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
         let (stop, stopped) = watch::channel(false);
+        let bounds = Bounds::new(config.limits.sockets_per_address);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
+            bounds: bounds.clone(),
             uses: uses.clone(),
             limits: config.limits.clone(),
             stopped: stopped.clone(),
             metrics: metrics.clone(),
         });
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
-        let housekeeping =
-            tokio::spawn(keep_house(context.clone(), uses.clone(), metrics, stopped));
+        let housekeeping = tokio::spawn(keep_house(
+            context.clone(),
+            uses.clone(),
+            bounds,
+            metrics,
+            stopped,
+        ));
         Ok(Server {
             address,
             stop,
@@ -123,6 +131,7 @@ fn install_recorder() -> Result<PrometheusHandle, String> {
 async fn keep_house(
     context: Context,
     uses: Uses,
+    bounds: Bounds,
     recorder: PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -137,6 +146,7 @@ async fn keep_house(
             Ok(count) => metrics::gauge!("inboxd_quarantined_deliveries").set(count as f64),
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
         }
+        bounds.tidy();
         recorder.run_upkeep();
     }
 }
@@ -165,10 +175,10 @@ async fn accept(
             _ = stopped.changed() => break,
             place = places.clone().acquire_owned() => place,
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             _ = stopped.changed() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => (stream, Peer(peer)),
                 Err(error) => {
                     // Out of file handles, most likely. Trying again at once would only burn CPU.
                     tracing::error!(%error, "a connection could not be accepted");
@@ -179,6 +189,7 @@ async fn accept(
         };
         tokio::spawn(converse(
             stream,
+            peer,
             router.clone(),
             app.clone(),
             stopped.clone(),
@@ -196,6 +207,7 @@ async fn accept(
 /// Answers the requests of one connection until it is closed, or until the server stops. Holds its place as long.
 async fn converse(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     app: App,
     mut stopped: watch::Receiver<bool>,
@@ -210,7 +222,7 @@ async fn converse(
     let service = service_fn(move |request: Request<Incoming>| {
         progress.step();
         let progress = progress.clone();
-        let answer = answer(router.clone(), request);
+        let answer = answer(router.clone(), request, peer);
         async move {
             let response = answer.await;
             progress.step();
@@ -240,8 +252,10 @@ async fn converse(
 async fn answer(
     mut router: Router,
     request: Request<Incoming>,
+    peer: Peer,
 ) -> Result<Response<Body>, Infallible> {
     let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
     trim_slash(request.uri_mut());
     router.call(request).await
 }

@@ -30,6 +30,7 @@ use utoipa::{
         (name = "Messages", description = "What was said"),
         (name = "Events", description = "What happens, as it happens"),
         (name = "Hooks", description = "What providers call"),
+        (name = "Live chat", description = "What the chat on a website calls"),
         (name = "Operation", description = "For those who run the server")
     )
 )]

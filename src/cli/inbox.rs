@@ -323,6 +323,7 @@ fn setup_rows(setup: &setup::Setup) -> Vec<(&'static str, String)> {
         ("verify_token", setup.verify_token.clone()),
         ("secret_token", setup.secret_token.clone()),
         ("embed_snippet", setup.embed_snippet.clone()),
+        ("identity_secret", setup.identity_secret.clone()),
         (
             "allowed_origins",
             setup.allowed_origins.as_ref().map(|all| all.join(", ")),

@@ -57,6 +57,9 @@ pub(super) struct Serve {
     /// Deliveries that may wait for the store; more are told to come again
     #[arg(long, env = "INBOXD_MAX_QUEUE", default_value_t = Limits::default().queue, value_name = "N", help_heading = "Limits")]
     max_queue: usize,
+    /// Live-chat sockets that one client address may have open
+    #[arg(long, env = "INBOXD_MAX_SOCKETS_PER_ADDRESS", default_value_t = Limits::default().sockets_per_address, value_name = "N", help_heading = "Limits")]
+    max_sockets_per_address: usize,
     /// How long a request's head may take to arrive
     #[arg(long, env = "INBOXD_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     header_timeout: i64,
@@ -130,6 +133,7 @@ impl Serve {
             ("max-body-bytes", self.max_body_bytes, 1024),
             ("max-delivery-bytes", self.max_delivery_bytes, 1024),
             ("max-queue", self.max_queue, 1),
+            ("max-sockets-per-address", self.max_sockets_per_address, 1),
         ] {
             if value < least || value > 1 << 30 {
                 return Err(Failure::Usage(format!(
@@ -151,6 +155,7 @@ impl Serve {
                 body_timeout: seconds(self.body_timeout),
                 idle_timeout: seconds(self.idle_timeout),
                 shutdown_timeout: seconds(self.shutdown_timeout),
+                sockets_per_address: self.max_sockets_per_address,
                 queue: self.max_queue,
             },
         })

@@ -287,49 +287,58 @@ pub struct Cause(pub String);
 /// How long a client should wait before it tries again after a 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let (status, code) = match &self {
-            Error::Validation(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
-            Error::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-            Error::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-            Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-            Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
-            Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-            Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
-        };
-        let message = match &self {
+/// The code and the body of an error, without its status: for answers that are not HTTP.
+pub fn problem(error: &Error) -> Problem {
+    let (_, code) = classify(error);
+    Problem {
+        code,
+        message: match error {
             Error::Validation(_) => "The request has invalid fields".to_owned(),
             Error::NotFound(noun) => capitalised(noun) + " not found",
             other => other.to_string(),
-        };
+        },
+        details: match error {
+            Error::Validation(details) => Some(details.clone()),
+            _ => None,
+        },
+    }
+}
+
+fn classify(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::Validation(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
+        Error::Unauthorized | Error::UnknownVisitor => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+        Error::Forbidden(_) | Error::Origin => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+        Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+        Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+        Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
+        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, _) = classify(&self);
         let extra: Option<(HeaderName, HeaderValue)> = match &self {
-            Error::Unauthorized => {
+            Error::Unauthorized | Error::UnknownVisitor => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Error::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
-            _ => None,
-        };
-        let cause = self.cause().map(|cause| Cause(cause.to_owned()));
-        let details = match self {
-            Error::Validation(details) => Some(details),
+            Error::RateLimited(seconds) => Some((header::RETRY_AFTER, (*seconds).into())),
             _ => None,
         };
         let body = Failure {
             success: false,
-            error: Problem {
-                code,
-                message,
-                details,
-            },
+            error: problem(&self),
         };
         let bytes = serde_json::to_vec(&body).expect("a struct of texts is always JSON");
         let mut response = with_type(status, bytes);
         if let Some((name, value)) = extra {
             response.headers_mut().insert(name, value);
         }
-        if let Some(cause) = cause {
-            response.extensions_mut().insert(cause);
+        if let Some(cause) = self.cause() {
+            response.extensions_mut().insert(Cause(cause.to_owned()));
         }
         response
     }

@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod bounds;
 pub mod connection;
 pub mod envelope;
 pub mod observe;
@@ -10,10 +11,14 @@ pub mod query;
 
 use crate::{
     config::Limits,
+    error::Error,
     ops::{Context, ingest::Ingest, keys::Uses},
 };
+use axum::{extract::FromRequestParts, http::request};
+use bounds::Bounds;
+use envelope::ApiError;
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 
 /// What every handler can reach. Cheap to clone.
@@ -26,6 +31,8 @@ pub struct Parts {
     pub context: Context,
     /// The line for deliveries.
     pub ingest: Ingest,
+    /// What strangers may do.
+    pub bounds: Bounds,
     /// Uses of keys that are to be noted.
     pub uses: Uses,
     /// Bounds on what clients control.
@@ -40,6 +47,19 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         App(Arc::new(parts))
+    }
+}
+
+/// The other end of the connection that a request came through.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl FromRequestParts<App> for Peer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &App) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>().copied();
+        peer.ok_or_else(|| Error::Internal("a request without a connection".into()).into())
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Context, found};
 use crate::{
     domain::{Edit, Message, Reaction},
     error::Error,
-    id::{AccountId, MessageId},
+    id::{AccountId, ConversationId, MessageId},
     store::{
         conversations, inboxes,
         messages::{self, Change, Stored, Thread},
@@ -64,6 +64,24 @@ pub async fn list(
     page.truncate(usize::try_from(limit).unwrap_or(0));
     page.reverse();
     Ok((fold_all(&mut session, account, page).await?, has_more))
+}
+
+/// The messages of a conversation that came after one of them (or all), in the order in which they came, each with
+/// its provider id.
+pub(super) async fn after(
+    context: &Context,
+    account: &AccountId,
+    conversation: &ConversationId,
+    after: Option<&MessageId>,
+    limit: i64,
+) -> Result<Vec<(Message, String)>, Error> {
+    let start = MessageId::from_text("");
+    let after = after.unwrap_or(&start);
+    let mut session = context.db.snapshot().await?;
+    let stored = messages::after(&mut session, account, conversation, after, limit).await?;
+    let ids: Vec<_> = stored.iter().map(|one| one.provider_id.clone()).collect();
+    let read = fold_all(&mut session, account, stored).await?;
+    Ok(read.into_iter().zip(ids).collect())
 }
 
 /// The newest message of a conversation.

@@ -10,6 +10,7 @@ pub mod hooks;
 pub mod inboxes;
 pub mod ingest;
 pub mod keys;
+pub mod livechat;
 pub mod messages;
 pub mod quarantine;
 pub mod setup;

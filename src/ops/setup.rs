@@ -1,6 +1,6 @@
 //! What a business must paste at its provider, and what proof is still missing.
 
-use super::{Context, found, inboxes::read_settings};
+use super::{Context, found, inboxes::read_settings, livechat};
 use crate::{
     clock,
     domain::{Channel, InboxStatus},
@@ -39,6 +39,10 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub embed_snippet: Option<String>,
+    /// The key under which the website vouches for a logged-in visitor, with HMAC-SHA256 over its user id (livechat).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub identity_secret: Option<String>,
     /// Where the chat may be embedded (livechat). Absent if anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -90,6 +94,8 @@ pub async fn get(context: &Context, account: &AccountId, id: &InboxId) -> Result
         secret_token: (channel == Channel::Telegram).then(|| context.vault.inbox_token(id)),
         embed_snippet: (channel == Channel::Livechat)
             .then(|| format!("<script async src=\"{url}/livechat/{id}/widget.js\"></script>")),
+        identity_secret: (channel == Channel::Livechat)
+            .then(|| livechat::identity_secret(context, id)),
         allowed_origins: settings.allowed_origins,
         phone_number_id: settings.phone_number_id,
         business_account_id: settings.business_account_id,

@@ -1,7 +1,10 @@
 //! The `conversations` table: one for each contact in each inbox.
 
 use super::statements;
-use crate::id::{AccountId, ContactId, ConversationId, InboxId};
+use crate::{
+    domain::Channel,
+    id::{AccountId, ContactId, ConversationId, InboxId},
+};
 use db::{Error, Row, Session, Value};
 
 statements! {
@@ -12,6 +15,9 @@ statements! {
         ON CONFLICT (account_id, inbox_id, contact_id) DO UPDATE SET contact_id = excluded.contact_id RETURNING id";
     COUNT = "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2
         WHERE account_id = $3 AND id = $4";
+    FIND_BY_IDENTITY = "SELECT v.id FROM contact_identities n JOIN conversations v
+            ON v.account_id = n.account_id AND v.contact_id = n.contact_id
+        WHERE n.account_id = $1 AND n.channel = $2 AND n.identity = $3 AND v.inbox_id = $4";
     FIND_WHOLE = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
             c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
         FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
@@ -63,6 +69,26 @@ pub async fn find_each(
         .into_iter()
         .map(|mut rows| rows.pop().map(ConversationId::from_text))
         .collect())
+}
+
+/// The conversation of whoever has this identity, in this inbox.
+pub async fn find_by_identity(
+    session: &mut Session,
+    account: &AccountId,
+    channel: Channel,
+    identity: &str,
+    inbox: &InboxId,
+) -> Result<Option<ConversationId>, Error> {
+    let params = [
+        account.into(),
+        channel.as_str().into(),
+        identity.into(),
+        inbox.into(),
+    ];
+    let id = session
+        .query_opt(&FIND_BY_IDENTITY, &params, |row| row.get::<String>(0))
+        .await?;
+    Ok(id.map(ConversationId::from_text))
 }
 
 /// Opens a conversation, unless there is one: the answer is the one that there is now.

@@ -1,0 +1,126 @@
+//! `/livechat/{inbox_id}/messages`: saying and hearing over plain HTTP, where a WebSocket cannot be had.
+
+use super::visitor;
+use crate::{
+    http::{
+        App, Peer,
+        auth::{IdPath, can_be_id},
+        body::JsonObject,
+        bounds::client,
+        envelope::{self, ApiError, CursorPagination},
+        query::Query,
+    },
+    id::{InboxId, MessageId},
+    ops::livechat,
+};
+use axum::{
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use utoipa::{IntoParams, ToSchema};
+
+/// What a visitor says.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct NewMessage {
+    /// The browser's own id for it: the same again is the same message.
+    #[schema(example = "b8f1c2", min_length = 1, max_length = 64)]
+    client_id: String,
+    /// What it says.
+    #[schema(
+        example = "Is the blue one still available?",
+        min_length = 1,
+        max_length = 4096
+    )]
+    text: String,
+}
+
+/// Says something
+///
+/// 201 once it is durable; 200 if it was there already.
+#[utoipa::path(
+    post, path = "/livechat/{id}/messages", tag = "Live chat", security(()),
+    params(("id" = String, Path, description = "Inbox id"),
+        ("Authorization" = String, Header, description = "`Bearer` and the visitor's token")),
+    request_body(content = NewMessage, example = json!({"client_id": "b8f1c2", "text": "Is the blue one still available?"})),
+    responses(
+        (status = 201, description = "It is stored"),
+        (status = 200, description = "It was there already"),
+        (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
+        (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
+        (status = 404, description = "No such chat", body = crate::http::envelope::Failure),
+        (status = 429, description = "Too many at once. With `Retry-After`", body = crate::http::envelope::Failure)
+    )
+)]
+pub async fn say(
+    State(app): State<App>,
+    IdPath(id): IdPath,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
+    app.bounds
+        .message(&visitor.who.id, client(peer, &headers))?;
+    let (message, new) = livechat::say(&app.context, &app.ingest, &visitor, body).await?;
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(envelope::success(status, message))
+}
+
+/// The parameters of hearing, for the document. [`hear`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the document is made from it")]
+struct HearParams {
+    /// Only what came after this message.
+    after: Option<String>,
+    /// Maximum number of results to return.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<i64>,
+}
+
+/// Hears what was said
+///
+/// The visitor's own conversation, in the order in which it came here.
+#[utoipa::path(
+    get, path = "/livechat/{id}/messages", tag = "Live chat", security(()),
+    params(("id" = String, Path, description = "Inbox id"), HearParams,
+        ("Authorization" = String, Header, description = "`Bearer` and the visitor's token")),
+    responses(
+        (status = 200, description = "What was said"),
+        (status = 400, description = "A parameter is wrong", body = crate::http::envelope::Failure),
+        (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
+        (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
+        (status = 404, description = "No such chat", body = crate::http::envelope::Failure)
+    )
+)]
+pub async fn hear(
+    State(app): State<App>,
+    IdPath(id): IdPath,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
+    let mut query = Query::read(query.as_deref());
+    let after = query.get("after", |text| match can_be_id(text) {
+        true => Ok(MessageId::from_text(text)),
+        false => Err("is not an id"),
+    });
+    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    query.finish()?;
+    let mut page = livechat::hear(&app.context, &visitor, after.as_ref(), limit + 1).await?;
+    let has_more = page.len() as i64 > limit;
+    page.truncate(usize::try_from(limit).unwrap_or(0));
+    let last = page.last().map(|last| last.id.to_string());
+    let pagination = CursorPagination {
+        limit,
+        has_more,
+        next_cursor: last.filter(|_| has_more),
+    };
+    Ok(envelope::walk(page, pagination))
+}

@@ -1,0 +1,87 @@
+//! `POST /livechat/{inbox_id}/sessions`: a visitor comes in.
+
+use super::origin;
+use crate::{
+    http::{
+        App, Peer,
+        auth::IdPath,
+        body::JsonObject,
+        bounds::client,
+        envelope::{self, ApiError},
+    },
+    id::InboxId,
+    ops::livechat,
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a visitor may say of itself.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct NewSession {
+    /// Its name.
+    #[schema(example = "Ayu", max_length = 100)]
+    name: Option<String>,
+    /// The website's own id for it, vouched for by `user_hash`.
+    #[schema(example = "customer-17", max_length = 200)]
+    user_id: Option<String>,
+    /// HMAC-SHA256 of `user_id` under the inbox's identity secret, in lower-case hex.
+    user_hash: Option<String>,
+}
+
+/// A visitor's session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Session {
+    /// Who it is.
+    #[schema(example = "visitor_06cqm0d4vdtqf5b5r9e2k8a1p4")]
+    visitor_id: String,
+    /// What the browser keeps, and sends from then on. It does not expire.
+    token: String,
+}
+
+/// A visitor's session.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct SessionAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The session.
+    data: Session,
+}
+
+/// A visitor comes in
+///
+/// Nothing is stored of it before it says something.
+#[utoipa::path(
+    post, path = "/livechat/{id}/sessions", tag = "Live chat", security(()),
+    params(("id" = String, Path, description = "Inbox id")),
+    request_body(content = NewSession, example = json!({"name": "Ayu"})),
+    responses(
+        (status = 201, description = "Its token", body = SessionAnswer),
+        (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
+        (status = 404, description = "No such chat", body = crate::http::envelope::Failure),
+        (status = 429, description = "Too many from this address. With `Retry-After`", body = crate::http::envelope::Failure)
+    )
+)]
+pub async fn enter(
+    State(app): State<App>,
+    IdPath(id): IdPath,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    app.bounds.session(client(peer, &headers))?;
+    let inbox = InboxId::from_text(id);
+    let (visitor, token) = livechat::enter(&app.context, &inbox, origin(&headers), body).await?;
+    let session = Session {
+        visitor_id: visitor.who.id,
+        token,
+    };
+    Ok(envelope::success(StatusCode::CREATED, session))
+}

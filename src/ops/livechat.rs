@@ -1,0 +1,322 @@
+//! Live chat: who a visitor is, what it says, and what it hears.
+//!
+//! A visitor is anonymous until the website vouches for it. Nothing is stored of one before it says something.
+//!
+//! Invariant: a visitor's token works in its own inbox only, and shows its own conversation only.
+
+use super::{
+    Context,
+    fields::{Fields, Given},
+    inboxes::read_settings,
+    ingest::{Arrival, Ingest, Outcome, Source},
+    messages,
+};
+use crate::{
+    domain::{Channel, Message},
+    error::Error,
+    id::{AccountId, ConversationId, InboxId, MessageId, VisitorId},
+    store::{addresses, conversations, inboxes, messages as stored},
+};
+use channels::{Contact, Direction, Item, Kind, Sender, signature};
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+use std::sync::Arc;
+
+/// The longest text of one message, in characters.
+const LONGEST_TEXT: usize = 4096;
+
+/// Somebody on the website.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Whose website it is.
+    pub account: AccountId,
+    /// Through which inbox it talks.
+    pub inbox: InboxId,
+    /// Who it is.
+    pub who: Who,
+}
+
+/// What a visitor's token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Its id: one of ours, or `user:` and the website's own.
+    pub id: String,
+    /// Its name, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The key under which a website vouches for its visitors.
+pub fn identity_secret(context: &Context, inbox: &InboxId) -> String {
+    context.vault.sign("livechat identity", inbox, "")
+}
+
+/// Lets a visitor in. The body may hold `name`, and `user_id` with `user_hash`, which vouches for it: the
+/// HMAC-SHA256 of the id under the inbox's identity secret, in lower-case hex. Returns the visitor and its token.
+pub async fn enter(
+    context: &Context,
+    inbox: &InboxId,
+    origin: Option<&str>,
+    body: Map<String, Value>,
+) -> Result<(Visitor, String), Error> {
+    let account = admit(context, inbox, origin).await?;
+    let mut fields = Fields::new(body);
+    let name = fields.text("name", super::check_name);
+    let user = fields.text("user_id", user_id);
+    let hash = fields.text("user_hash", |text| Ok(text.to_owned()));
+    let id = match (user, hash) {
+        (Given::Value(user), Given::Value(hash)) => {
+            if !vouched(&identity_secret(context, inbox), &user, &hash) {
+                fields.wrong("user_hash", "does not vouch for this user_id");
+            }
+            format!("user:{user}")
+        }
+        (Given::Value(_), _) => {
+            fields.wrong("user_hash", "is required with user_id");
+            String::new()
+        }
+        (_, Given::Value(_)) => {
+            fields.wrong("user_id", "is required with user_hash");
+            String::new()
+        }
+        _ => VisitorId::new(&context.clock).to_string(),
+    };
+    fields.finish()?;
+    let who = Who {
+        id,
+        name: match name {
+            Given::Value(name) => Some(name),
+            Given::Absent | Given::Null => None,
+        },
+    };
+    let token = token(context, inbox, &who)?;
+    let visitor = Visitor {
+        account,
+        inbox: inbox.clone(),
+        who,
+    };
+    Ok((visitor, token))
+}
+
+/// The visitor whose token this is.
+pub async fn recognise(
+    context: &Context,
+    inbox: &InboxId,
+    origin: Option<&str>,
+    token: &str,
+) -> Result<Visitor, Error> {
+    let account = admit(context, inbox, origin).await?;
+    let (said, proof) = token.split_once('.').ok_or(Error::UnknownVisitor)?;
+    let expected = context.vault.sign("livechat visitor", inbox, said);
+    if !signature::equal(expected.as_bytes(), proof.as_bytes()) {
+        return Err(Error::UnknownVisitor);
+    }
+    let who = BASE64URL_NOPAD
+        .decode(said.as_bytes())
+        .ok()
+        .and_then(|json| serde_json::from_slice(&json).ok())
+        .ok_or(Error::UnknownVisitor)?;
+    Ok(Visitor {
+        account,
+        inbox: inbox.clone(),
+        who,
+    })
+}
+
+fn token(context: &Context, inbox: &InboxId, who: &Who) -> Result<String, Error> {
+    let json = serde_json::to_vec(who).map_err(|error| Error::Internal(error.to_string()))?;
+    let said = BASE64URL_NOPAD.encode(&json);
+    let proof = context.vault.sign("livechat visitor", inbox, &said);
+    Ok(format!("{said}.{proof}"))
+}
+
+/// That the inbox is a live chat, and that the page may use it. A page's origin is checked on every call.
+async fn admit(
+    context: &Context,
+    inbox: &InboxId,
+    origin: Option<&str>,
+) -> Result<AccountId, Error> {
+    let mut session = context.db.read().await?;
+    let found = addresses::find_inbox(&mut session, Channel::Livechat, inbox).await?;
+    let account = found.ok_or(Error::NotFound("inbox"))?.account;
+    let details = inboxes::find_details(&mut session, &account, inbox).await?;
+    let details = details.ok_or(Error::NotFound("inbox"))?;
+    if let Some(allowed) = read_settings(&details.settings)?.allowed_origins {
+        let origin = origin.unwrap_or_default().to_ascii_lowercase();
+        if !allowed.contains(&origin) {
+            return Err(Error::Origin);
+        }
+    }
+    Ok(account)
+}
+
+fn vouched(secret: &str, user: &str, hash: &str) -> bool {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key length");
+    mac.update(user.as_bytes());
+    let expected = HEXLOWER.encode(&mac.finalize().into_bytes());
+    signature::equal(expected.as_bytes(), hash.as_bytes())
+}
+
+fn user_id(text: &str) -> Result<String, &'static str> {
+    let good = (1..=200).contains(&text.len()) && !text.chars().any(char::is_control);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 200 bytes, and no control characters")
+    }
+}
+
+/// A message as its visitor sees it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Heard {
+    /// Its id.
+    pub id: MessageId,
+    /// The visitor's own name for it, on what the visitor said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// `inbound` (from the visitor) or `outbound` (to it).
+    pub direction: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it says.
+    pub content: Map<String, Value>,
+    /// When it was said.
+    #[serde(serialize_with = "crate::clock::serialize")]
+    pub timestamp: i64,
+}
+
+/// Stores what a visitor says, and returns when it is durable: the message, and whether it is new. The same
+/// `client_id` again is the same message, however often it is sent.
+pub async fn say(
+    context: &Context,
+    ingest: &Ingest,
+    visitor: &Visitor,
+    body: Map<String, Value>,
+) -> Result<(Heard, bool), Error> {
+    let mut fields = Fields::new(body);
+    let client_id = fields.required("client_id", client_id);
+    let text = fields.required("text", text);
+    fields.finish()?;
+    let (Some(client_id), Some(text)) = (client_id, text) else {
+        return Err(Error::Internal(
+            "a body without errors lacks a field".into(),
+        ));
+    };
+    let provider_id = provider_id(visitor, &client_id);
+    let message = channels::Message {
+        provider_id: provider_id.clone(),
+        direction: Direction::Inbound,
+        contact: Contact {
+            provider_id: visitor.who.id.clone(),
+            name: visitor.who.name.clone(),
+            ..Contact::default()
+        },
+        sender: Sender {
+            name: visitor.who.name.clone(),
+            ..Sender::default()
+        },
+        kind: Kind::Text,
+        content: Map::from_iter([("text".to_owned(), Value::from(text))]),
+        reply_to: None,
+        timestamp: Some(context.clock.now()),
+        historic: false,
+    };
+    let arrival = Arrival {
+        source: Arc::new(Source::default()),
+        account: visitor.account.clone(),
+        inbox: visitor.inbox.clone(),
+        channel: Channel::Livechat,
+        proved: true,
+        items: vec![Item::Message(Box::new(message))],
+    };
+    let Outcome { stored: new, .. } = ingest.deliver(vec![arrival]).await?;
+
+    let mut session = context.db.read().await?;
+    let key = stored::Key {
+        account: &visitor.account,
+        inbox: &visitor.inbox,
+        provider_id: &provider_id,
+    };
+    let found = stored::find_each_by_provider_id(&mut session, &[key]).await?;
+    drop(session);
+    let (id, _) = found
+        .into_iter()
+        .flatten()
+        .next()
+        .ok_or(Error::NotFound("inbox"))?;
+    let message = messages::get(context, &visitor.account, &id).await?;
+    Ok((heard(visitor, message, &provider_id), new > 0))
+}
+
+/// What was said in the visitor's conversation after a message (or at all), in the order in which it came.
+pub async fn hear(
+    context: &Context,
+    visitor: &Visitor,
+    after: Option<&MessageId>,
+    limit: i64,
+) -> Result<Vec<Heard>, Error> {
+    let Some(conversation) = conversation(context, visitor).await? else {
+        return Ok(Vec::new());
+    };
+    let account = &visitor.account;
+    let read = messages::after(context, account, &conversation, after, limit).await?;
+    Ok(read
+        .into_iter()
+        .map(|(message, provider_id)| heard(visitor, message, &provider_id))
+        .collect())
+}
+
+/// The visitor's conversation, once it has said something.
+pub async fn conversation(
+    context: &Context,
+    visitor: &Visitor,
+) -> Result<Option<ConversationId>, Error> {
+    let mut session = context.db.read().await?;
+    Ok(conversations::find_by_identity(
+        &mut session,
+        &visitor.account,
+        Channel::Livechat,
+        &visitor.who.id,
+        &visitor.inbox,
+    )
+    .await?)
+}
+
+/// A space cannot be in a client's id, so no two visitors and ids make the same text.
+fn provider_id(visitor: &Visitor, client_id: &str) -> String {
+    format!("{client_id} {}", visitor.who.id)
+}
+
+fn heard(visitor: &Visitor, message: Message, provider_id: &str) -> Heard {
+    let own = provider_id.split_once(' ');
+    let own = own.filter(|(_, id)| *id == visitor.who.id);
+    Heard {
+        id: message.id,
+        client_id: own.map(|(client_id, _)| client_id.to_owned()),
+        direction: message.direction,
+        kind: message.kind,
+        content: message.content,
+        timestamp: message.timestamp,
+    }
+}
+
+fn client_id(text: &str) -> Result<String, &'static str> {
+    if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 64 visible ASCII characters")
+    }
+}
+
+fn text(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() || text.chars().count() > LONGEST_TEXT {
+        return Err("must have 1 to 4096 characters");
+    }
+    // The one character that PostgreSQL cannot hold.
+    Ok(text.replace('\0', "\u{fffd}"))
+}
