@@ -6,9 +6,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cli;
+mod cors;
 mod faults;
 mod inboxes_list;
 mod layers;
+mod logs_and_metrics;
 mod openapi;
+mod properties;
 mod serve;
 mod support;
