@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cli;
+mod cli_inbox;
 mod cors;
 mod faults;
 mod inboxes_list;
