@@ -90,22 +90,10 @@ impl Vault {
 
     /// The key in a file, which is made with a fresh key and mode 0600 if it is not there.
     pub fn from_file_or_new(path: &Path) -> Result<Self, Error> {
-        let made = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        match made {
-            Ok(mut file) => {
-                let text = HEXLOWER_PERMISSIVE.encode(&clock::random::<32>());
-                writeln!(file, "{text}")
-                    .and_then(|()| file.sync_all())
-                    .map_err(|source| file_error(path, source))?;
-                Self::from_text(&text)
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::from_file(path),
-            Err(source) => Err(file_error(path, source)),
+        if !path.exists() {
+            make_key_file(path).map_err(|source| file_error(path, source))?;
         }
+        Self::from_file(path)
     }
 
     /// Seals a credential for its place.
@@ -182,6 +170,29 @@ impl Vault {
         let inbox = InboxId::from_text(inbox);
         channels::signature::equal(self.inbox_token(&inbox).as_bytes(), proof.as_bytes())
             .then_some(inbox)
+    }
+}
+
+/// The file appears whole or not at all, and never in place of another: two that start at once share one key.
+fn make_key_file(path: &Path) -> io::Result<()> {
+    let text = HEXLOWER_PERMISSIVE.encode(&clock::random::<32>());
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(
+        ".{}",
+        HEXLOWER_PERMISSIVE.encode(&clock::random::<8>())
+    ));
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
+    let made = writeln!(file, "{text}")
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
     }
 }
 

@@ -21,7 +21,8 @@ use std::{
     io::{IsTerminal, stderr},
     process::ExitCode,
 };
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, prelude::*};
 
 /// Self-hosted customer messaging: one program that WhatsApp, Instagram, Telegram and live chat deliver to, and one API to ask.
 ///
@@ -176,6 +177,11 @@ pub async fn run() -> ExitCode {
     }
 }
 
+/// The PostgreSQL driver's details repeat what statements store: people's words among it. No `--log` brings them out.
+fn holds_no_data(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::INFO
+}
+
 /// Lines for people on a terminal, JSON for machines anywhere else; always on standard error.
 fn start_logging(cli: &Cli) {
     let usual = match cli.command {
@@ -187,7 +193,9 @@ fn start_logging(cli: &Cli) {
         output::error(&format!("--log is passed over: {error}"));
         EnvFilter::new(usual)
     });
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(holds_no_data));
     if stderr().is_terminal() {
         registry
             .with(fmt::layer().with_writer(stderr).compact())

@@ -9,13 +9,14 @@ use crate::{
     clock::Clock,
     config::{Config, Limits},
     demo,
-    domain::Scope,
-    ops::{self, Context, SecretKey, accounts, keys},
+    domain::Account,
+    ops::{self, Context, SecretKey, accounts},
     serve::Server,
 };
 use clap::Args;
 use db::{Address, Missing};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -82,17 +83,23 @@ impl Serve {
             let folder = Throwaway::make()?;
             let address = Address::Sqlite(folder.0.join("demo.db"));
             return self
-                .serve(address, SecretKey::BesideDatabase, &mut stop)
+                .serve(address, SecretKey::BesideDatabase, global.json, &mut stop)
                 .await;
         }
-        self.serve(global.address()?, global.secret_key()?, &mut stop)
-            .await
+        self.serve(
+            global.address()?,
+            global.secret_key()?,
+            global.json,
+            &mut stop,
+        )
+        .await
     }
 
     async fn serve(
         &self,
         address: Address,
         secret_key: SecretKey,
+        json: bool,
         stop: &mut Stop,
     ) -> Result<(), Failure> {
         let config = self.config()?;
@@ -111,14 +118,26 @@ impl Serve {
                 Failure::Failed(format!("cannot listen on {}: {error}", config.listen))
             })?;
         let listening = server.address();
-        if accounts::is_empty(&context).await? {
-            self.welcome(&context, listening).await?;
+        let name = if self.demo { "Demo" } else { "My business" };
+        let first = accounts::create_first(&context, name).await?;
+        if let Some((account, _)) = &first
+            && self.demo
+        {
+            show_demo(&context, account, listening).await?;
         }
         tracing::info!(store = ops::engine_name(&context), %listening, "ready");
-        say(&format!(
-            "inboxd is ready at http://{}",
-            reachable(listening)
-        ))?;
+        let url = format!("http://{}", reachable(listening));
+        if json {
+            let first = first.as_ref().map(|(account, key)| {
+                json!({"id": account.id, "name": account.name, "key": key.expose_secret()})
+            });
+            say(&json!({"url": url, "first_account": first}).to_string())?;
+        } else {
+            if let Some((account, key)) = &first {
+                welcome(account, key, &url, self.demo)?;
+            }
+            say(&format!("inboxd is ready at {url}"))?;
+        }
         stop.wait().await;
         tracing::info!("stopping");
         server.stop().await;
@@ -160,29 +179,33 @@ impl Serve {
             },
         })
     }
+}
 
-    /// Makes the first account and its key, and says how to use them.
-    async fn welcome(&self, context: &Context, listening: SocketAddr) -> Result<(), Failure> {
-        let name = if self.demo { "Demo" } else { "My business" };
-        let account = accounts::create(context, name).await?;
-        let (_, key) = keys::create(context, &account.id, "first key", &Scope::ALL, None).await?;
-        if self.demo {
-            let failed = |error: demo::DemoError| Failure::Failed(error.to_string());
-            demo::make_inboxes(context, &account.id).await?;
-            demo::deliver(listening, context.clock.now())
-                .await
-                .map_err(failed)?;
-            say("A demonstration on a throw-away database, gone when it stops.")?;
-        }
-        let at = reachable(listening);
-        say(&format!(
-            "Account {} ({name}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
-             curl -X GET \"http://{at}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
-             Documentation: http://{at}/docs\n",
-            account.id,
-            key = key.expose_secret(),
-        ))
+/// Makes the demonstration's inboxes, and delivers to them.
+async fn show_demo(
+    context: &Context,
+    account: &Account,
+    listening: SocketAddr,
+) -> Result<(), Failure> {
+    demo::make_inboxes(context, &account.id).await?;
+    demo::deliver(listening, context.clock.now())
+        .await
+        .map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Says what the first account is, and how to use it.
+fn welcome(account: &Account, key: &SecretString, url: &str, demo: bool) -> Result<(), Failure> {
+    if demo {
+        say("A demonstration on a throw-away database, gone when it stops.")?;
     }
+    say(&format!(
+        "Account {} ({}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
+         curl -X GET \"{url}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
+         Documentation: {url}/docs\n",
+        account.id,
+        account.name,
+        key = key.expose_secret(),
+    ))
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {

@@ -29,18 +29,41 @@ use tokio::{
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
 
-/// How many requests of a connection have started and ended. Odd while one is being answered.
-#[derive(Clone, Default)]
-pub struct Progress(Arc<AtomicU64>);
+/// How many requests of a connection have started and ended, odd while one is being answered, and when the last did.
+#[derive(Clone)]
+pub struct Progress(Arc<Steps>);
+
+struct Steps {
+    count: AtomicU64,
+    start: Instant,
+    /// Milliseconds after the start.
+    last: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Progress(Arc::new(Steps {
+            count: AtomicU64::new(0),
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+        }))
+    }
+}
 
 impl Progress {
     /// A request starts, or ends.
     pub fn step(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        let millis = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.store(millis, Ordering::Release);
+        self.0.count.fetch_add(1, Ordering::AcqRel);
     }
 
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.count.load(Ordering::Acquire)
+    }
+
+    fn last(&self) -> Instant {
+        self.0.start + Duration::from_millis(self.0.last.load(Ordering::Acquire))
     }
 }
 
@@ -93,35 +116,45 @@ impl Connection {
         }
     }
 
-    /// Whether the head of the next request is due by now. Registers to be woken when it is.
+    /// Whether the head of the next request is due by now. Registers to be woken when it may be.
+    ///
+    /// hyper does not ask again once it was told that nothing is there, so the timer must be set even while a
+    /// request is being answered: it then rings early, and is set again.
     fn overdue(&mut self, context: &mut Context<'_>) -> bool {
-        let progress = self.progress.now();
-        if !progress.is_multiple_of(2) {
-            // The client waits for us, or sends a body, which has a time limit of its own.
-            return false;
-        }
-        let wait = &mut self.wait;
-        if wait.since != progress || wait.deadline.is_none() {
-            wait.since = progress;
-            wait.begun = false;
-            wait.deadline = Some(Instant::now() + self.idle_timeout);
-        }
-        let Some(deadline) = wait.deadline else {
-            return false;
-        };
-        let timer = wait
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(context).is_ready() {
-            if Instant::now() >= deadline {
+        loop {
+            let progress = self.progress.now();
+            let idle = progress.is_multiple_of(2);
+            let wait = &mut self.wait;
+            let deadline = match wait.deadline {
+                Some(deadline) if wait.since == progress && idle => deadline,
+                _ => {
+                    wait.since = progress;
+                    wait.begun = false;
+                    // The client waits for us, or sends a body, which has a time limit of its own.
+                    let from = if idle {
+                        self.progress.last()
+                    } else {
+                        Instant::now()
+                    };
+                    *wait.deadline.insert(from + self.idle_timeout)
+                }
+            };
+            let timer = wait
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return false;
+            }
+            if idle && Instant::now() >= deadline {
                 return true;
             }
-            timer.as_mut().reset(deadline);
+            // It rang for an earlier wait.
+            let later = deadline.max(Instant::now() + Duration::from_millis(1));
+            timer.as_mut().reset(later);
         }
-        false
     }
 
     /// Notes that some bytes came: if they open a head, the rest of it is due soon.

@@ -6,7 +6,8 @@
 use super::{
     App,
     body::{self, announces_more_than},
-    envelope::{Cause, JSON, Refusal},
+    envelope::{Cause, JSON, Refusal, success},
+    query::decode,
 };
 use crate::clock;
 use axum::{
@@ -16,6 +17,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use serde_json::json;
+use std::borrow::Cow;
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The header with a request's id.
@@ -36,8 +39,8 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let mut response = if is_preflight(&request) {
         preflight(request.headers())
     } else {
-        match without_idle_body(&app, &mut request).await {
-            Ok(()) => next.run(request).await,
+        match admit(&app, &mut request).await {
+            Ok(()) => filled(next.run(request).await),
             Err(response) => response,
         }
     };
@@ -58,13 +61,13 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     response
 }
 
-/// A path for the log. A key that was put there by mistake is left out.
+/// A path for the log. A key that was put there by mistake, however it is written, is left out.
 fn without_keys(path: &str) -> String {
-    let segments = path.split('/').map(|segment| match segment.find("ibx_") {
-        Some(at) => format!("{}ibx_…", &segment[..at]),
-        None => segment.to_owned(),
-    });
-    segments.collect::<Vec<_>>().join("/")
+    let decoded = decode(path).unwrap_or(Cow::Borrowed(path));
+    match decoded.find("ibx_") {
+        Some(at) => format!("{}ibx_…", &decoded[..at]),
+        None => path.to_owned(),
+    }
 }
 
 /// Headers that every answer has.
@@ -89,6 +92,8 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
                 .as_bytes()
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+            // Not even a key that was sent in the wrong place may reach the log.
+            && !value.as_bytes().windows(4).any(|part| part == b"ibx_")
     };
     headers
         .get(REQUEST_ID)
@@ -129,9 +134,13 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, D
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Headers");
 
-/// Reads and drops the body of a request that has no use for one. Existing clients send `{}` with a GET,
+/// Refuses a head that is too large (hyper's own bound is a rough one), and reads and drops the body of a request that
+/// has no use for one. Existing clients send `{}` with a GET,
 /// and a body that is left unread would end the connection.
-async fn without_idle_body(app: &App, request: &mut Request) -> Result<(), Response> {
+async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
+    if head_size(request) > app.limits.head {
+        return Err(Refusal::HeadTooLarge.into_response());
+    }
     let idle = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::DELETE
@@ -148,6 +157,41 @@ async fn without_idle_body(app: &App, request: &mut Request) -> Result<(), Respo
         Ok(_) => Ok(()),
         Err(error) => Err(error.into_response()),
     }
+}
+
+/// Bytes of a request's URL and headers, as they were sent.
+fn head_size(request: &Request) -> usize {
+    let uri = request.uri();
+    let url = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    let headers = request.headers().iter();
+    url + headers
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum::<usize>()
+}
+
+/// The documentation's files answer some requests with nothing: those, too, get the one shape.
+fn filled(response: Response) -> Response {
+    let status = response.status();
+    let bare =
+        response.body().is_end_stream() && !response.headers().contains_key(header::CONTENT_TYPE);
+    if !bare
+        || status.is_success()
+        || status.is_informational()
+        || status == StatusCode::NOT_MODIFIED
+    {
+        return response;
+    }
+    if status == StatusCode::NOT_FOUND {
+        return Refusal::NoSuchPath.into_response();
+    }
+    let location = response.headers().get(header::LOCATION).cloned();
+    let Some(location) = location else {
+        return response;
+    };
+    let data = json!({"location": String::from_utf8_lossy(location.as_bytes())});
+    let mut filled = success(status, data);
+    filled.headers_mut().insert(header::LOCATION, location);
+    filled
 }
 
 fn record(method: &Method, route: &str, status: StatusCode, seconds: f64) {

@@ -1,7 +1,13 @@
 //! Accounts: the businesses on this server.
 
-use super::{Context, check_name, found};
-use crate::{domain::Account, error::Error, id::AccountId, store::accounts};
+use super::{Context, check_name, found, keys};
+use crate::{
+    domain::{Account, Scope},
+    error::Error,
+    id::AccountId,
+    store::{accounts, instance},
+};
+use secrecy::SecretString;
 
 /// Creates one.
 pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
@@ -22,10 +28,33 @@ pub async fn list(context: &Context) -> Result<Vec<Account>, Error> {
     Ok(accounts::list(&mut context.db.read().await?).await?)
 }
 
-/// Whether there is none yet.
-pub async fn is_empty(context: &Context) -> Result<bool, Error> {
+/// Creates the first account of an empty store, with a key that may do everything. `None` if there is one already:
+/// of servers that start at once, one makes it.
+pub async fn create_first(
+    context: &Context,
+    name: &str,
+) -> Result<Option<(Account, SecretString)>, Error> {
     let mut session = context.db.read().await?;
-    Ok(accounts::first_two(&mut session).await?.is_empty())
+    if !accounts::first_two(&mut session).await?.is_empty() {
+        return Ok(None);
+    }
+    drop(session);
+    let mut session = context.db.write().await?;
+    // Whoever is second waits here for the first.
+    let first = instance::insert(&mut session, "first_account", b"").await?;
+    if !first || !accounts::first_two(&mut session).await?.is_empty() {
+        return Ok(None);
+    }
+    let account = Account {
+        id: AccountId::new(&context.clock),
+        name: name.to_owned(),
+        created_at: context.clock.now(),
+    };
+    accounts::insert(&mut session, &account).await?;
+    let key = "first key";
+    let made = keys::create_in(context, &mut session, &account.id, key, &Scope::ALL, None).await?;
+    session.commit().await?;
+    Ok(Some((account, made.1)))
 }
 
 /// The account that is meant: the one that is named, or the only one.

@@ -230,7 +230,7 @@ pub async fn update(
 ) -> Result<Inbox, Error> {
     let mut session = context.db.write().await?;
     // Held from the first look to the commit, or two changes at once could undo each other.
-    inboxes::lock(&mut session, account, id).await?;
+    inboxes::lock(&mut session, &[(account, id)]).await?;
     let details = found(
         inboxes::find_details(&mut session, account, id).await?,
         "inbox",
@@ -293,8 +293,9 @@ pub async fn delete(
     purge: bool,
 ) -> Result<(), Error> {
     let mut session = context.db.write().await?;
-    // From here on no delivery can add to it.
-    inboxes::lock(&mut session, account, id).await?;
+    let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
+    // From here on no delivery can add to it, nor give its contacts a conversation in another inbox.
+    inboxes::lock_type(&mut session, account, inbox.channel).await?;
     let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
     if inbox.messages_count > 0 && !purge {
         return Err(Error::Conflict(format!(
@@ -302,6 +303,7 @@ pub async fn delete(
             inbox.messages_count
         )));
     }
+    session.be_patient().await?;
     addresses::release(&mut session, id).await?;
     secrets::delete_all(&mut session, account, id).await?;
     quarantine::delete_all(&mut session, account, id).await?;

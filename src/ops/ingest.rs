@@ -74,6 +74,8 @@ pub struct Outcome {
     pub quarantined: u64,
     /// What is no message, nor about one.
     pub ignored: u64,
+    /// Parts for an inbox that is there.
+    pub parts: u64,
 }
 
 /// The line in which deliveries wait for the store. Cheap to clone.
@@ -126,7 +128,7 @@ async fn work(context: Context, mut line: mpsc::Receiver<Waiting>) {
 /// Stores all, or, where the store refuses something, each alone.
 async fn store_batch(context: &Context, batch: &[Vec<Arrival>]) -> Vec<Result<Outcome, Error>> {
     match store(context, batch).await {
-        Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+        Ok(outcomes) => outcomes.into_iter().map(Outcome::arrived).collect(),
         Err(Error::Unavailable(cause)) => batch
             .iter()
             .map(|_| Err(Error::Unavailable(cause.clone())))
@@ -134,7 +136,11 @@ async fn store_batch(context: &Context, batch: &[Vec<Arrival>]) -> Vec<Result<Ou
         Err(_) => {
             let mut outcomes = Vec::with_capacity(batch.len());
             for delivery in batch {
-                outcomes.push(store_apart(context, delivery).await);
+                outcomes.push(
+                    store_apart(context, delivery)
+                        .await
+                        .and_then(Outcome::arrived),
+                );
             }
             outcomes
         }
@@ -144,49 +150,27 @@ async fn store_batch(context: &Context, batch: &[Vec<Arrival>]) -> Vec<Result<Ou
 /// Stores a delivery item by item, so that what the store refuses is set aside alone.
 async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome, Error> {
     let mut total = Outcome::default();
-    let mut gone = 0;
     for arrival in delivery {
-        match store_items(context, arrival).await {
-            Ok(outcome) => total.add(outcome),
-            // Deleted since its address was looked up: this part is for nobody.
-            Err(Error::Internal(_)) if is_gone(context, arrival).await? => gone += 1,
-            Err(error) => return Err(error),
+        for item in &arrival.items {
+            let mut alone = arrival.clone();
+            alone.items = vec![item.clone()];
+            let outcomes = match store(context, &[vec![alone.clone()]]).await {
+                Ok(outcomes) => outcomes,
+                Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
+                Err(error) => {
+                    let cause = error.cause().unwrap_or("refused").to_owned();
+                    tracing::error!(inbox = %arrival.inbox, cause, "the store refused an item");
+                    alone.items = vec![Item::Unreadable {
+                        reason: "the store refused it".to_owned(),
+                        raw: String::new(),
+                    }];
+                    store(context, &[vec![alone]]).await?
+                }
+            };
+            total.add(outcomes.into_iter().next().unwrap_or_default());
         }
     }
-    if gone > 0 && gone == delivery.len() {
-        return Err(Error::NotFound("inbox"));
-    }
     Ok(total)
-}
-
-async fn store_items(context: &Context, arrival: &Arrival) -> Result<Outcome, Error> {
-    let mut total = Outcome::default();
-    for item in &arrival.items {
-        let mut alone = arrival.clone();
-        alone.items = vec![item.clone()];
-        let outcomes = match store(context, &[vec![alone.clone()]]).await {
-            Ok(outcomes) => outcomes,
-            Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
-            Err(error) => {
-                let cause = error.cause().unwrap_or("refused").to_owned();
-                alone.items = vec![Item::Unreadable {
-                    reason: "the store refused it".to_owned(),
-                    raw: String::new(),
-                }];
-                let outcomes = store(context, &[vec![alone]]).await?;
-                tracing::error!(inbox = %arrival.inbox, cause, "the store refused an item");
-                outcomes
-            }
-        };
-        total.add(outcomes.into_iter().next().unwrap_or_default());
-    }
-    Ok(total)
-}
-
-async fn is_gone(context: &Context, arrival: &Arrival) -> Result<bool, Error> {
-    let mut session = context.db.read().await?;
-    let inbox = inboxes::find(&mut session, &arrival.account, &arrival.inbox).await?;
-    Ok(inbox.is_none())
 }
 
 impl Outcome {
@@ -196,6 +180,15 @@ impl Outcome {
         self.changes += other.changes;
         self.quarantined += other.quarantined;
         self.ignored += other.ignored;
+        self.parts += other.parts;
+    }
+
+    /// Whether any part of the delivery found its inbox: one can be deleted after its address was looked up.
+    fn arrived(self) -> Result<Outcome, Error> {
+        match self.parts {
+            0 => Err(Error::NotFound("inbox")),
+            _ => Ok(self),
+        }
     }
 }
 
@@ -227,8 +220,8 @@ impl<'a> Incoming<'a> {
 
 /// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each delivery.
 ///
-/// Rows are locked in one order (inboxes proved, contacts, conversations, messages, counts; by key within
-/// each), so that two nodes that store at once cannot wait for each other in a circle.
+/// Rows are locked in one order (inboxes, contacts, conversations, messages; by key within each), so that two nodes
+/// that store at once, or one that deletes an inbox, cannot wait for each other in a circle.
 pub(super) async fn store(
     context: &Context,
     batch: &[Vec<Arrival>],
@@ -253,6 +246,8 @@ pub(super) async fn store_in(
 ) -> Result<Stored, Error> {
     let now = context.clock.now();
     let mut outcomes = vec![Outcome::default(); batch.len()];
+    let batch = present(session, batch, &mut outcomes).await?;
+    let batch = batch.as_slice();
     let mut events = prove(context, session, batch, now).await?;
     let incoming = new_messages(session, batch, &mut outcomes).await?;
     let contacts = resolve_contacts(context, session, &incoming, now).await?;
@@ -273,11 +268,39 @@ pub(super) async fn store_in(
     Ok((outcomes, events))
 }
 
+/// Locks the inboxes of a batch, and leaves out what is for one that is gone.
+async fn present<'a>(
+    session: &mut Session,
+    batch: &'a [Vec<Arrival>],
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Vec<&'a Arrival>>, Error> {
+    let to = |arrival: &'a Arrival| (&arrival.account, &arrival.inbox);
+    let mut inboxes: Vec<_> = batch.iter().flatten().map(to).collect();
+    inboxes.sort_unstable();
+    inboxes.dedup();
+    let there = inboxes::lock(session, &inboxes).await?;
+    let there: HashSet<_> = inboxes
+        .into_iter()
+        .zip(there)
+        .filter_map(|(inbox, there)| there.then_some(inbox))
+        .collect();
+    Ok(batch
+        .iter()
+        .zip(outcomes)
+        .map(|(arrivals, outcome)| {
+            let left = arrivals.iter().filter(|one| there.contains(&to(one)));
+            let left: Vec<_> = left.collect();
+            outcome.parts = left.len() as u64;
+            left
+        })
+        .collect())
+}
+
 /// A correctly signed delivery is the proof that its inbox works.
 async fn prove(
     context: &Context,
     session: &mut Session,
-    batch: &[Vec<Arrival>],
+    batch: &[Vec<&Arrival>],
     now: i64,
 ) -> Result<Vec<Event>, Error> {
     let unproved: BTreeMap<_, _> = batch
@@ -304,7 +327,7 @@ async fn prove(
 /// The messages of a batch that are not stored yet, each once, by account, inbox and provider id.
 async fn new_messages<'a>(
     session: &mut Session,
-    batch: &'a [Vec<Arrival>],
+    batch: &[Vec<&'a Arrival>],
     outcomes: &mut [Outcome],
 ) -> Result<Vec<Incoming<'a>>, Error> {
     let mut seen = HashSet::new();
@@ -547,7 +570,7 @@ fn created(row: &NewMessage<'_>) -> Event {
 async fn store_changes(
     context: &Context,
     session: &mut Session,
-    batch: &[Vec<Arrival>],
+    batch: &[Vec<&Arrival>],
     now: i64,
     outcomes: &mut [Outcome],
 ) -> Result<Vec<Event>, Error> {
@@ -672,7 +695,7 @@ fn change<'a>(
 async fn store_unreadable(
     context: &Context,
     session: &mut Session,
-    batch: &[Vec<Arrival>],
+    batch: &[Vec<&Arrival>],
     now: i64,
     outcomes: &mut [Outcome],
 ) -> Result<(), Error> {

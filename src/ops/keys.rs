@@ -12,6 +12,7 @@ use crate::{
     store::keys,
 };
 use data_encoding::BASE32_DNSSEC;
+use db::Session;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::{
@@ -57,6 +58,21 @@ pub async fn create(
     scopes: &[Scope],
     expires_in: Option<i64>,
 ) -> Result<(ApiKey, SecretString), Error> {
+    let mut session = context.db.write().await?;
+    let made = create_in(context, &mut session, account, name, scopes, expires_in).await?;
+    session.commit().await?;
+    Ok(made)
+}
+
+/// The same, in a transaction that is open already.
+pub(super) async fn create_in(
+    context: &Context,
+    session: &mut Session,
+    account: &AccountId,
+    name: &str,
+    scopes: &[Scope],
+    expires_in: Option<i64>,
+) -> Result<(ApiKey, SecretString), Error> {
     let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
     let mut scopes = scopes.to_vec();
     scopes.sort_unstable();
@@ -75,9 +91,7 @@ pub async fn create(
         revoked_at: None,
         last_used_at: None,
     };
-    let mut session = context.db.write().await?;
-    keys::insert(&mut session, account, &key, &hash(secret.expose_secret())).await?;
-    session.commit().await?;
+    keys::insert(session, account, &key, &hash(secret.expose_secret())).await?;
     Ok((key, secret))
 }
 

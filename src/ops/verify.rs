@@ -18,6 +18,7 @@ pub struct Check {
 /// Checks every promise.
 pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
     let mut session = context.db.snapshot().await?;
+    session.be_patient().await?;
     let checked = invariants::check(&mut session).await?;
     let mut checks: Vec<_> = checked
         .into_iter()
@@ -46,6 +47,7 @@ pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
 /// Sets every count to what is there. Returns how many were wrong.
 pub async fn repair(context: &Context) -> Result<u64, Error> {
     let mut session = context.db.write().await?;
+    session.be_patient().await?;
     let repaired = invariants::repair_counts(&mut session).await?;
     session.commit().await?;
     Ok(repaired)

@@ -5,7 +5,7 @@ use crate::{
     domain::{Channel, Inbox, InboxStatus},
     id::{AccountId, EventId, InboxId},
 };
-use db::{Error, Row, Session, Value};
+use db::{Error, Row, Session, Sql, Value};
 
 statements! {
     // The join keeps the total beside an empty page, in one statement and so in one snapshot.
@@ -29,12 +29,23 @@ statements! {
     UPDATE = "UPDATE inboxes SET name = $1, settings = $2,
             switched_off_at = CASE WHEN CAST($3 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $3) END, change_id = $4
         WHERE account_id = $5 AND id = $6";
-    LOCK = "UPDATE inboxes SET name = name WHERE account_id = $1 AND id = $2";
     PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL";
     CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 ORDER BY change_id LIMIT $3";
     COUNT = "UPDATE inboxes SET messages_count = messages_count + $1 WHERE account_id = $2 AND id = $3";
     DELETE = "DELETE FROM inboxes WHERE account_id = $1 AND id = $2";
 }
+
+/// SQLite has one writer at a time: its write transaction is the lock.
+const LOCK: Sql = Sql {
+    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2",
+    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE",
+};
+const LOCK_TYPE: Sql = Sql {
+    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id",
+    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id FOR NO KEY UPDATE",
+};
+/// The statements with two texts.
+pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
 
 /// What a listing is narrowed to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,10 +168,29 @@ pub async fn update(
     Ok(())
 }
 
-/// Holds off every other change of one inbox, its count's too, until this transaction ends. False if it is not there.
-pub async fn lock(session: &mut Session, account: &AccountId, id: &InboxId) -> Result<bool, Error> {
-    let params = [account.into(), id.into()];
-    Ok(session.execute(&LOCK, &params).await? > 0)
+/// Holds off every other change of these inboxes, their counts' too, until this transaction ends. For each, whether
+/// it is there. Keep them in one order everywhere, or two transactions can block each other for good.
+pub async fn lock(
+    session: &mut Session,
+    inboxes: &[(&AccountId, &InboxId)],
+) -> Result<Vec<bool>, Error> {
+    let runs: Vec<Vec<Value<'_>>> = inboxes
+        .iter()
+        .map(|(account, id)| vec![(*account).into(), (*id).into()])
+        .collect();
+    let found = session.query_each(&LOCK, &runs, |_| Ok(())).await?;
+    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// The same for all inboxes of one type in an account, which share their contacts.
+pub async fn lock_type(
+    session: &mut Session,
+    account: &AccountId,
+    channel: Channel,
+) -> Result<(), Error> {
+    let params = [account.into(), channel.as_str().into()];
+    session.query(&LOCK_TYPE, &params, |_| Ok(())).await?;
+    Ok(())
 }
 
 /// Notes that the channel works, the first time. True if this was the first time.

@@ -15,10 +15,8 @@ pub async fn find(session: &mut Session, name: &str) -> Result<Option<Vec<u8>>, 
         .await
 }
 
-/// Sets a value, unless the name has one.
-pub async fn insert(session: &mut Session, name: &str, value: &[u8]) -> Result<(), Error> {
-    session
-        .execute(&INSERT, &[name.into(), value.into()])
-        .await?;
-    Ok(())
+/// Sets a value, unless the name has one. True if it was set now.
+pub async fn insert(session: &mut Session, name: &str, value: &[u8]) -> Result<bool, Error> {
+    let row = [name.into(), value.into()];
+    Ok(session.execute(&INSERT, &row).await? > 0)
 }

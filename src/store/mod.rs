@@ -34,6 +34,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     contacts::ALL,
     conversations::ALL,
     inboxes::ALL,
+    inboxes::BY_ENGINE,
     instance::ALL,
     invariants::ALL,
     keys::ALL,

@@ -222,6 +222,7 @@ mod panics {
         let parts = Parts {
             context: app.context.clone(),
             ingest,
+            bounds: inboxd::http::bounds::Bounds::new(1),
             uses: Uses::default(),
             limits: Limits::default(),
             stopped,

@@ -2,7 +2,7 @@
 //! that was acknowledged is lost, and nobody has to restart anything.
 
 use crate::support::{
-    Answer, Running, Shell, Store, TestApp, eventually, on_both_stores,
+    Answer, Running, Shell, Store, TestApp, on_both_stores,
     whatsapp::{self, delivery},
 };
 use db::{Database, Missing, Sql};
@@ -58,6 +58,7 @@ async fn a_sqlite_file_that_another_program_locks_is_a_503_and_then_fine_again()
     drop(lock);
     app.deliver(&hello("wamid.1")).await.assert_status(200);
     assert_eq!(app.listing().await[0]["messages_count"], 1);
+    app.stop().await;
 }
 
 #[tokio::test]
@@ -174,7 +175,7 @@ async fn a_postgres_that_stops_is_a_503_and_fine_again_once_it_is_back() {
             .assert_error(1, &["the store is not available"]);
 
         postgres.resume();
-        eventually("the server has found it again", async || {
+        crate::support::eventually("the server has found it again", async || {
             server.get("/readyz").send().await.status == 200
         })
         .await;

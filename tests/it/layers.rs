@@ -7,14 +7,15 @@ use std::{
 };
 
 /// From the front doors down. What stands in [`BESIDE`] may be used by all.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("main", &["cli"]),
     ("cli", &["serve", "demo", "ops", "store"]),
     ("serve", &["router", "http", "ops"]),
     ("demo", &["ops"]),
-    ("router", &["api", "hooks", "http"]),
+    ("router", &["api", "hooks", "livechat", "http"]),
     ("api", &["http", "ops", "store"]),
     ("hooks", &["http", "ops"]),
+    ("livechat", &["http", "ops"]),
     ("http", &["ops"]),
     ("ops", &["store"]),
     ("store", &[]),

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cli;
+mod cli_inbox;
 mod conversations;
+mod cors;
 mod envelope;
 mod events;
 mod every_route;
@@ -16,8 +18,11 @@ mod hooks_telegram;
 mod inboxes_list;
 mod keys;
 mod layers;
+mod livechat;
+mod logs_and_metrics;
 mod messages;
 mod openapi;
+mod properties;
 mod quarantine;
 mod schema;
 mod serve;

@@ -3,16 +3,14 @@
 //! The document as it was agreed on is in `openapi.json` beside this file. After a change that is meant,
 //! run these tests once with `INBOXD_UPDATE_SNAPSHOTS=1`, and read the difference before it is committed.
 
-use crate::support::{
-    Answer, Call, Store, TestApp, on_both_stores,
-    whatsapp::{self, APP_SECRET, delivery, sign},
-    whatsapp_body,
-};
-use inboxd::domain::Scope;
+mod walk;
+
+use crate::support::{Answer, Store, TestApp, on_both_stores};
 use jsonschema::Validator;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, env, fs, path::Path};
+use walk::{Step, Walk};
 
 on_both_stores![
     the_document_is_as_it_was_agreed_on,
@@ -82,6 +80,7 @@ fn every_operation_and_parameter_says_what_it_is() {
 }
 
 async fn every_answer_is_as_documented_and_every_documented_answer_can_be_had(store: Store) {
+    let document = Document::new();
     let walk = Walk::start(store).await;
     let mut met = BTreeSet::new();
     for step in walk.steps() {
@@ -89,16 +88,16 @@ async fn every_answer_is_as_documented_and_every_documented_answer_can_be_had(st
         let answer = call.send().await;
         let name = format!("{method} {path}{query}");
         assert_eq!(answer.status.as_u16(), status, "{name}: {answer:?}");
-        walk.document.check(&method, path, &answer);
+        document.check(&method, path, &answer);
         met.insert(format!("{method} {path} {status}"));
     }
-    // Streams are read in `events`. Faults of ours, a store that is away, and a client that stops half-way are tested where they can be arranged.
+    // Streams are read in `events`, and chats held in `livechat`. Faults of ours, a store that is away, and a client that stops half-way are tested where they can be arranged.
     let arranged_elsewhere = |method: &Method, path: &str, status: &str| {
         let hook = *method == Method::POST && path.starts_with("/hooks/");
         let stream = path == "/events" && status == "200";
-        matches!(status, "408" | "500" | "503") || hook && status == "400" || stream
+        let chat = path.starts_with("/livechat/");
+        matches!(status, "408" | "500" | "503") || hook && status == "400" || stream || chat
     };
-    let document = Document::new();
     let documented = document.operations().flat_map(|(method, path, operation)| {
         let method = method.to_uppercase().parse::<Method>().expect("a method");
         let all = operation["responses"].as_object().expect("responses");
@@ -188,302 +187,4 @@ fn assert_valid(validator: &Validator, value: &Value, name: &str) {
         .map(|error| format!("{}: {error}", error.instance_path()))
         .collect();
     assert!(errors.is_empty(), "{name}: {errors:?} in {value}");
-}
-
-/// One request: method, documented path, what is special about it, the call, and the status that it must get.
-struct Step(Method, &'static str, String, Call, u16);
-
-/// A server with something of everything.
-struct Walk {
-    app: TestApp,
-    document: Document,
-    reader: String,
-    writer: String,
-    inbox: String,
-    telegram: String,
-    /// Telegram's secret token.
-    token: String,
-    /// The verify tokens of the hooks that Meta calls.
-    verify: [(&'static str, String); 2],
-    conversation: String,
-    message: String,
-}
-
-impl Walk {
-    async fn start(store: Store) -> Self {
-        let app = TestApp::start(store).await;
-        let inbox = app.whatsapp("42").await;
-        let instagram = json!({"name": "Instagram DM", "type": "instagram",
-            "instagram_account_id": "ig_789", "channel": {"app_secret": APP_SECRET}});
-        let instagram = app.inbox(instagram).await;
-        let vault = &app.context.vault;
-        let verify = [
-            ("/hooks/whatsapp", vault.verify_token(&inbox)),
-            ("/hooks/instagram", vault.verify_token(&instagram)),
-        ];
-        let inbox = inbox.to_string();
-        let origins = json!({"allowed_origins": ["https://www.example.com"]});
-        app.inbox(json!({"name": "Website", "type": "livechat", "channel": origins}))
-            .await;
-        let telegram =
-            json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "7:abc"}});
-        let telegram = app.inbox(telegram).await.to_string();
-        let hello = whatsapp::text("628111", "wamid.1", "Hello");
-        let mut reply = whatsapp::text("628111", "wamid.2", "Anybody there?");
-        reply["context"] = json!({"from": "628111", "id": "wamid.1"});
-        let reaction = json!({"from": "628111", "id": "wamid.3", "timestamp": "1736928001",
-            "type": "reaction", "reaction": {"message_id": "wamid.1", "emoji": "\u{1f44d}"}});
-        app.deliver(&delivery("42", &[hello, reply, reaction]))
-            .await
-            .assert_status(200);
-        let reader = app.key(&[Scope::Read]).await;
-        let writer = app.key(&[Scope::Write]).await;
-        let first = async |path: &str| app.get(path).key(&reader).send().await.data()[0].clone();
-        let id = |value: &Value| value["id"].as_str().expect("an id").to_owned();
-        let message = first(&format!("/messages?inbox_id={inbox}")).await;
-        assert_eq!(message["reactions"][0]["emoji"], "\u{1f44d}");
-        let path = format!("/inboxes/{telegram}/setup");
-        let setup = app.get(&path).key(&writer).send().await.data();
-        Walk {
-            document: Document::new(),
-            conversation: id(&first("/conversations").await),
-            message: id(&message),
-            token: setup["secret_token"].as_str().expect("a token").to_owned(),
-            verify,
-            app,
-            reader,
-            writer,
-            inbox,
-            telegram,
-        }
-    }
-
-    fn steps(&self) -> Vec<Step> {
-        let mut steps = self.lists();
-        steps.extend(self.things());
-        steps.extend(self.verifications());
-        steps.extend(self.changes());
-        steps.extend(self.hooks());
-        steps.extend(self.operation());
-        steps
-    }
-
-    /// `GET path` with a good key, without one, with one that may not read, and with a body that is too large.
-    fn reads(&self, path: &'static str, real: &str, good: &str, other: &str) -> Vec<Step> {
-        let call = || self.app.get(real);
-        let step = |what: &str, call, status| Step(Method::GET, path, what.into(), call, status);
-        vec![
-            step("", call().key(good), 200),
-            step(" no key", call(), 401),
-            step(" other scope", call().key(other), 403),
-            step(" body", call().key(good).body(too_large()), 413),
-        ]
-    }
-
-    fn lists(&self) -> Vec<Step> {
-        let (reader, writer) = (&self.reader, &self.writer);
-        let of_inbox = format!("/messages?inbox_id={}", self.inbox);
-        let mut steps = self.reads("/inboxes", "/inboxes", reader, writer);
-        steps.extend(self.reads("/conversations", "/conversations", reader, writer));
-        steps.extend(self.reads("/messages", &of_inbox, reader, writer));
-        // The first would go on for ever.
-        let events = self.reads("/events", "/events", reader, writer);
-        steps.extend(events.into_iter().skip(1));
-        let wrong = self
-            .app
-            .get("/events")
-            .key(reader)
-            .header("last-event-id", "x");
-        steps.push(Step(Method::GET, "/events", " wrong id".into(), wrong, 400));
-        let of_conversation = format!("?conversation_id={}&limit=1", self.conversation);
-        let more: [(&str, &str, u16); 11] = [
-            ("/inboxes", "?type=whatsapp&status=active&limit=1", 200),
-            ("/inboxes", "?offset=99", 200),
-            ("/inboxes", "?limit=0&type=email", 400),
-            ("/conversations", "?limit=1&status=open", 200),
-            ("/conversations", "?status=closed", 400),
-            ("/conversations", "?cursor=nonsense", 400),
-            ("/messages", "", 400),
-            ("/messages", &of_conversation, 200),
-            ("/messages", "?inbox_id=inbox_unknown", 404),
-            ("/messages", "?conversation_id=conv_unknown", 404),
-            ("/conversations", "?inbox_id=inbox_unknown", 404),
-        ];
-        steps.extend(more.map(|(path, query, status)| {
-            let call = self.app.get(&format!("{path}{query}")).key(reader);
-            Step(Method::GET, path, query.to_owned(), call, status)
-        }));
-        steps
-    }
-
-    fn things(&self) -> Vec<Step> {
-        let (reader, writer) = (&self.reader, &self.writer);
-        let one = |noun: &str, id: &str| format!("/{noun}/{id}");
-        let setup = |id: &str| format!("/inboxes/{id}/setup");
-        let telegram = setup(&self.telegram);
-        let inbox = one("inboxes", &self.inbox);
-        let conversation = one("conversations", &self.conversation);
-        let message = one("messages", &self.message);
-        let mut steps = self.reads("/inboxes/{id}", &inbox, reader, writer);
-        steps.extend(self.reads("/conversations/{id}", &conversation, reader, writer));
-        steps.extend(self.reads("/messages/{id}", &message, reader, writer));
-        steps.extend(self.reads("/inboxes/{id}/setup", &telegram, writer, reader));
-        steps.extend(self.reads("/inboxes/{id}/setup", &setup(&self.inbox), writer, reader));
-        let unknown = [
-            ("/inboxes/{id}", one("inboxes", "x"), reader),
-            ("/conversations/{id}", one("conversations", "x"), reader),
-            ("/messages/{id}", one("messages", "x"), reader),
-            ("/inboxes/{id}/setup", setup("x"), writer),
-        ];
-        steps.extend(unknown.map(|(path, real, key)| {
-            let call = self.app.get(&real).key(key);
-            Step(Method::GET, path, " unknown".to_owned(), call, 404)
-        }));
-        steps
-    }
-
-    fn changes(&self) -> Vec<Step> {
-        let app = &self.app;
-        let (list, one) = ("/inboxes", "/inboxes/{id}");
-        let path = format!("/inboxes/{}", self.inbox);
-        let nobody = "/inboxes/inbox_unknown";
-        let purge = format!("{path}?purge=true");
-        let wrong_purge = format!("{path}?purge=yes");
-        let good = whatsapp_body("43");
-        let taken = whatsapp_body("42");
-        let off = json!({"status": "inactive"});
-        let take = json!({"channel": {"phone_number_id": "43"}});
-        let mut steps = Vec::new();
-        let mut step = |method: Method, path, what: &str, call: Call, status| {
-            let call = match what.starts_with("no key") {
-                true => call,
-                false => call.key(match what {
-                    "reader" => &self.reader,
-                    _ => &self.writer,
-                }),
-            };
-            steps.push(Step(method, path, format!(" {what}"), call, status));
-        };
-        let empty = json!({});
-        for (method, path, real, body, taken) in [
-            (Method::POST, list, list, &good, &taken),
-            (Method::PATCH, one, path.as_str(), &off, &take),
-        ] {
-            let done = if method == Method::POST { 201 } else { 200 };
-            let call = || app.call(method.clone(), real);
-            let large = call().raw_json(too_large());
-            step(method.clone(), path, "good", call().json(body), done);
-            step(method.clone(), path, "taken", call().json(taken), 409);
-            step(method.clone(), path, "no key", call().json(body), 401);
-            step(method.clone(), path, "reader", call().json(body), 403);
-            step(method.clone(), path, "not JSON", call().raw_json("{"), 400);
-            step(method.clone(), path, "large", large, 413);
-            step(method.clone(), path, "no type", call().body("{}"), 415);
-        }
-        let wrong = json!({"name": 1, "x": null});
-        step(Method::POST, list, "", app.post(list).json(&empty), 400);
-        step(Method::PATCH, one, "", app.patch(&path).json(&wrong), 400);
-        step(Method::PATCH, one, "", app.patch(nobody).json(&off), 404);
-        let large = app.delete(&path).body(too_large());
-        for (what, call, status) in [
-            ("no key", app.delete(&path), 401),
-            ("reader", app.delete(&path), 403),
-            ("wrong", app.delete(&wrong_purge), 400),
-            ("large", large, 413),
-            ("holds messages", app.delete(&path), 409),
-            ("purge", app.delete(&purge), 204),
-            ("gone", app.delete(&path), 404),
-        ] {
-            step(Method::DELETE, one, what, call, status);
-        }
-        steps
-    }
-
-    fn verifications(&self) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (path, token) in &self.verify {
-            let ask = |token: &str| {
-                let query = format!("?hub.mode=subscribe&hub.verify_token={token}&hub.challenge=7");
-                self.app.get(&format!("{path}{query}"))
-            };
-            for (call, status) in [
-                (ask(token), 200),
-                (ask("wrong"), 403),
-                (ask(token).body(too_large()), 413),
-            ] {
-                steps.push(Step(Method::GET, path, String::new(), call, status));
-            }
-        }
-        steps
-    }
-
-    /// After [`Walk::changes`]: the WhatsApp inbox is the one with number 43.
-    fn hooks(&self) -> Vec<Step> {
-        let app = &self.app;
-        let mut steps = Vec::new();
-        let bytes = |payload: Value| payload.to_string().into_bytes();
-        let signed = |path: &str, body: Vec<u8>| {
-            let signature = sign(APP_SECRET, &body);
-            let call = app.post(path).header("x-hub-signature-256", &signature);
-            call.raw_json(body)
-        };
-        let huge = || vec![b' '; 4 * 1024 * 1024];
-        let hello = |id| delivery(id, &[whatsapp::text("628111", "wamid.9", "Hello")]);
-        let instagram = |id: &str| {
-            json!({"object": "instagram", "entry": [{"id": id, "time": 1_736_928_000_000_i64,
-                "messaging": [{"sender": {"id": "9"}, "recipient": {"id": id},
-                    "timestamp": 1_736_928_000_000_i64, "message": {"mid": "m1", "text": "Hi"}}]}]})
-        };
-        let kinds = [
-            ("/hooks/whatsapp", bytes(hello("43")), bytes(hello("none"))),
-            (
-                "/hooks/instagram",
-                bytes(instagram("ig_789")),
-                bytes(instagram("none")),
-            ),
-        ];
-        for (path, good, nobodys) in kinds {
-            let unsigned = app.post(path).raw_json(good.clone());
-            for (call, status) in [
-                (signed(path, good), 200),
-                (signed(path, nobodys), 404),
-                (unsigned, 401),
-                (signed(path, huge()), 413),
-            ] {
-                steps.push(Step(Method::POST, path, String::new(), call, status));
-            }
-        }
-        let path = "/hooks/telegram/{id}";
-        let real = format!("/hooks/telegram/{}", self.telegram);
-        let update = json!({"update_id": 1, "message": {"message_id": 1, "date": 1_736_928_000,
-            "chat": {"id": 9, "type": "private"}, "from": {"id": 9, "is_bot": false,
-            "first_name": "Ayu"}, "text": "Hi"}});
-        let header = "x-telegram-bot-api-secret-token";
-        let call = |path: &str| app.post(path).header(header, &self.token);
-        for (call, status) in [
-            (call(&real).json(&update), 200),
-            (app.post(&real).json(&update), 401),
-            (call("/hooks/telegram/inbox_x").json(&update), 404),
-            (call(&real).raw_json(huge()), 413),
-        ] {
-            steps.push(Step(Method::POST, path, String::new(), call, status));
-        }
-        steps
-    }
-
-    fn operation(&self) -> Vec<Step> {
-        let app = &self.app;
-        let mut steps = Vec::new();
-        for path in ["/healthz", "/readyz", "/metrics"] {
-            let step = |call, status| Step(Method::GET, path, String::new(), call, status);
-            steps.push(step(app.get(path), 200));
-            steps.push(step(app.get(path).body(too_large()), 413));
-        }
-        steps
-    }
-}
-
-/// More than any call's body may have.
-fn too_large() -> Vec<u8> {
-    vec![b' '; 65 * 1024]
 }

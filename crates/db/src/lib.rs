@@ -246,6 +246,15 @@ impl Session {
         }
     }
 
+    /// Lets the statements from here on take as long as they need: for work that grows with the data. Otherwise a
+    /// server that does not answer is [`Error::Unavailable`] after some seconds.
+    pub async fn be_patient(&mut self) -> Result<(), Error> {
+        match &mut self.0 {
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(session) => session.be_patient().await,
+        }
+    }
+
     /// Makes everything that a write transaction did durable: after this returns, a power cut loses nothing.
     pub async fn commit(self) -> Result<(), Error> {
         let committed = match self.0 {

@@ -35,6 +35,7 @@ pub(crate) async fn run(
 ) -> Result<Vec<i64>, Error> {
     let known = migrations.last().map_or(0, |last| last.version);
     let mut session = database.write().await?;
+    session.be_patient().await?;
     session.query(&LOCK, &[], |_| Ok(())).await?;
     session.execute(&TABLE, &[]).await?;
     let found = latest(&mut session).await?;

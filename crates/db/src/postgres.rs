@@ -8,7 +8,14 @@ use deadpool_postgres::{
 };
 use futures_util::future::try_join_all;
 use rustls::{ClientConfig, RootCertStore};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::timeout;
 use tokio_postgres::{
     Config,
     config::{Host, SslMode},
@@ -21,6 +28,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const CONNECTIONS: usize = 16;
 /// How long a request waits for a connection before the store counts as not available.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long a statement may take, seen from here, before the store counts as not available.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 #[derive(Clone)]
 pub(crate) struct Postgres {
@@ -88,10 +97,7 @@ impl Postgres {
     }
 
     pub(crate) async fn read(&self) -> Result<Session, Error> {
-        Ok(Session {
-            client: Some(self.client().await?),
-            open: false,
-        })
+        Ok(Session::new(self.client().await?, false))
     }
 
     pub(crate) async fn write(&self) -> Result<Session, Error> {
@@ -104,10 +110,7 @@ impl Postgres {
     }
 
     async fn begin(&self, how: &str) -> Result<Session, Error> {
-        let session = Session {
-            client: Some(self.client().await?),
-            open: true,
-        };
+        let session = Session::new(self.client().await?, true);
         session.batch(how).await?;
         Ok(session)
     }
@@ -158,9 +161,47 @@ pub(crate) struct Session {
     client: Option<Object>,
     /// Whether a transaction is open.
     open: bool,
+    /// How long the server may take for an answer.
+    patience: Option<Duration>,
+    /// Whether it took longer: nobody knows then what the connection is doing.
+    lost: AtomicBool,
 }
 
 impl Session {
+    fn new(client: Object, open: bool) -> Self {
+        Session {
+            client: Some(client),
+            open,
+            patience: Some(PATIENCE),
+            lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits for the server, but not for ever: one that accepts and does not answer is as good as away.
+    async fn answer<T>(
+        &self,
+        asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let Some(patience) = self.patience else {
+            return asked.await.map_err(explain);
+        };
+        match timeout(patience, asked).await {
+            Ok(answered) => answered.map_err(explain),
+            Err(_) => {
+                self.lost.store(true, Ordering::Release);
+                Err(Error::Unavailable(
+                    "the PostgreSQL server does not answer".into(),
+                ))
+            }
+        }
+    }
+
+    pub(crate) async fn be_patient(&mut self) -> Result<(), Error> {
+        self.batch("SET LOCAL statement_timeout = 0").await?;
+        self.patience = None;
+        Ok(())
+    }
+
     fn client(&self) -> &Object {
         match &self.client {
             Some(client) => client,
@@ -170,11 +211,9 @@ impl Session {
 
     pub(crate) async fn execute(&self, sql: &str, params: &[Value<'_>]) -> Result<u64, Error> {
         let client = self.client();
-        let statement = client.prepare_cached(sql).await.map_err(explain)?;
-        client
-            .execute(&statement, &as_params(params))
+        let statement = self.answer(client.prepare_cached(sql)).await?;
+        self.answer(client.execute(&statement, &as_params(params)))
             .await
-            .map_err(explain)
     }
 
     pub(crate) async fn query<T>(
@@ -184,11 +223,10 @@ impl Session {
         read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let client = self.client();
-        let statement = client.prepare_cached(sql).await.map_err(explain)?;
-        let rows = client
-            .query(&statement, &as_params(params))
-            .await
-            .map_err(explain)?;
+        let statement = self.answer(client.prepare_cached(sql)).await?;
+        let rows = self
+            .answer(client.query(&statement, &as_params(params)))
+            .await?;
         rows.iter().map(|row| read(&Row::Postgres(row))).collect()
     }
 
@@ -199,12 +237,11 @@ impl Session {
         read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
         let client = self.client();
-        let statement = client.prepare_cached(sql).await.map_err(explain)?;
+        let statement = self.answer(client.prepare_cached(sql)).await?;
         let params: Vec<_> = runs.iter().map(|run| as_params(run)).collect();
         // Futures of one client are sent in the order in which they are first polled, without waiting for each other.
-        let answers = try_join_all(params.iter().map(|run| client.query(&statement, run)))
-            .await
-            .map_err(explain)?;
+        let asked = params.iter().map(|run| client.query(&statement, run));
+        let answers = self.answer(try_join_all(asked)).await?;
         answers
             .iter()
             .map(|rows| rows.iter().map(|row| read(&Row::Postgres(row))).collect())
@@ -212,7 +249,7 @@ impl Session {
     }
 
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {
-        self.client().batch_execute(sql).await.map_err(explain)
+        self.answer(self.client().batch_execute(sql)).await
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
@@ -226,6 +263,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if *self.lost.get_mut() {
+            self.client.take().map(Object::take);
+            return;
+        }
         if self.open
             && let Some(client) = self.client.take()
         {

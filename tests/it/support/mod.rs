@@ -1,12 +1,17 @@
 //! What all tests stand on: a real server on a real store, and a client that talks to it over a socket.
 
 mod http;
+#[cfg_attr(
+    not(feature = "postgres-tests"),
+    allow(dead_code, reason = "without the feature nothing starts one")
+)]
 mod postgres;
 pub(crate) mod program;
 mod store;
 pub(crate) mod whatsapp;
 
 pub(crate) use http::{Answer, Call};
+#[cfg(feature = "postgres-tests")]
 pub(crate) use postgres::Postgres;
 pub(crate) use program::{Done, Running, Shell, eventually};
 pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
