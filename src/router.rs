@@ -1,7 +1,7 @@
 //! Every route on one page, and what surrounds them all.
 
 use crate::{
-    api::{conversations, health, inboxes, messages, openapi},
+    api::{conversations, events, health, inboxes, messages, openapi},
     hooks::{instagram, telegram, whatsapp},
     http::{
         App,
@@ -24,6 +24,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(conversations::get))
         .routes(routes!(messages::list))
         .routes(routes!(messages::get))
+        .routes(routes!(events::listen))
         .routes(routes!(whatsapp::verify, whatsapp::deliver))
         .routes(routes!(instagram::verify, instagram::deliver))
         .routes(routes!(telegram::deliver))

@@ -9,7 +9,7 @@ use crate::{
         App, Parts,
         connection::{Connection, Progress},
     },
-    ops::{Context, ingest::Ingest, keys::Uses},
+    ops::{Context, ingest::Ingest, keys::Uses, quarantine},
     router::router,
 };
 use axum::{
@@ -58,14 +58,15 @@ impl Server {
         let uses = Uses::default();
         let metrics = recorder().map_err(io::Error::other)?;
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
+        let (stop, stopped) = watch::channel(false);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
             uses: uses.clone(),
             limits: config.limits.clone(),
+            stopped: stopped.clone(),
             metrics: metrics.clone(),
         });
-        let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
         let housekeeping =
             tokio::spawn(keep_house(context.clone(), uses.clone(), metrics, stopped));
@@ -122,7 +123,7 @@ fn install_recorder() -> Result<PrometheusHandle, String> {
 async fn keep_house(
     context: Context,
     uses: Uses,
-    metrics: PrometheusHandle,
+    recorder: PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut tick = interval(HOUSEKEEPING);
@@ -132,7 +133,11 @@ async fn keep_house(
             _ = tick.tick() => {}
         }
         note_uses(&context, &uses).await;
-        metrics.run_upkeep();
+        match quarantine::count(&context).await {
+            Ok(count) => metrics::gauge!("inboxd_quarantined_deliveries").set(count as f64),
+            Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
+        }
+        recorder.run_upkeep();
     }
 }
 

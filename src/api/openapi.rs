@@ -28,6 +28,7 @@ use utoipa::{
         (name = "Inboxes", description = "The addresses under which customers reach you"),
         (name = "Conversations", description = "One for each contact in each inbox"),
         (name = "Messages", description = "What was said"),
+        (name = "Events", description = "What happens, as it happens"),
         (name = "Hooks", description = "What providers call"),
         (name = "Operation", description = "For those who run the server")
     )

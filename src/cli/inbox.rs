@@ -209,7 +209,11 @@ impl Inbox {
                 ..
             } => {
                 let mut body = given([("name", name), ("status", status)]);
-                body.insert("channel".to_owned(), fields.object()?.into());
+                let channel = fields.object()?;
+                if body.is_empty() && channel.is_empty() {
+                    return Err(Failure::Usage("nothing to change: give a flag".to_owned()));
+                }
+                body.insert("channel".to_owned(), channel.into());
                 let id = InboxId::from_text(id);
                 show(
                     output,

@@ -5,12 +5,14 @@
 //! Invariant: with `--json` standard output gets exactly one JSON value. Errors and logs go to standard error.
 
 mod account;
+mod hooks;
 mod inbox;
 mod key;
 mod migrate;
 mod output;
 mod serve;
 mod settings;
+mod verify;
 
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
@@ -102,6 +104,11 @@ enum Command {
     /// Inboxes: connected addresses
     #[command(subcommand)]
     Inbox(inbox::Inbox),
+    /// Deliveries in quarantine: signed, and not understood
+    #[command(subcommand)]
+    Hooks(hooks::Hooks),
+    /// Check everything that is promised of the data
+    Verify(verify::Verify),
 }
 
 /// Why a command did not do what it was told.
@@ -115,7 +122,13 @@ enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match &error {
-            Error::Validation(_) => Failure::Usage(error.to_string()),
+            Error::Validation(fields) => {
+                let lines: Vec<_> = fields
+                    .iter()
+                    .map(|error| format!("{}: {}", flag(&error.field), error.message))
+                    .collect();
+                Failure::Usage(lines.join("; "))
+            }
             // Whoever runs a command operates the server: the cause is for them.
             _ => Failure::Failed(match error.cause() {
                 Some(cause) => format!("{error} ({cause})"),
@@ -123,6 +136,12 @@ impl From<Error> for Failure {
             }),
         }
     }
+}
+
+/// The flag that sets a field of the API.
+fn flag(field: &str) -> String {
+    let name = field.strip_prefix("channel.").unwrap_or(field);
+    format!("--{}", name.replace('_', "-").replace("origins", "origin"))
 }
 
 impl From<crate::ops::StartError> for Failure {
@@ -142,6 +161,8 @@ pub async fn run() -> ExitCode {
         Command::Account(command) => command.run(&cli.global, &output).await,
         Command::Key(command) => command.run(&cli.global, &output).await,
         Command::Inbox(command) => command.run(&cli.global, &output).await,
+        Command::Hooks(command) => command.run(&cli.global, &output).await,
+        Command::Verify(command) => command.run(&cli.global, &output).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,7 @@ pub(super) struct Serve {
         long,
         env = "INBOXD_LISTEN",
         default_value = "127.0.0.1:8080",
+        value_parser = socket_address,
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
@@ -131,7 +132,10 @@ impl Serve {
             ("max-queue", self.max_queue, 1),
         ] {
             if value < least || value > 1 << 30 {
-                return Err(Failure::Usage(format!("--{flag} must be at least {least}")));
+                return Err(Failure::Usage(format!(
+                    "--{flag} must be from {least} to {}",
+                    1 << 30
+                )));
             }
         }
         let own_url = || format!("http://{}", reachable(self.listen));
@@ -174,6 +178,12 @@ impl Serve {
             key = key.expose_secret(),
         ))
     }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "must be an IP address and a port, as in 127.0.0.1:8080 or [::]:8080".to_owned()
+    })
 }
 
 /// An address that a client on this machine can use: "all addresses" is none.

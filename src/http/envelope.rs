@@ -178,7 +178,7 @@ impl Refusal {
     pub fn parts(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
-            Refusal::NoSuchPath => (S::NOT_FOUND, "NOT_FOUND", "No such path"),
+            Refusal::NoSuchPath => (S::NOT_FOUND, "NOT_FOUND", "No such path: /docs lists them"),
             Refusal::NoSuchThing => (S::NOT_FOUND, "NOT_FOUND", "No such thing"),
             Refusal::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,

@@ -14,6 +14,7 @@ use crate::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What every handler can reach. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub struct Parts {
     pub uses: Uses,
     /// Bounds on what clients control.
     pub limits: Limits,
+    /// Turns true when the server stops: what would go on for ever ends then.
+    pub stopped: watch::Receiver<bool>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
 }

@@ -26,7 +26,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let start = clock::stopwatch();
     let id = request_id(&app, request.headers());
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let path = without_keys(request.uri().path());
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -56,6 +56,15 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     }
     finish(&mut response, id);
     response
+}
+
+/// A path for the log. A key that was put there by mistake is left out.
+fn without_keys(path: &str) -> String {
+    let segments = path.split('/').map(|segment| match segment.find("ibx_") {
+        Some(at) => format!("{}ibx_…", &segment[..at]),
+        None => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// Headers that every answer has.

@@ -298,7 +298,7 @@ pub async fn delete(
     let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
     if inbox.messages_count > 0 && !purge {
         return Err(Error::Conflict(format!(
-            "This inbox holds {} messages. To keep them, switch it off with PATCH and {{\"status\":\"inactive\"}}; to delete them with it, add ?purge=true",
+            "Messages in this inbox: {}. To keep them, switch it off with PATCH and {{\"status\":\"inactive\"}}; to delete them with it, add ?purge=true",
             inbox.messages_count
         )));
     }

@@ -144,28 +144,49 @@ async fn store_batch(context: &Context, batch: &[Vec<Arrival>]) -> Vec<Result<Ou
 /// Stores a delivery item by item, so that what the store refuses is set aside alone.
 async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome, Error> {
     let mut total = Outcome::default();
+    let mut gone = 0;
     for arrival in delivery {
-        for item in &arrival.items {
-            let mut alone = arrival.clone();
-            alone.items = vec![item.clone()];
-            let outcome = match store(context, &[vec![alone.clone()]]).await {
-                Ok(outcomes) => outcomes.into_iter().next().unwrap_or_default(),
-                Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
-                Err(error) => {
-                    let cause = error.cause().unwrap_or("refused");
-                    tracing::error!(inbox = %alone.inbox, cause, "the store refused an item");
-                    alone.items = vec![Item::Unreadable {
-                        reason: "the store refused it".to_owned(),
-                        raw: String::new(),
-                    }];
-                    let outcomes = store(context, &[vec![alone]]).await?;
-                    outcomes.into_iter().next().unwrap_or_default()
-                }
-            };
-            total.add(outcome);
+        match store_items(context, arrival).await {
+            Ok(outcome) => total.add(outcome),
+            // Deleted since its address was looked up: this part is for nobody.
+            Err(Error::Internal(_)) if is_gone(context, arrival).await? => gone += 1,
+            Err(error) => return Err(error),
         }
     }
+    if gone > 0 && gone == delivery.len() {
+        return Err(Error::NotFound("inbox"));
+    }
     Ok(total)
+}
+
+async fn store_items(context: &Context, arrival: &Arrival) -> Result<Outcome, Error> {
+    let mut total = Outcome::default();
+    for item in &arrival.items {
+        let mut alone = arrival.clone();
+        alone.items = vec![item.clone()];
+        let outcomes = match store(context, &[vec![alone.clone()]]).await {
+            Ok(outcomes) => outcomes,
+            Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
+            Err(error) => {
+                let cause = error.cause().unwrap_or("refused").to_owned();
+                alone.items = vec![Item::Unreadable {
+                    reason: "the store refused it".to_owned(),
+                    raw: String::new(),
+                }];
+                let outcomes = store(context, &[vec![alone]]).await?;
+                tracing::error!(inbox = %arrival.inbox, cause, "the store refused an item");
+                outcomes
+            }
+        };
+        total.add(outcomes.into_iter().next().unwrap_or_default());
+    }
+    Ok(total)
+}
+
+async fn is_gone(context: &Context, arrival: &Arrival) -> Result<bool, Error> {
+    let mut session = context.db.read().await?;
+    let inbox = inboxes::find(&mut session, &arrival.account, &arrival.inbox).await?;
+    Ok(inbox.is_none())
 }
 
 impl Outcome {

@@ -34,6 +34,8 @@ pub struct Caller {
     pub account: AccountId,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// The key's hash.
+    hash: [u8; 32],
 }
 
 impl Caller {
@@ -102,21 +104,34 @@ pub async fn authenticate(
     if !well_formed(presented) {
         return Err(Error::Unauthorized);
     }
+    let (key, caller) = look_up(context, hash(presented)).await?;
+    let now = context.clock.now();
+    if key.last_used_at.is_none_or(|last| now - last >= USE_GRAIN) {
+        uses.note(&caller.account, key.id, now);
+    }
+    Ok(caller)
+}
+
+/// Whether the key of a caller that was let in some time ago is still good.
+pub async fn recheck(context: &Context, caller: &Caller) -> Result<Caller, Error> {
+    let (_, caller) = look_up(context, caller.hash).await?;
+    Ok(caller)
+}
+
+async fn look_up(context: &Context, hash: [u8; 32]) -> Result<(ApiKey, Caller), Error> {
     let mut session = context.db.read().await?;
-    let known = keys::find_by_hash(&mut session, &hash(presented)).await?;
+    let known = keys::find_by_hash(&mut session, &hash).await?;
     let (key, account) = known.ok_or(Error::Unauthorized)?;
     let now = context.clock.now();
-    let expired = key.expires_at.is_some_and(|end| now >= end);
-    if key.revoked_at.is_some() || expired {
+    if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| now >= end) {
         return Err(Error::Unauthorized);
     }
-    if key.last_used_at.is_none_or(|last| now - last >= USE_GRAIN) {
-        uses.note(&account, key.id, now);
-    }
-    Ok(Caller {
+    let caller = Caller {
         account,
-        scopes: key.scopes,
-    })
+        scopes: key.scopes.clone(),
+        hash,
+    };
+    Ok((key, caller))
 }
 
 /// Uses of keys that are not in the store yet. Cheap to clone.

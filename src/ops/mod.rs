@@ -11,12 +11,17 @@ pub mod inboxes;
 pub mod ingest;
 pub mod keys;
 pub mod messages;
+pub mod quarantine;
 pub mod setup;
+pub mod verify;
 
 use crate::{clock::Clock, error::Error, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
 use std::path::{Path, PathBuf};
+
+/// Under which name the store keeps a mark of the secret key.
+const SECRET_KEY_CHECK: &str = "secret_key_check";
 
 /// Everything that an operation needs from the outside. Cheap to clone.
 #[derive(Clone)]
@@ -58,6 +63,11 @@ pub enum StartError {
         "set INBOXD_SECRET_KEY (or INBOXD_SECRET_KEY_FILE) to 32 random bytes, the same on every node: openssl rand -hex 32"
     )]
     NoSecretKey,
+    /// The file with the key is gone.
+    #[error(
+        "{} is gone, and with it the key to this database's secrets: put it back, or set INBOXD_SECRET_KEY to its content", .0.display()
+    )]
+    LostSecretKey(PathBuf),
     /// The database was set up under another key.
     #[error(
         "this INBOXD_SECRET_KEY is not the one that this database was set up with: its stored secrets cannot be opened"
@@ -73,15 +83,18 @@ pub async fn open(
     public_url: &str,
     clock: Clock,
 ) -> Result<Context, StartError> {
+    let given = match (secret_key, address) {
+        (SecretKey::Text(text), _) => Some(Vault::from_text(text)?),
+        (SecretKey::File(path), _) => Some(Vault::from_file(path)?),
+        (SecretKey::BesideDatabase, Address::Postgres(_)) => return Err(StartError::NoSecretKey),
+        (SecretKey::BesideDatabase, Address::Sqlite(_)) => None,
+    };
     let db = Database::open(address, missing).await?;
     migrate(&db, &clock).await?;
-    let vault = match (secret_key, address) {
-        (SecretKey::Text(text), _) => Vault::from_text(text)?,
-        (SecretKey::File(path), _) => Vault::from_file(path)?,
-        (SecretKey::BesideDatabase, Address::Sqlite(path)) => {
-            Vault::from_file_or_new(&key_file(path))?
-        }
-        (SecretKey::BesideDatabase, Address::Postgres(_)) => return Err(StartError::NoSecretKey),
+    let vault = match (given, address) {
+        (Some(vault), _) => vault,
+        (None, Address::Sqlite(path)) => vault_beside(&db, path).await?,
+        (None, Address::Postgres(_)) => return Err(StartError::NoSecretKey),
     };
     check_secret_key(&db, &vault).await?;
     Ok(Context {
@@ -102,6 +115,17 @@ pub async fn migrate(db: &Database, clock: &Clock) -> Result<Vec<i64>, db::Error
     Ok(applied)
 }
 
+/// The key in the file beside the embedded database. A new one is made only for a database that never had one:
+/// another key than the first could open nothing.
+async fn vault_beside(db: &Database, database: &Path) -> Result<Vault, StartError> {
+    let file = key_file(database);
+    let known = store::instance::find(&mut db.read().await?, SECRET_KEY_CHECK).await?;
+    if known.is_some() && !file.exists() {
+        return Err(StartError::LostSecretKey(file));
+    }
+    Ok(Vault::from_file_or_new(&file)?)
+}
+
 fn key_file(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".key");
@@ -109,13 +133,12 @@ fn key_file(database: &Path) -> PathBuf {
 }
 
 async fn check_secret_key(db: &Database, vault: &Vault) -> Result<(), StartError> {
-    const NAME: &str = "secret_key_check";
-    let mut mark = store::instance::find(&mut db.read().await?, NAME).await?;
+    let mut mark = store::instance::find(&mut db.read().await?, SECRET_KEY_CHECK).await?;
     if mark.is_none() {
         let mut session = db.write().await?;
-        store::instance::insert(&mut session, NAME, &vault.mark()).await?;
+        store::instance::insert(&mut session, SECRET_KEY_CHECK, &vault.mark()).await?;
         // Another node may have been first: what is stored decides, not what was sent.
-        mark = store::instance::find(&mut session, NAME).await?;
+        mark = store::instance::find(&mut session, SECRET_KEY_CHECK).await?;
         session.commit().await?;
     }
     match mark {

@@ -26,7 +26,8 @@ statements! {
     INSERT = "INSERT INTO inboxes
             (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at, change_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    UPDATE = "UPDATE inboxes SET name = $1, settings = $2, switched_off_at = $3, change_id = $4
+    UPDATE = "UPDATE inboxes SET name = $1, settings = $2,
+            switched_off_at = CASE WHEN CAST($3 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $3) END, change_id = $4
         WHERE account_id = $5 AND id = $6";
     LOCK = "UPDATE inboxes SET name = name WHERE account_id = $1 AND id = $2";
     PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL";

@@ -9,6 +9,7 @@ pub mod contacts;
 pub mod conversations;
 pub mod inboxes;
 pub mod instance;
+pub mod invariants;
 pub mod keys;
 pub mod messages;
 pub mod quarantine;
@@ -34,6 +35,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     conversations::ALL,
     inboxes::ALL,
     instance::ALL,
+    invariants::ALL,
     keys::ALL,
     messages::ALL,
     quarantine::ALL,

@@ -5,12 +5,18 @@ use crate::{
     domain::Channel,
     id::{AccountId, InboxId, QuarantineId},
 };
-use db::{Error, Session};
+use db::{Error, Row, Session};
 
 statements! {
     INSERT = "INSERT INTO quarantine (account_id, inbox_id, body_hash, id, channel, reason, headers, body, received_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (account_id, inbox_id, body_hash) DO NOTHING";
+    LIST = "SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
+        WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    FIND = "SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
+        WHERE account_id = $1 AND id = $2";
+    DELETE = "DELETE FROM quarantine WHERE account_id = $1 AND id = $2";
+    COUNT = "SELECT COUNT(*) FROM quarantine";
     DELETE_ALL = "DELETE FROM quarantine WHERE account_id = $1 AND inbox_id = $2";
 }
 
@@ -62,4 +68,74 @@ pub async fn delete_all(
     let params = [account.into(), inbox.into()];
     session.execute(&DELETE_ALL, &params).await?;
     Ok(())
+}
+
+/// Something that was set aside.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its id.
+    pub id: QuarantineId,
+    /// For which inbox.
+    pub inbox: InboxId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// Why it is here.
+    pub reason: String,
+    /// The request's headers, without secrets: a JSON object.
+    pub headers: String,
+    /// Our clock.
+    pub received_at: i64,
+    /// What came, byte for byte.
+    pub body: Vec<u8>,
+}
+
+/// What was set aside in an account after an entry, oldest first.
+pub async fn list(
+    session: &mut Session,
+    account: &AccountId,
+    after: &QuarantineId,
+    limit: i64,
+) -> Result<Vec<Entry>, Error> {
+    let params = [account.into(), after.into(), limit.into()];
+    session.query(&LIST, &params, read).await
+}
+
+/// One entry.
+pub async fn find(
+    session: &mut Session,
+    account: &AccountId,
+    id: &QuarantineId,
+) -> Result<Option<Entry>, Error> {
+    session
+        .query_opt(&FIND, &[account.into(), id.into()], read)
+        .await
+}
+
+/// Removes one entry. False if it was not there.
+pub async fn delete(
+    session: &mut Session,
+    account: &AccountId,
+    id: &QuarantineId,
+) -> Result<bool, Error> {
+    let params = [account.into(), id.into()];
+    Ok(session.execute(&DELETE, &params).await? > 0)
+}
+
+/// How many entries the whole server has.
+pub async fn count(session: &mut Session) -> Result<i64, Error> {
+    let count = session.query_opt(&COUNT, &[], |row| row.get(0)).await?;
+    Ok(count.unwrap_or(0))
+}
+
+fn read(row: &Row<'_>) -> Result<Entry, Error> {
+    let unknown = |what: &'static str| Error::Broken(what.to_owned());
+    Ok(Entry {
+        id: QuarantineId::from_text(row.get::<String>(0)?),
+        inbox: InboxId::from_text(row.get::<String>(1)?),
+        channel: row.get::<String>(2)?.parse().map_err(unknown)?,
+        reason: row.get(3)?,
+        headers: row.get(4)?,
+        received_at: row.get(5)?,
+        body: row.get(6)?,
+    })
 }

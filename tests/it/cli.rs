@@ -204,13 +204,13 @@ async fn what_makes_no_sense_ends_with_2_and_says_all_that_is_wrong(store: Store
     }
     let create = ["inbox", "create", "--type", "whatsapp", "--name", " "];
     let number = ["--phone-number", "0812", "--json"];
-    let fields = ["name:", "phone_number:", "channel.app_secret:"];
+    let fields = ["--name:", "--phone-number:", "--app-secret:"];
     shell
         .run(&[&create[..], &number].concat())
         .assert_error(2, &fields);
     shell
         .run(&["account", "create", "--name", "a\u{7}"])
-        .assert_error(2, &["name: must not contain control characters"]);
+        .assert_error(2, &["--name: must not contain control characters"]);
     shell
         .run(&["account", "list", "--database-url", "mysql://localhost"])
         .assert_error(2, &["must start with sqlite: or postgres://"]);

@@ -137,7 +137,7 @@ async fn delete_keeps_an_inbox_that_holds_messages_unless_purged(store: Store) {
     assert_eq!(shell.json(&["inbox", "delete", &empty]), deleted);
     shell
         .run(&["inbox", "delete", &used])
-        .assert_error(1, &["This inbox holds 1 messages", "inactive", "purge"]);
+        .assert_error(1, &["Messages in this inbox: 1.", "inactive", "purge"]);
     let deleted = json!({"id": used, "deleted": true});
     assert_eq!(shell.json(&["inbox", "delete", &used, "--purge"]), deleted);
     assert_eq!(shell.json(&["inbox", "list"]), json!([]));

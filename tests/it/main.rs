@@ -7,12 +7,23 @@
 
 mod cli;
 mod cli_inbox;
+mod conversations;
 mod cors;
+mod envelope;
+mod events;
+mod every_route;
 mod faults;
+mod hooks_instagram;
+mod hooks_telegram;
 mod inboxes_list;
+mod keys;
 mod layers;
 mod logs_and_metrics;
+mod messages;
 mod openapi;
 mod properties;
+mod quarantine;
+mod schema;
 mod serve;
+mod statements;
 mod support;

@@ -1,7 +1,7 @@
 //! Instagram messaging webhooks.
 //!
-//! This file walks the envelope, in all the shapes that it comes in, and says whose each event is. What an
-//! event is, is read in [`event`], and what a message says in [`content`].
+//! This file walks the envelope, in all the shapes that it comes in, and says whose each event is. What
+//! an event is, is read in `instagram::event`, and what a message says in `instagram::content`.
 //!
 //! Invariant: every event comes out as exactly one item, in whichever list and shape it came.
 
@@ -23,9 +23,9 @@ const EVENTS: [&str; 5] = ["message", "postback", "message_edit", "reaction", "r
 
 /// Reads one webhook request: all of it, in the order in which it came.
 ///
-/// Events stand in `messaging`, in `standby` (another app has the conversation), or, if they come from the
-/// dashboard's Test button, in `changes`; each entry is for the account in its `id`. The Test button sends
-/// `"0"` there, and the account is then whoever the event is addressed to.
+/// Events stand in `messaging`, in `standby` (another app has the conversation), or, if they come from
+/// the dashboard's Test button, in `changes`; each entry is for the account in its `id`. The Test
+/// button sends `"0"` there, and the account is then whoever the event is addressed to.
 ///
 /// # Errors
 ///
@@ -49,8 +49,8 @@ pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
     Ok(Delivery { parts })
 }
 
-/// The ids that a body names, found without parsing it, the accounts' among them: for one that [`parse`]
-/// refuses, so that its signature can still be checked before it is put aside.
+/// The ids that a body names, found without parsing it, the accounts' among them: for one that
+/// [`parse`] refuses, so that its signature can still be checked before it is put aside.
 pub fn addresses(body: &[u8]) -> Vec<String> {
     meta::scan(body, "id")
 }

@@ -1,6 +1,7 @@
 //! Reading JSON from somebody who may send anything.
 //!
-//! Only what every channel needs in order to read values; what they mean is each channel's own business.
+//! Only what every channel needs in order to read values; what they mean is each channel's own
+//! business.
 //!
 //! Invariant: nothing that comes out of here holds U+0000 (PostgreSQL cannot store it) or nests deeper
 //! than [`MAX_DEPTH`], and what one item holds never decides whether another one can be read.
@@ -16,8 +17,8 @@ pub(crate) type Object = Map<String, Value>;
 /// An object of which only the keys are read yet. Of a key that comes twice, the last value.
 pub(crate) type Frame<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Readers stop at 128 levels by default. What is stored is shown again inside other objects, so it has to
-/// stay some levels below that.
+/// Readers stop at 128 levels by default. What is stored is shown again inside other objects, so it has
+/// to stay some levels below that.
 pub(crate) const MAX_DEPTH: usize = 96;
 
 /// Longest identifier, in characters. The longest that a provider documents has 256.
@@ -31,8 +32,8 @@ const MAX_SECONDS: i64 = 253_402_300_799;
 /// The body as text that a JSON parser can read wherever it can be read at all.
 ///
 /// Three things would otherwise cost a whole batch: bytes that are not UTF-8, a surrogate escape
-/// without its partner, and a raw control character inside a string. Together with U+0000 they become U+FFFD
-/// (other control characters are escaped).
+/// without its partner, and a raw control character inside a string. Together with U+0000 they become
+/// U+FFFD (other control characters are escaped).
 pub(crate) fn repair(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     match String::from_utf8_lossy(body) {
@@ -180,7 +181,8 @@ pub(crate) fn frame_time(frame: &Frame<'_>, key: &str) -> Option<i64> {
     seconds_or_millis(&Object::from_iter([(key.to_owned(), time)]), key)
 }
 
-/// A number past 64 bits has lost digits before it gets here: it would be somebody else's id, so it is none.
+/// A number past 64 bits has lost digits before it gets here: it would be somebody else's id, so it is
+/// none.
 fn id_of(value: &Value) -> Option<String> {
     let id = match value {
         Value::String(text) => text.clone(),

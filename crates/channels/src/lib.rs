@@ -1,7 +1,8 @@
 //! What providers send, as plain values.
 //!
-//! Each channel is one module of pure functions: bytes in, a [`Delivery`] out. Nothing here knows a
-//! database, HTTP or the time. This is not the place for what is *done* with a message.
+//! Each channel is one module of pure functions: bytes in, a [`Delivery`] out. Adding a channel means
+//! one such module, and one line here. Nothing here knows a database, HTTP or the time. This is not the
+//! place for what is *done* with a message.
 //!
 //! Invariant: no input panics, and one bad item never costs its neighbours: what cannot be read comes
 //! out as [`Item::Unreadable`], beside everything that can.
@@ -27,7 +28,8 @@ pub struct Delivery {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// Whose it is: WhatsApp's `phone_number_id`, or the Instagram account's id. `None` where the
-    /// delivery does not say (Telegram, where the URL does; a WhatsApp change for a whole business account).
+    /// delivery does not say (Telegram, where the URL does; a WhatsApp change for a whole business
+    /// account).
     pub address: Option<String>,
     /// What it says.
     pub items: Vec<Item>,
@@ -134,7 +136,8 @@ pub struct Message {
     pub content: Map<String, Value>,
     /// The provider's id of the message that it answers.
     pub reply_to: Option<String>,
-    /// The provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the years 1970 to 9999.
+    /// The provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the years
+    /// 1970 to 9999.
     pub timestamp: Option<i64>,
     /// Handed over from the time before the connection: counted, but nobody is notified.
     pub historic: bool,
@@ -145,7 +148,8 @@ pub struct Message {
 pub struct Contact {
     /// The provider's own id for it: the most durable one that came. Never empty.
     pub provider_id: String,
-    /// A second id of the same contact: WhatsApp's `wa_id` where `provider_id` is a business-scoped user id.
+    /// A second id of the same contact: WhatsApp's `wa_id` where `provider_id` is a business-scoped
+    /// user id.
     pub alias: Option<String>,
     /// Whether it is a group chat.
     pub group: bool,
@@ -227,7 +231,8 @@ pub struct Reaction {
 pub struct Edit {
     /// The message that it changes.
     pub provider_id: String,
-    /// The whole new content, of the message's own kind, or `None` if the provider only says that there was an edit.
+    /// The whole new content, of the message's own kind, or `None` if the provider only says that there
+    /// was an edit.
     pub content: Option<Map<String, Value>>,
     /// The provider's clock, in seconds since 1970.
     pub timestamp: Option<i64>,

@@ -34,8 +34,8 @@ pub(crate) fn unreadable(reason: impl Into<String>, raw: &RawValue) -> Item {
     }
 }
 
-/// The values that stand behind a key anywhere in a body that need not be JSON: strings or plain numbers
-/// of at most 64 ASCII letters and digits, each once, the first [`MAX_ADDRESSES`].
+/// The values that stand behind a key anywhere in a body that need not be JSON: strings or plain
+/// numbers of at most 64 ASCII letters and digits, each once, the first [`MAX_ADDRESSES`].
 ///
 /// Whoever is found still has to have signed the body, so one too many does no harm.
 pub(crate) fn scan(body: &[u8], key: &str) -> Vec<String> {

@@ -3,8 +3,8 @@
 //! Not the place for the question *whose* secret is to be used: that depends on the address that the
 //! delivery names, and is the caller's.
 //!
-//! Invariant: what is checked are the raw bytes as they arrived, and every comparison takes the same time
-//! wherever the difference lies.
+//! Invariant: what is checked are the raw bytes as they arrived, and every comparison takes the same
+//! time wherever the difference lies.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,7 +13,8 @@ use subtle::ConstantTimeEq;
 
 const SCHEME: &str = "sha256=";
 
-/// Whether `header`, the value of Meta's `X-Hub-Signature-256`, is the signature of `body` under the app's secret.
+/// Whether `header`, the value of Meta's `X-Hub-Signature-256`, is the signature of `body` under the
+/// app's secret.
 ///
 /// Meta sends `sha256=` and 64 lower-case hexadecimal digits. Anything else is refused, upper case and
 /// surrounding space included: accepting a second spelling of the same signature gains nothing, and one

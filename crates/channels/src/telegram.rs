@@ -1,10 +1,10 @@
 //! Telegram Bot API updates.
 //!
-//! This file says what an update is and who is behind it. What a message says is read in [`content`]; which
-//! bot an update is for, only the URL knows.
+//! This file says what an update is and who is behind it. What a message says is read in
+//! `telegram::content`; which bot an update is for, only the URL knows.
 //!
-//! Invariant: an id that leaves here names one message of one chat of one account, for ever; Telegram's own
-//! `message_id` does not.
+//! Invariant: an id that leaves here names one message of one chat of one account, for ever; Telegram's
+//! own `message_id` does not.
 
 mod content;
 
@@ -21,8 +21,8 @@ use content::Content;
 
 /// Reads one update. It becomes a single part without an address.
 ///
-/// An update of a kind that is not known is ignored, unless it is what a person's message looks like: then it
-/// is kept as one.
+/// An update of a kind that is not known is ignored, unless it is what a person's message looks like:
+/// then it is kept as one.
 ///
 /// # Errors
 ///
@@ -270,11 +270,11 @@ impl Chat {
 
     /// The id of a message in this chat.
     ///
-    /// `message_id` counts within one account's chats. A customer's chat with the bot and the same customer's
-    /// chat with a connected business account have the same `chat.id`, yet are independent (the Bot API says
-    /// so at `business_connection_id`), so without the connection the one would swallow messages of the other. (A business that connects anew gets a new
-    /// connection; an edit from after that, of a message from before, then names nothing known. That is the
-    /// smaller loss.)
+    /// `message_id` counts within one account's chats. A customer's chat with the bot and the same
+    /// customer's chat with a connected business account have the same `chat.id`, yet are independent
+    /// (the Bot API says so at `business_connection_id`), so without the connection the one would
+    /// swallow messages of the other. (A business that connects anew gets a new connection; an edit
+    /// from after that, of a message from before, then names nothing known. That is the smaller loss.)
     fn message(&self, message_id: i64) -> String {
         match &self.connection {
             Some(connection) => format!("{connection}:{}:{message_id}", self.id),
@@ -294,8 +294,8 @@ fn direction(message: &Object, chat: &Chat) -> Direction {
 
 /// Who wrote a message.
 ///
-/// `sender_chat` comes first: whoever writes in the name of a group or channel is a person, although `from`
-/// is then, for the sake of old bots, one of Telegram's own.
+/// `sender_chat` comes first: whoever writes in the name of a group or channel is a person, although
+/// `from` is then, for the sake of old bots, one of Telegram's own.
 fn author(message: &Object, chat: &Chat) -> Result<Author, &'static str> {
     if json::flag(message, "is_automatic_forward") {
         return Ok(Author::Nobody("automatic_forward"));

@@ -1,9 +1,11 @@
 //! WhatsApp Cloud API webhooks.
 //!
-//! This file walks the envelope: entries, changes, and the lists inside a change. What one message says is
-//! read in [`message`] and [`content`]; signatures are checked in [`crate::signature`].
+//! This file walks the envelope: entries, changes, and the lists inside a change. What one message says
+//! is read in `whatsapp::message` and `whatsapp::content`; signatures are checked in
+//! [`crate::signature`].
 //!
-//! Invariant: every element of every list comes out as exactly one item, whatever the others are.
+//! Invariant: every message and every status comes out as exactly one item, whatever its neighbours
+//! are.
 
 mod content;
 mod message;
@@ -46,8 +48,8 @@ pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
     Ok(Delivery { parts })
 }
 
-/// The `phone_number_id`s that a body names, found without parsing it: for one that [`parse`] refuses, so
-/// that its signature can still be checked before it is put aside.
+/// The `phone_number_id`s that a body names, found without parsing it: for one that [`parse`] refuses,
+/// so that its signature can still be checked before it is put aside.
 pub fn addresses(body: &[u8]) -> Vec<String> {
     meta::scan(body, "phone_number_id")
 }

@@ -380,6 +380,17 @@ fn what_nobody_wrote_is_ignored() {
         let post = json!({"message_id": 1, "chat": {"id": -5, "type": "channel"}, "from": ada(), "text": "x"});
         assert_eq!(ignored(update(kind, post)), kind);
     }
+    let in_a_channel = json!({
+        "message_id": 1, "chat": {"id": -5, "type": "channel"}, "from": ada(), "text": "x",
+    });
+    assert_eq!(
+        ignored(update("message", in_a_channel.clone())),
+        "channel_post"
+    );
+    assert_eq!(
+        ignored(update("channel_post_v2", in_a_channel)),
+        "channel_post_v2"
+    );
     for (kind, value) in [
         (
             "callback_query",

@@ -29,6 +29,10 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) fn open(url: &str) -> Result<Self, Error> {
+        // Certificates are verified in any case: these are other words for `require`, which the driver does not know.
+        let url = &url
+            .replace("sslmode=verify-full", "sslmode=require")
+            .replace("sslmode=verify-ca", "sslmode=require");
         // The parser's own message could repeat a piece of the URL, which holds a password.
         let mut config: Config = url.parse().map_err(|_| {
             Error::Address("the database URL is not a valid postgres:// address".into())
@@ -278,8 +282,12 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let more = cause.to_string();
+        // Some layers repeat the next one's words.
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         source = cause.source();
     }
     text

@@ -13,7 +13,7 @@ use rusqlite::{
 };
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -77,11 +77,21 @@ impl Sqlite {
                 path.display()
             ))
         };
+        // Made here and not by SQLite, for the mode: it holds what people wrote. The files beside it get the same.
+        fs::OpenOptions::new()
+            .append(true)
+            .create(missing == Missing::Create)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| {
+                Error::Address(format!(
+                    "cannot open the database {}: {error}",
+                    path.display()
+                ))
+            })?;
         let writer = Connection::open_with_flags(
             &path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE
-                | OpenFlags::SQLITE_OPEN_CREATE
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(explain)?;
         writer.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;

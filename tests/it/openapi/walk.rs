@@ -109,6 +109,12 @@ impl Walk {
         let mut steps = self.reads("/inboxes", "/inboxes", reader, writer);
         steps.extend(self.reads("/conversations", "/conversations", reader, writer));
         steps.extend(self.reads("/messages", &of_inbox, reader, writer));
+        // The first would go on for ever.
+        let events = self.reads("/events", "/events", reader, writer);
+        steps.extend(events.into_iter().skip(1));
+        let events = self.app.get("/events").key(reader);
+        let wrong = events.header("last-event-id", "x");
+        steps.push(Step(Method::GET, "/events", " wrong id".into(), wrong, 400));
         let of_conversation = format!("?conversation_id={}&limit=1", self.conversation);
         let more: [(&str, &str, u16); 11] = [
             ("/inboxes", "?type=whatsapp&status=active&limit=1", 200),

@@ -120,8 +120,9 @@ fn further(from: &Object) -> Value {
 
 /// One attachment.
 ///
-/// What is behind a shared post, a story or a mention may be a picture or a film, and Instagram does not
-/// say which: it is a document, of which no more is promised than a link, and `attachment` keeps Instagram's word for it.
+/// What is behind a shared post, a story or a mention may be a picture or a film, and Instagram does
+/// not say which: it is a document, of which no more is promised than a link, and `attachment` keeps
+/// Instagram's word for it.
 fn attachment(from: &Object) -> Option<(Kind, Object)> {
     let name = json::id(from, "type")?;
     let payload = json::inner(from, "payload").unwrap_or(from);

@@ -70,7 +70,8 @@ struct Sides {
 }
 
 impl Sides {
-    /// An echo says that it is one; whatever else comes from the account itself is the business' doing, too.
+    /// An echo says that it is one; whatever else comes from the account itself is the business' doing,
+    /// too.
     fn of(event: &Object, account: Option<&str>) -> Sides {
         let side = |key| json::inner(event, key).and_then(|side| json::id(side, "id"));
         let (sender, recipient) = (side("sender"), side("recipient"));
@@ -91,7 +92,8 @@ impl Sides {
         }
     }
 
-    /// Instagram's id for the customer is scoped to the account and all that comes; there are no names in a webhook.
+    /// Instagram's id for the customer is scoped to the account and all that comes; there are no names
+    /// in a webhook.
     fn contact(&self) -> Result<Contact, &'static str> {
         let provider_id = self.customer.clone().ok_or("a message without a sender")?;
         Ok(Contact {
@@ -193,8 +195,8 @@ fn postback(
     )
 }
 
-/// Before version 11 of Graph, a postback has no id. What it says and when, to the millisecond, is as good
-/// as one: a redelivery says the same again.
+/// Before version 11 of Graph, a postback has no id. What it says and when, to the millisecond, is as
+/// good as one: a redelivery says the same again.
 fn postback_id(body: &Object, event: &Object, sides: &Sides) -> String {
     let mut hash = Sha256::new();
     let parts = [

@@ -99,8 +99,8 @@ pub(super) fn read(message: &Object) -> Content {
     }
 }
 
-/// The order matters in two places: an `animation` also comes as a `document`, for the sake of old bots, and
-/// a `venue` also as a `location`.
+/// The order matters in two places: an `animation` also comes as a `document`, for the sake of old
+/// bots, and a `venue` also as a `location`.
 fn known(message: &Object) -> Option<(Kind, Object)> {
     let inner = |key| json::inner(message, key);
     let known = if let Some(app) = inner("web_app_data") {

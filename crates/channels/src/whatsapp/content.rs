@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::Kind;
 use crate::json::{self, Object, put};
 
-/// The types of which the content stands under a key of the same name, so that it tells the type if need be.
+/// The types of which the content stands under a key of the same name, so that it tells the type if
+/// need be.
 const TYPES: [&str; 13] = [
     "text",
     "image",
@@ -151,8 +152,8 @@ fn contacts(message: &Object) -> Option<Object> {
 
 /// A reply to a list or to buttons, a filled-in form, or (in echoes) what the business asked.
 ///
-/// Its type is all that it needs to have: replies have come without title or body. The whole is kept in `data` if its
-/// type is not one of the three.
+/// Its type is all that it needs to have: replies have come without title or body. The whole is kept in
+/// `data` if its type is not one of the three.
 fn interactive(from: &Object) -> Option<Object> {
     let kind = json::id(from, "type").or_else(|| {
         let replies = ["button_reply", "list_reply", "nfm_reply"];

@@ -153,9 +153,9 @@ fn reaction(
 
 /// Which way a message went.
 ///
-/// History does not say it. A thread is the customer's, so what the customer did not write, the business
-/// did; the displayed number comes last, and by its last digits only, for the formats of the two differ (and in Brazil
-/// and Argentina even the digits do).
+/// History does not say it. A thread is the customer's, so what the customer did not write, the
+/// business did; the displayed number comes last, and by its last digits only, for the formats of the
+/// two differ (and in Brazil and Argentina even the digits do).
 fn direction(message: &Object, origin: &Origin, scope: &Scope) -> Direction {
     let thread = match origin {
         Origin::Live => return Direction::Inbound,
@@ -288,9 +288,9 @@ fn person(user_id: Option<String>, wa_id: Option<String>, scope: &Scope) -> Opti
 
 /// The profile that belongs to an id.
 ///
-/// Profiles name people and are not in the order of the messages. A single one belongs to a single author
-/// even if the two ids differ (`wa_id` is sometimes spelled otherwise than `from`), and to every message
-/// that has no id.
+/// Profiles name people and are not in the order of the messages. A single one belongs to a single
+/// author even if the two ids differ (`wa_id` is sometimes spelled otherwise than `from`), and to every
+/// message that has no id.
 fn profile<'a>(
     user_id: Option<&str>,
     wa_id: Option<&str>,

@@ -1,0 +1,187 @@
+//! What is no message: it changes one, or is ignored.
+
+use super::*;
+
+#[test]
+fn statuses_are_no_messages() {
+    let status = |rest: Value| {
+        let mut status = json!({"id": "wamid.9", "recipient_id": ADA, "timestamp": "1700000000"});
+        status
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
+        only(parse(&delivery(
+            "messages",
+            json!({"metadata": metadata(), "statuses": [status]}),
+        )))
+    };
+    for (name, expected) in [
+        ("sent", DeliveryStatus::Sent),
+        ("delivered", DeliveryStatus::Delivered),
+        ("read", DeliveryStatus::Read),
+        ("played", DeliveryStatus::Read),
+        ("failed", DeliveryStatus::Failed),
+    ] {
+        assert_eq!(
+            status(json!({"status": name})),
+            Item::Status(Status {
+                provider_id: "wamid.9".to_owned(),
+                status: expected,
+                timestamp: Some(1_700_000_000),
+                error: None,
+            })
+        );
+    }
+    let failed =
+        json!({"status": "failed", "errors": [{"code": 131047, "title": "Re-engagement message"}]});
+    let Item::Status(failed) = status(failed) else {
+        panic!("no status");
+    };
+    assert_eq!(
+        failed.error.as_deref(),
+        Some("131047 Re-engagement message")
+    );
+    assert_eq!(
+        ignored(status(json!({"status": "deleted"}))),
+        "status.deleted"
+    );
+    assert_eq!(
+        ignored(status(json!({"status": "teleported"}))),
+        "status.teleported"
+    );
+    assert_eq!(
+        ignored(status(json!({"status": "failed", "type": "payment"}))),
+        "status.payment"
+    );
+    assert!(matches!(
+        status(json!({"status": "sent", "id": null})),
+        Item::Unreadable { .. }
+    ));
+    assert!(matches!(status(json!({})), Item::Unreadable { .. }));
+}
+
+#[test]
+fn reactions_edits_and_revokes_change_a_message() {
+    let reaction = |reaction: Value| one(json!({"type": "reaction", "reaction": reaction}));
+    let expected = |emoji: Option<&str>| {
+        Item::Reaction(Reaction {
+            provider_id: "wamid.0".to_owned(),
+            by: ADA.to_owned(),
+            emoji: emoji.map(str::to_owned),
+            timestamp: Some(1_700_000_000),
+        })
+    };
+    assert_eq!(
+        reaction(json!({"message_id": "wamid.0", "emoji": "👍🏽"})),
+        expected(Some("👍🏽"))
+    );
+    assert_eq!(
+        reaction(json!({"message_id": "wamid.0", "emoji": ""})),
+        expected(None)
+    );
+    assert_eq!(reaction(json!({"message_id": "wamid.0"})), expected(None));
+    unreadable(reaction(json!({"emoji": "👍"})));
+    unreadable(reaction(json!({"message_id": "wamid.0", "emoji": {}})));
+    unreadable(one(json!({"type": "reaction"})));
+
+    let edit = one(json!({"type": "edit", "edit": {
+        "original_message_id": "wamid.0",
+        "message": {"type": "image", "image": {"id": "m1", "caption": "New"}},
+    }}));
+    let content = json!({"media": {"id": "m1"}, "caption": "New"});
+    assert_eq!(
+        edit,
+        Item::Edit(Edit {
+            provider_id: "wamid.0".to_owned(),
+            content: Some(content.as_object().unwrap().clone()),
+            timestamp: Some(1_700_000_000),
+        })
+    );
+    let blank = one(json!({"type": "edit", "edit": {"original_message_id": "wamid.0"}}));
+    assert!(matches!(blank, Item::Edit(Edit { content: None, .. })));
+    unreadable(one(json!({"type": "edit", "edit": {}})));
+
+    assert_eq!(
+        one(json!({"type": "revoke", "revoke": {"original_message_id": "wamid.0"}})),
+        Item::Revoke(Revoke {
+            provider_id: "wamid.0".to_owned(),
+            timestamp: Some(1_700_000_000),
+        })
+    );
+    unreadable(one(json!({"type": "revoke"})));
+}
+
+#[test]
+fn what_nobody_wrote_is_ignored() {
+    assert_eq!(
+        ignored(one(
+            json!({"type": "system", "system": {"type": "user_changed_number"}})
+        )),
+        "system"
+    );
+    assert_eq!(
+        ignored(one(json!({"type": "request_welcome"}))),
+        "request_welcome"
+    );
+    for (field, value) in [
+        (
+            "smb_app_state_sync",
+            json!({"metadata": metadata(), "state_sync": [{"type": "contact"}]}),
+        ),
+        ("account_update", json!({"event": "VERIFIED_ACCOUNT"})),
+        (
+            "message_template_status_update",
+            json!({"event": "APPROVED", "message_template_id": 1}),
+        ),
+        ("phone_number_quality_update", json!({"event": "FLAGGED"})),
+        ("security", json!("odd")),
+        (
+            "calls",
+            json!({"metadata": metadata(), "calls": [{"id": "c1", "event": "connect"}]}),
+        ),
+        (
+            "user_preferences",
+            json!({"metadata": metadata(), "user_preferences": [{"value": "stop"}]}),
+        ),
+        ("something_new", json!({})),
+    ] {
+        assert_eq!(ignored(only(parse(&delivery(field, value)))), field);
+    }
+    let errors = json!({"metadata": metadata(), "errors": [{"code": 130429}]});
+    assert_eq!(
+        ignored(only(parse(&delivery("messages", errors)))),
+        "errors"
+    );
+    let ringing = json!({"metadata": metadata(), "statuses": [{"id": "c1", "type": "call", "status": "RINGING"}]});
+    assert_eq!(
+        ignored(only(parse(&delivery("calls", ringing)))),
+        "status.call"
+    );
+}
+
+#[test]
+fn a_field_never_seen_before_may_carry_messages() {
+    let value = from_ada(json!([envelope(
+        json!({"type": "text", "text": {"body": "Hi"}})
+    )]));
+    assert_eq!(
+        message_ids(&items(parse(&delivery("messages_v2", value)))),
+        ["wamid.1"]
+    );
+}
+
+#[test]
+fn a_change_of_messages_without_any_is_not_dropped_silently() {
+    for value in [
+        json!({"metadata": metadata()}),
+        json!({"messages": 5}),
+        json!([]),
+        json!(null),
+    ] {
+        unreadable(only(parse(&delivery("messages", value))));
+    }
+    assert_eq!(
+        ignored(only(parse(&delivery("messages", json!({"messages": []}))))),
+        "messages"
+    );
+}

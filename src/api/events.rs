@@ -1,0 +1,202 @@
+//! `/events`: what happens, as server-sent events.
+//!
+//! Invariant: whoever comes back with the id of the last event that it got misses no message and no change of one.
+
+use crate::{
+    domain::Scope,
+    error::Error,
+    http::{App, auth::Reader, envelope::ApiError},
+    id::{AccountId, EventId},
+    ops::{
+        events::{self, Event, What},
+        inboxes, keys,
+        keys::Caller,
+        messages,
+    },
+};
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{
+        IntoResponse, Response,
+        sse::{Event as Sse, KeepAlive, Sse as Answer},
+    },
+};
+use futures_util::{Stream, stream};
+use serde_json::{Value, json};
+use std::{
+    collections::{HashSet, VecDeque},
+    convert::Infallible,
+    time::Duration,
+};
+use tokio::sync::{
+    broadcast::{Receiver, error::RecvError},
+    watch,
+};
+
+/// How often a silent stream says that it is alive, and its key is checked again.
+const PULSE: Duration = Duration::from_secs(10);
+
+/// Live events
+///
+/// `message.created`, `message.changed` (both with the message as data), `inbox.changed` (with the inbox) and
+/// `inbox.deleted` (with its id). Messages handed over from before the connection raise no event. Send the id of the
+/// last event as `Last-Event-ID` to go on from there; an event can then come a second time, and its id tells.
+#[utoipa::path(
+    get, path = "/events", tag = "Events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
+    responses(
+        (status = 200, description = "The stream", content_type = "text/event-stream", body = String,
+            example = "event: message.created\nid: evt_06cqm0d4vdtqf5b5r9e2k8a1p4\ndata: {\"id\":\"msg_06cqm0d4vdtqf5b5r9e2k8a1p4\"}\n\n"),
+        (status = 400, description = "`Last-Event-ID` is not the id of an event", body = crate::http::envelope::Failure)
+    )
+)]
+pub async fn listen(
+    Reader(caller): Reader,
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let last = match headers.get("last-event-id") {
+        None => None,
+        Some(value) => Some(last_event_id(value.to_str().unwrap_or_default())?),
+    };
+    let listener = Listener {
+        // Before catching up, so that nothing falls between the two.
+        live: app.context.events.listen(),
+        stopped: app.stopped.clone(),
+        behind: last.is_some(),
+        // Without an id the stream begins now.
+        last: last.unwrap_or_else(|| EventId::new(&app.context.clock)),
+        waiting: VecDeque::new(),
+        sent: HashSet::new(),
+        caller,
+        app,
+    };
+    Ok(Answer::new(stream(listener))
+        .keep_alive(KeepAlive::new().interval(PULSE))
+        .into_response())
+}
+
+fn last_event_id(text: &str) -> Result<EventId, Error> {
+    let good = text.len() == 30
+        && text.starts_with("evt_")
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if good {
+        Ok(EventId::from_text(text))
+    } else {
+        Err(Error::field("Last-Event-ID", "must be the id of an event"))
+    }
+}
+
+/// One client's place in the stream.
+struct Listener {
+    app: App,
+    caller: Caller,
+    live: Receiver<Event>,
+    stopped: watch::Receiver<bool>,
+    /// Whether the store has events that were not sent.
+    behind: bool,
+    last: EventId,
+    waiting: VecDeque<Event>,
+    /// What came from the store, and may come live, too.
+    sent: HashSet<EventId>,
+}
+
+fn stream(listener: Listener) -> impl Stream<Item = Result<Sse, Infallible>> {
+    stream::unfold(listener, |mut listener| async move {
+        loop {
+            let event = listener.next().await?;
+            match listener.render(&event).await {
+                Ok(Some(sse)) => return Some((Ok(sse), listener)),
+                // What it was about is gone again.
+                Ok(None) => {}
+                Err(error) => {
+                    // The client comes back, and goes on where it was.
+                    tracing::warn!(cause = error.cause(), "a stream of events ends");
+                    return None;
+                }
+            }
+        }
+    })
+}
+
+impl Listener {
+    /// The next event of this account. `None` when the stream must end.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                self.last = event.id.clone();
+                return Some(event);
+            }
+            if self.behind {
+                self.catch_up().await.ok()?;
+                continue;
+            }
+            tokio::select! {
+                _ = self.stopped.changed() => return None,
+                () = tokio::time::sleep(PULSE) => self.check_key().await.ok()?,
+                event = self.live.recv() => match event {
+                    Ok(event) if event.account == *self.account() => {
+                        if !self.sent.remove(&event.id) {
+                            self.last = event.id.clone();
+                            return Some(event);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => self.behind = true,
+                    Err(RecvError::Closed) => return None,
+                },
+            }
+        }
+    }
+
+    fn account(&self) -> &AccountId {
+        &self.caller.account
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Error> {
+        let missed = events::catch_up(&self.app.context, self.account(), &self.last).await?;
+        self.behind = !missed.is_empty();
+        self.sent
+            .extend(missed.iter().map(|event| event.id.clone()));
+        self.waiting.extend(missed);
+        Ok(())
+    }
+
+    /// A stream does not outlive its key.
+    async fn check_key(&self) -> Result<(), Error> {
+        keys::recheck(&self.app.context, &self.caller)
+            .await?
+            .may(Scope::Read)
+    }
+
+    async fn render(&self, event: &Event) -> Result<Option<Sse>, Error> {
+        let (context, account) = (&self.app.context, self.account());
+        let data = match &event.what {
+            What::MessageCreated { message, .. } | What::MessageChanged { message, .. } => {
+                present(messages::get(context, account, message).await)?
+            }
+            What::InboxChanged => present(inboxes::get(context, account, &event.inbox).await)?,
+            What::InboxDeleted => Some(json!({"id": event.inbox})),
+        };
+        Ok(data.map(|data| {
+            Sse::default()
+                .event(event.what.name())
+                .id(event.id.as_str())
+                .data(data.to_string())
+        }))
+    }
+}
+
+/// A thing as JSON, or nothing if it is gone.
+fn present(found: Result<impl serde::Serialize, Error>) -> Result<Option<Value>, Error> {
+    match found {
+        Ok(thing) => serde_json::to_value(thing)
+            .map(Some)
+            .map_err(|error| Error::Internal(error.to_string())),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,148 @@
+//! `inboxd hooks`: deliveries that were set aside because they could not be understood.
+
+use super::{Failure, Global, output::Output};
+use crate::{
+    clock::rfc3339,
+    id::QuarantineId,
+    ops::{accounts, quarantine},
+    store::quarantine::Entry,
+};
+use clap::{Args, Subcommand};
+use db::Missing;
+use serde_json::{Value, json};
+
+#[derive(Subcommand)]
+pub(super) enum Hooks {
+    /// List the deliveries in quarantine, oldest first
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// Only what comes after this entry
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=100_000))]
+        limit: i64,
+    },
+    /// Show one, with its headers and body
+    Show {
+        #[command(flatten)]
+        whose: Whose,
+        /// The entry's id
+        id: String,
+    },
+    /// Read one again: what this version understands is stored, once
+    Replay {
+        #[command(flatten)]
+        whose: Whose,
+        /// The entry's id
+        id: String,
+    },
+    /// Drop one for good
+    Discard {
+        #[command(flatten)]
+        whose: Whose,
+        /// The entry's id
+        id: String,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Whose {
+    /// Whose deliveries. May be left out where there is one account
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+}
+
+impl Hooks {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let context = global.open(Missing::Fail).await?;
+        let (Hooks::List { whose, .. }
+        | Hooks::Show { whose, .. }
+        | Hooks::Replay { whose, .. }
+        | Hooks::Discard { whose, .. }) = &self;
+        let account = accounts::choose(&context, whose.account.as_deref()).await?;
+        match self {
+            Hooks::List { after, limit, .. } => {
+                let after = after.map(QuarantineId::from_text);
+                let entries = quarantine::list(&context, &account, after.as_ref(), limit).await?;
+                let shown: Vec<_> = entries.iter().map(summary).collect();
+                let columns = [
+                    "id",
+                    "inbox_id",
+                    "channel",
+                    "reason",
+                    "received_at",
+                    "bytes",
+                ];
+                output.many(&shown, &columns, |entry| {
+                    columns.iter().map(|column| cell(&entry[*column])).collect()
+                })
+            }
+            Hooks::Show { id, .. } => {
+                let id = QuarantineId::from_text(id);
+                let entry = quarantine::get(&context, &account, &id).await?;
+                let body = String::from_utf8_lossy(&entry.body).into_owned();
+                let mut shown = summary(&entry);
+                shown["headers"] = serde_json::from_str(&entry.headers).unwrap_or(Value::Null);
+                shown["body"] = body.clone().into();
+                output.one(&shown, || {
+                    vec![
+                        ("id", entry.id.to_string()),
+                        ("inbox_id", entry.inbox.to_string()),
+                        ("channel", entry.channel.as_str().to_owned()),
+                        ("reason", entry.reason.clone()),
+                        ("received_at", rfc3339(entry.received_at)),
+                        ("headers", entry.headers.clone()),
+                        ("body", body),
+                    ]
+                })
+            }
+            Hooks::Replay { id, .. } => {
+                let id = QuarantineId::from_text(id);
+                let outcome = quarantine::replay(&context, &account, &id).await?;
+                let shown = json!({
+                    "id": id,
+                    "stored": outcome.stored,
+                    "known": outcome.known,
+                    "changes": outcome.changes,
+                    "still_unreadable": outcome.quarantined,
+                });
+                output.one(&shown, || {
+                    vec![
+                        ("id", id.to_string()),
+                        ("stored", outcome.stored.to_string()),
+                        ("known", outcome.known.to_string()),
+                        ("changes", outcome.changes.to_string()),
+                        ("still_unreadable", outcome.quarantined.to_string()),
+                    ]
+                })
+            }
+            Hooks::Discard { id, .. } => {
+                let id = QuarantineId::from_text(id);
+                quarantine::discard(&context, &account, &id).await?;
+                output.one(&json!({"id": id, "discarded": true}), || {
+                    vec![("id", id.to_string()), ("discarded", "yes".to_owned())]
+                })
+            }
+        }
+    }
+}
+
+fn summary(entry: &Entry) -> Value {
+    json!({
+        "id": entry.id,
+        "inbox_id": entry.inbox,
+        "channel": entry.channel,
+        "reason": entry.reason,
+        "received_at": rfc3339(entry.received_at),
+        "bytes": entry.body.len(),
+    })
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,43 @@
+//! `inboxd verify`.
+
+use super::{Failure, Global, output::Output};
+use crate::ops::verify;
+use clap::Args;
+use db::Missing;
+use serde_json::json;
+
+/// Checks everything that is promised of the data, also while a server runs. Exit code 1 if something does not hold
+#[derive(Args)]
+pub(super) struct Verify {
+    /// First set every count to what is there
+    #[arg(long)]
+    repair: bool,
+}
+
+impl Verify {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let context = global.open(Missing::Fail).await?;
+        let repaired = match self.repair {
+            true => verify::repair(&context).await?,
+            false => 0,
+        };
+        let checks = verify::run(&context).await?;
+        let breaches: usize = checks.iter().map(|check| check.breaches.len()).sum();
+        let shown = json!({"ok": breaches == 0, "repaired": repaired, "checks": checks});
+        output.one(&shown, || {
+            let mut rows: Vec<_> = checks
+                .iter()
+                .map(|check| match check.breaches.as_slice() {
+                    [] => (check.promise, "holds".to_owned()),
+                    breaches => (check.promise, breaches.join("\n")),
+                })
+                .collect();
+            rows.push(("counts repaired", repaired.to_string()));
+            rows
+        })?;
+        match breaches {
+            0 => Ok(()),
+            _ => Err(Failure::Failed(format!("{breaches} breaches were found"))),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Whether everything that is promised of the data holds.
+//!
+//! Invariant: all checks look at one snapshot, so a server that is running cannot make a sound database look broken.
+
+use super::Context;
+use crate::{error::Error, store::invariants, vault::Place};
+use serde::Serialize;
+
+/// One promise, and what breaks it.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What is promised.
+    pub promise: &'static str,
+    /// What breaks it, a line each. Empty if it holds.
+    pub breaches: Vec<String>,
+}
+
+/// Checks every promise.
+pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
+    let mut session = context.db.snapshot().await?;
+    let checked = invariants::check(&mut session).await?;
+    let mut checks: Vec<_> = checked
+        .into_iter()
+        .map(|(promise, breaches)| Check { promise, breaches })
+        .collect();
+    let sealed = invariants::secrets(&mut session).await?;
+    let breaches = sealed
+        .iter()
+        .filter(|secret| {
+            let place = Place {
+                account: &secret.account,
+                inbox: &secret.inbox,
+                name: &secret.name,
+            };
+            context.vault.open(&place, &secret.sealed).is_err()
+        })
+        .map(|secret| format!("inbox {}: {} cannot be opened", secret.inbox, secret.name))
+        .collect();
+    checks.push(Check {
+        promise: "a stored secret can be opened",
+        breaches,
+    });
+    Ok(checks)
+}
+
+/// Sets every count to what is there. Returns how many were wrong.
+pub async fn repair(context: &Context) -> Result<u64, Error> {
+    let mut session = context.db.write().await?;
+    let repaired = invariants::repair_counts(&mut session).await?;
+    session.commit().await?;
+    Ok(repaired)
+}

@@ -1,0 +1,123 @@
+//! What must hold of the data, as statements that find what does not. Each gives one line of text for a breach.
+
+use super::statements;
+use crate::id::{AccountId, InboxId};
+use db::{Error, Session, Sql};
+
+statements! {
+    INBOX_COUNTS = "SELECT 'inbox ' || i.id || ' says ' || CAST(i.messages_count AS TEXT) || ' messages, and has ' || CAST(COALESCE(m.n, 0) AS TEXT)
+        FROM inboxes i LEFT JOIN (SELECT account_id, inbox_id, COUNT(*) AS n FROM messages GROUP BY account_id, inbox_id) m
+            ON m.account_id = i.account_id AND m.inbox_id = i.id
+        WHERE i.messages_count <> COALESCE(m.n, 0)";
+    CONVERSATION_COUNTS = "SELECT 'conversation ' || v.id || ' says ' || CAST(v.messages_count AS TEXT) || ' messages, and has ' || CAST(COALESCE(m.n, 0) AS TEXT)
+        FROM conversations v LEFT JOIN (SELECT account_id, conversation_id, COUNT(*) AS n FROM messages GROUP BY account_id, conversation_id) m
+            ON m.account_id = v.account_id AND m.conversation_id = v.id
+        WHERE v.messages_count <> COALESCE(m.n, 0)";
+    ONE_CONVERSATION = "SELECT 'contact ' || contact_id || ' has ' || CAST(COUNT(*) AS TEXT) || ' conversations in inbox ' || inbox_id
+        FROM conversations GROUP BY account_id, inbox_id, contact_id HAVING COUNT(*) > 1";
+    UNIQUE_PROVIDER_IDS = "SELECT 'inbox ' || inbox_id || ' has a provider id ' || CAST(COUNT(*) AS TEXT) || ' times'
+        FROM messages GROUP BY account_id, inbox_id, provider_id HAVING COUNT(*) > 1";
+    ORPHAN_MESSAGES = "SELECT 'message ' || m.id || ' is in no conversation of its inbox'
+        FROM messages m LEFT JOIN conversations v ON v.account_id = m.account_id AND v.id = m.conversation_id
+        WHERE v.id IS NULL OR v.inbox_id <> m.inbox_id";
+    ORPHAN_CONVERSATIONS = "SELECT 'conversation ' || v.id || ' has no inbox or no contact'
+        FROM conversations v
+        LEFT JOIN inboxes i ON i.account_id = v.account_id AND i.id = v.inbox_id
+        LEFT JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
+        WHERE i.id IS NULL OR c.id IS NULL";
+    ORPHAN_IDENTITIES = "SELECT 'an identity leads to contact ' || n.contact_id || ', which is not there'
+        FROM contact_identities n LEFT JOIN contacts c ON c.account_id = n.account_id AND c.id = n.contact_id
+        WHERE c.id IS NULL";
+    ORPHAN_ADDRESSES = "SELECT 'a ' || a.channel || ' address leads to inbox ' || a.inbox_id || ', which is not there'
+        FROM channel_addresses a LEFT JOIN inboxes i ON i.account_id = a.account_id AND i.id = a.inbox_id
+        WHERE i.id IS NULL";
+    UNREACHABLE_INBOXES = "SELECT 'inbox ' || i.id || ' has no address'
+        FROM inboxes i LEFT JOIN channel_addresses a ON a.inbox_id = i.id WHERE a.inbox_id IS NULL";
+    ORPHAN_KEYS = "SELECT 'a key hash leads to key ' || h.key_id || ', which is not there'
+        FROM api_key_hashes h LEFT JOIN api_keys k ON k.account_id = h.account_id AND k.id = h.key_id
+        WHERE k.id IS NULL";
+    STATUSES = "SELECT 'a message of inbox ' || inbox_id || ' has the unknown change ' || kind || ' ' || key
+        FROM message_changes
+        WHERE kind NOT IN ('status', 'reaction', 'edit', 'revoke')
+           OR (kind = 'status' AND key NOT IN ('queued', 'sent', 'delivered', 'read', 'failed'))";
+    SECRETS = "SELECT account_id, inbox_id, name, sealed FROM inbox_secrets ORDER BY account_id, inbox_id, name";
+    REPAIR_INBOXES = "UPDATE inboxes SET messages_count = (SELECT COUNT(*) FROM messages m
+            WHERE m.account_id = inboxes.account_id AND m.inbox_id = inboxes.id)
+        WHERE messages_count <> (SELECT COUNT(*) FROM messages m
+            WHERE m.account_id = inboxes.account_id AND m.inbox_id = inboxes.id)";
+    REPAIR_CONVERSATIONS = "UPDATE conversations SET messages_count = (SELECT COUNT(*) FROM messages m
+            WHERE m.account_id = conversations.account_id AND m.conversation_id = conversations.id)
+        WHERE messages_count <> (SELECT COUNT(*) FROM messages m
+            WHERE m.account_id = conversations.account_id AND m.conversation_id = conversations.id)";
+}
+
+/// The invariants, by what each promises.
+const CHECKS: [(&str, Sql); 11] = [
+    ("an inbox counts its messages", INBOX_COUNTS),
+    ("a conversation counts its messages", CONVERSATION_COUNTS),
+    (
+        "a contact has one conversation in an inbox",
+        ONE_CONVERSATION,
+    ),
+    (
+        "a provider's id is there once in an inbox",
+        UNIQUE_PROVIDER_IDS,
+    ),
+    (
+        "a message is in a conversation of its inbox",
+        ORPHAN_MESSAGES,
+    ),
+    (
+        "a conversation has its inbox and contact",
+        ORPHAN_CONVERSATIONS,
+    ),
+    ("an identity leads to a contact", ORPHAN_IDENTITIES),
+    ("an address leads to an inbox", ORPHAN_ADDRESSES),
+    ("an inbox has an address", UNREACHABLE_INBOXES),
+    ("a key hash leads to a key", ORPHAN_KEYS),
+    ("what happened to a message is of a known kind", STATUSES),
+];
+
+/// Checks them all. For each, its promise and what breaks it.
+pub async fn check(session: &mut Session) -> Result<Vec<(&'static str, Vec<String>)>, Error> {
+    let mut checked = Vec::with_capacity(CHECKS.len());
+    for (promise, statement) in &CHECKS {
+        let breaches = session.query(statement, &[], |row| row.get(0)).await?;
+        checked.push((*promise, breaches));
+    }
+    Ok(checked)
+}
+
+/// A credential as it is stored.
+#[derive(Debug)]
+pub struct Sealed {
+    /// Whose.
+    pub account: AccountId,
+    /// Which inbox's.
+    pub inbox: InboxId,
+    /// Which.
+    pub name: String,
+    /// Sealed.
+    pub sealed: Vec<u8>,
+}
+
+/// Every credential of the server.
+pub async fn secrets(session: &mut Session) -> Result<Vec<Sealed>, Error> {
+    session
+        .query(&SECRETS, &[], |row| {
+            Ok(Sealed {
+                account: AccountId::from_text(row.get::<String>(0)?),
+                inbox: InboxId::from_text(row.get::<String>(1)?),
+                name: row.get(2)?,
+                sealed: row.get(3)?,
+            })
+        })
+        .await
+}
+
+/// Sets every count to what is there. Returns how many were wrong.
+pub async fn repair_counts(session: &mut Session) -> Result<u64, Error> {
+    let inboxes = session.execute(&REPAIR_INBOXES, &[]).await?;
+    let conversations = session.execute(&REPAIR_CONVERSATIONS, &[]).await?;
+    Ok(inboxes + conversations)
+}

@@ -1,0 +1,219 @@
+//! `GET /conversations` and `GET /conversations/{id}`: one for each contact in each inbox, whatever arrives at once.
+
+use crate::support::{
+    Store, TestApp, on_both_stores,
+    whatsapp::{delivery, text},
+};
+use inboxd::domain::Scope;
+use serde_json::{Value, json};
+
+on_both_stores![
+    a_conversation_shows_its_documented_keys,
+    two_first_messages_at_once_make_one_conversation,
+    a_contact_without_a_number_is_known_by_its_own_id,
+    a_contact_that_gets_its_own_id_stays_the_same,
+    a_number_that_was_handed_on_is_somebody_else,
+    a_walk_meets_each_conversation_once_while_messages_arrive,
+    filters_narrow_the_list,
+    each_wrong_parameter_is_an_error,
+];
+
+async fn list(app: &TestApp, query: &str) -> Value {
+    let key = app.key(&[Scope::Read]).await;
+    let path = format!("/conversations?{query}");
+    let answer = app.get(&path).key(&key).send().await;
+    answer.assert_status(200);
+    answer.json()
+}
+
+/// A message with ids of its sender as Meta sends them since users may hide their number.
+fn from_user(user_id: &str, phone: Option<&str>, id: &str) -> Value {
+    let mut message = text(phone.unwrap_or_default(), id, "hi");
+    message["from_user_id"] = user_id.into();
+    let mut payload = delivery("1001", &[message]);
+    payload["entry"][0]["changes"][0]["value"]["contacts"] = json!([
+        {"profile": {"name": "Ayu", "username": "ayu.b"}, "user_id": user_id, "wa_id": phone.unwrap_or_default()}
+    ]);
+    payload
+}
+
+async fn a_conversation_shows_its_documented_keys(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.whatsapp("1001").await;
+    let both = [
+        text("628111", "wamid.1", "one"),
+        text("628111", "wamid.2", "two"),
+    ];
+    app.deliver(&delivery("1001", &both))
+        .await
+        .assert_status(200);
+
+    let page = list(&app, "").await;
+    assert_eq!(page["pagination"], json!({"limit": 50, "has_more": false}));
+    let conversation = &page["data"][0];
+    let last = &conversation["last_message"];
+    assert_eq!(last["content"], json!({"text": "two"}));
+    assert_eq!(
+        conversation,
+        &json!({
+            "id": conversation["id"],
+            "inbox_id": inbox,
+            "contact": {"id": conversation["contact"]["id"], "name": "Customer 628111", "phone": "+628111", "is_group": false},
+            "status": "open",
+            "messages_count": 2,
+            "last_message": last,
+            "created_at": "2025-01-15T08:00:00Z",
+            "updated_at": "2025-01-15T08:00:00Z",
+        })
+    );
+    let key = app.key(&[Scope::Read]).await;
+    let path = format!(
+        "/conversations/{}",
+        conversation["id"].as_str().unwrap_or_default()
+    );
+    assert_eq!(&app.get(&path).key(&key).send().await.data(), conversation);
+}
+
+async fn two_first_messages_at_once_make_one_conversation(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    let payloads: Vec<_> = (0..16)
+        .map(|n| delivery("1001", &[text("628111", &format!("wamid.{n}"), "hi")]))
+        .collect();
+    let deliveries = payloads.iter().map(|payload| app.deliver(payload));
+    for answer in futures_util::future::join_all(deliveries).await {
+        answer.assert_status(200);
+    }
+    let page = list(&app, "").await;
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(1), "{page}");
+    assert_eq!(page["data"][0]["messages_count"], 16);
+}
+
+async fn a_contact_without_a_number_is_known_by_its_own_id(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    for (id, user) in [
+        ("wamid.1", "ID.1"),
+        ("wamid.2", "ID.2"),
+        ("wamid.3", "ID.1"),
+    ] {
+        app.deliver(&from_user(user, None, id))
+            .await
+            .assert_status(200);
+    }
+    let page = list(&app, "").await;
+    let counts: Vec<_> = page["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["messages_count"].clone())
+        .collect();
+    assert_eq!(counts, [json!(1), json!(2)]);
+    assert_eq!(page["data"][0]["contact"].get("phone"), None);
+    assert_eq!(page["data"][0]["contact"]["username"], "ayu.b");
+}
+
+async fn a_contact_that_gets_its_own_id_stays_the_same(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    // First by number alone, then with both, then hidden, then by number alone once more.
+    let before = delivery("1001", &[text("628111", "wamid.1", "hi")]);
+    app.deliver(&before).await.assert_status(200);
+    app.deliver(&from_user("ID.1", Some("628111"), "wamid.2"))
+        .await
+        .assert_status(200);
+    app.deliver(&from_user("ID.1", None, "wamid.3"))
+        .await
+        .assert_status(200);
+    let after = delivery("1001", &[text("628111", "wamid.4", "hi")]);
+    app.deliver(&after).await.assert_status(200);
+    let page = list(&app, "").await;
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(1), "{page}");
+    assert_eq!(page["data"][0]["messages_count"], 4);
+}
+
+async fn a_number_that_was_handed_on_is_somebody_else(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    for (user, id) in [("ID.1", "wamid.1"), ("ID.2", "wamid.2")] {
+        app.deliver(&from_user(user, Some("628111"), id))
+            .await
+            .assert_status(200);
+    }
+    let page = list(&app, "").await;
+    assert_eq!(page["data"].as_array().map(Vec::len), Some(2), "{page}");
+}
+
+async fn a_walk_meets_each_conversation_once_while_messages_arrive(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    let first: Vec<_> = (0..20)
+        .map(|n| text(&format!("6281{n:02}"), &format!("wamid.{n}"), "hi"))
+        .collect();
+    app.deliver(&delivery("1001", &first))
+        .await
+        .assert_status(200);
+    let mut met = Vec::new();
+    let mut query = "limit=6".to_owned();
+    for round in 0.. {
+        let page = list(&app, &query).await;
+        for one in page["data"].as_array().expect("a list") {
+            met.push(
+                one["contact"]["phone"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+        }
+        // The one that is met last, and somebody new, write again.
+        let again = [
+            text("628100", &format!("wamid.again{round}"), "again"),
+            text(&format!("6299{round}"), &format!("wamid.new{round}"), "new"),
+        ];
+        app.deliver(&delivery("1001", &again))
+            .await
+            .assert_status(200);
+        let Some(cursor) = page["pagination"]["next_cursor"].as_str() else {
+            break;
+        };
+        query = format!("limit=6&cursor={cursor}");
+    }
+    met.sort();
+    let expected: Vec<_> = (0..20).map(|n| format!("+6281{n:02}")).collect();
+    assert_eq!(met, expected);
+}
+
+async fn filters_narrow_the_list(store: Store) {
+    let app = TestApp::start(store).await;
+    let (one, two) = (app.whatsapp("1001").await, app.whatsapp("1002").await);
+    for number in ["1001", "1002"] {
+        let payload = delivery(number, &[text("628111", "wamid.1", "hi")]);
+        app.deliver(&payload).await.assert_status(200);
+    }
+    for inbox in [one, two] {
+        let page = list(&app, &format!("inbox_id={inbox}")).await;
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(1), "{page}");
+        assert_eq!(page["data"][0]["inbox_id"], json!(inbox));
+    }
+    let open = list(&app, "status=open").await;
+    assert_eq!(open["data"].as_array().map(Vec::len), Some(2));
+    let resolved = list(&app, "status=resolved").await;
+    assert_eq!(resolved["data"], json!([]));
+}
+
+async fn each_wrong_parameter_is_an_error(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read]).await;
+    let path = "/conversations?inbox_id=%00&status=closed&cursor=msg_1&limit=101";
+    app.get(path).key(&key).send().await.assert_wrong_fields(&[
+        ("inbox_id", "is not an id"),
+        ("status", "must be open or resolved"),
+        ("cursor", "must be the next_cursor of a page"),
+        ("limit", "must be a whole number from 1 to 100"),
+    ]);
+    app.get("/conversations?inbox_id=inbox_none")
+        .key(&key)
+        .send()
+        .await
+        .assert_error(404, "NOT_FOUND", "Inbox not found");
+}

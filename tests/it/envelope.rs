@@ -1,0 +1,250 @@
+//! Every answer has the one shape, whatever was asked: also what is not HTTP as it should be.
+
+use crate::support::{Store, TestApp, on_both_stores};
+use inboxd::domain::Scope;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+on_both_stores![
+    an_unknown_path_is_a_404,
+    an_id_that_cannot_be_one_is_a_404,
+    a_broken_query_string_is_an_error,
+    the_request_id_is_the_callers_if_it_is_sane,
+    ten_megabytes_of_query_string_get_an_answer,
+    oversized_headers_get_an_answer,
+    what_is_not_http_gets_an_answer,
+    a_request_that_stops_half_way_gets_an_answer,
+    a_body_that_stops_half_way_gets_an_answer,
+    two_requests_at_once_get_two_answers,
+    a_large_body_is_refused_without_being_read,
+];
+
+/// Sends these bytes over a connection of its own, and reads to its end.
+async fn raw(app: &TestApp, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(app.address).await.expect("connected");
+    // The server may well stop listening before all is said.
+    stream.write_all(bytes).await.ok();
+    read_all(&mut stream).await
+}
+
+async fn read_all(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer));
+    read.await.expect("the server ends the connection").ok();
+    String::from_utf8(answer).expect("text")
+}
+
+#[track_caller]
+fn assert_envelope(answer: &str, status: u16, code: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let line = format!("HTTP/1.1 {status} ");
+    assert!(head.starts_with(&line), "{answer}");
+    let head = head.to_lowercase();
+    assert!(head.contains("\r\nx-request-id: "), "{answer}");
+    assert!(
+        head.contains("\r\ncontent-type: application/json"),
+        "{answer}"
+    );
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(body["success"], false);
+    assert_eq!(body["error"]["code"], code);
+    assert!(body["error"]["message"].is_string());
+}
+
+async fn an_unknown_path_is_a_404(store: Store) {
+    let app = TestApp::start(store).await;
+    for path in [
+        "/",
+        "/nix",
+        "/inboxes/x/y/z",
+        "/INBOXES",
+        "/%ff",
+        "//inboxes",
+    ] {
+        let answer = app.get(path).send().await;
+        answer.assert_error(404, "NOT_FOUND", "No such path: /docs lists them");
+    }
+}
+
+async fn an_id_that_cannot_be_one_is_a_404(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read]).await;
+    let long = "x".repeat(65);
+    for id in ["%00", "%ff", "a%20b", "%F0%9F%98%80", long.as_str()] {
+        for noun in ["inboxes", "conversations", "messages"] {
+            let path = format!("/{noun}/{id}");
+            app.get(&path).key(&key).send().await.assert_status(404);
+        }
+    }
+}
+
+async fn a_broken_query_string_is_an_error(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read]).await;
+    for query in ["limit=%zz", "%", "type=%ff", "a=%c3&b"] {
+        let head = format!(
+            "GET /inboxes?{query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = raw(&app, head.as_bytes()).await;
+        assert_envelope(&answer, 400, "VALIDATION_ERROR");
+        assert!(answer.contains(r#""field":"query""#), "{answer}");
+    }
+}
+
+async fn the_request_id_is_the_callers_if_it_is_sane(store: Store) {
+    let app = TestApp::start(store).await;
+    let ask = async |id: &str| {
+        let answer = app.get("/healthz").header("x-request-id", id).send().await;
+        answer.header("x-request-id").to_owned()
+    };
+    assert_eq!(ask("Trace-42.a_b:c").await, "Trace-42.a_b:c");
+    let long = "x".repeat(129);
+    for strange in ["a b", "<script>", "a;b", long.as_str()] {
+        let given = ask(strange).await;
+        assert_ne!(given, strange);
+        assert_eq!(given.len(), 32, "{given}");
+    }
+}
+
+async fn ten_megabytes_of_query_string_get_an_answer(store: Store) {
+    let app = TestApp::start(store).await;
+    let request = format!(
+        "GET /inboxes?{} HTTP/1.1\r\nhost: x\r\n\r\n",
+        "a".repeat(10_000_000)
+    );
+    let answer = raw(&app, request.as_bytes()).await;
+    assert_envelope(&answer, 431, "PAYLOAD_TOO_LARGE");
+}
+
+async fn oversized_headers_get_an_answer(store: Store) {
+    let app = TestApp::start(store).await;
+    let one = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+        "a".repeat(100_000)
+    );
+    assert_envelope(&raw(&app, one.as_bytes()).await, 431, "PAYLOAD_TOO_LARGE");
+    let many = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n",
+        "x: y\r\n".repeat(500)
+    );
+    assert_envelope(&raw(&app, many.as_bytes()).await, 431, "PAYLOAD_TOO_LARGE");
+}
+
+async fn what_is_not_http_gets_an_answer(store: Store) {
+    let app = TestApp::start(store).await;
+    for request in [
+        &b"GARBAGE\r\n\r\n"[..],
+        b"GET /in\xffboxes HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /inboxes HTTP/9.9\r\n\r\n",
+        b"GET /inboxes HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello \r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        assert_envelope(&raw(&app, request).await, 400, "VALIDATION_ERROR");
+    }
+}
+
+async fn a_request_that_stops_half_way_gets_an_answer(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.head_timeout = Duration::from_millis(200)
+    })
+    .await;
+    let answer = raw(&app, b"GET /healthz HTTP/1.1\r\nhos").await;
+    assert_envelope(&answer, 408, "VALIDATION_ERROR");
+}
+
+async fn a_body_that_stops_half_way_gets_an_answer(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.body_timeout = Duration::from_millis(200)
+    })
+    .await;
+    let key = app.key(&[Scope::Write]).await;
+    let request = format!(
+        "POST /inboxes HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    let answer = raw(&app, request.as_bytes()).await;
+    assert_envelope(&answer, 408, "VALIDATION_ERROR");
+}
+
+async fn two_requests_at_once_get_two_answers(store: Store) {
+    let app = TestApp::start(store).await;
+    let both = b"GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}\
+        GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = raw(&app, both).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+}
+
+async fn a_large_body_is_refused_without_being_read(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Write]).await;
+    let large = vec![b' '; 1_000_000];
+    let call = app.post("/inboxes").key(&key).raw_json(large.clone());
+    call.send()
+        .await
+        .assert_error(413, "PAYLOAD_TOO_LARGE", "The body is too large");
+    let call = app.get("/healthz").body(large);
+    call.send()
+        .await
+        .assert_error(413, "PAYLOAD_TOO_LARGE", "The body is too large");
+    let call = app.post("/inboxes").key(&key).body("name=x");
+    call.send().await.assert_error(
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+        "Send the body as application/json",
+    );
+}
+
+mod panics {
+    use axum::{Router, body::Body, http::Request, routing::get};
+    use http_body_util::BodyExt;
+    use inboxd::{
+        config::Limits,
+        http::{App, Parts},
+        ops::{ingest::Ingest, keys::Uses},
+        router::surround,
+    };
+    use tower::ServiceExt;
+
+    use crate::support::{Store, TestApp};
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_an_internal_error() {
+        let app = TestApp::start(Store::Sqlite).await;
+        let (ingest, _) = Ingest::start(app.context.clone(), 1);
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let parts = Parts {
+            context: app.context.clone(),
+            ingest,
+            uses: Uses::default(),
+            limits: Limits::default(),
+            stopped,
+            metrics: recorder.handle(),
+        };
+        let panics = get(async || -> &'static str { panic!("a secret detail") });
+        let router = surround(Router::new().route("/panic", panics), App::new(parts));
+        let request = Request::get("/panic")
+            .body(Body::empty())
+            .expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), 500);
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .expect("a body")
+            .to_bytes();
+        assert_eq!(
+            std::str::from_utf8(&body),
+            Ok(
+                r#"{"success":false,"error":{"code":"INTERNAL_ERROR","message":"An unexpected error occurred"}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,202 @@
+//! `GET /events`: what happens, as it happens, and what was missed.
+
+use crate::support::{
+    Store, TestApp, on_both_stores,
+    whatsapp::{delivery, text},
+};
+use inboxd::{domain::Scope, id::KeyId, ops::keys};
+use reqwest::Response;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+
+on_both_stores![
+    a_message_and_a_change_of_an_inbox_are_told,
+    a_change_of_a_message_is_told_with_the_message,
+    another_accounts_events_are_not,
+    last_event_id_brings_what_was_missed_in_order,
+    a_wrong_last_event_id_is_an_error,
+    a_stop_ends_the_stream,
+    a_revoked_key_cannot_open_it,
+];
+
+/// A stream that is being read.
+struct Stream {
+    response: Response,
+    text: String,
+}
+
+impl Stream {
+    async fn open(app: &TestApp, key: &str, last: Option<&str>) -> Self {
+        let mut request = reqwest::Client::new()
+            .get(format!("http://{}/events", app.address))
+            .bearer_auth(key);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Stream {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The next event: its name, id and data. `None` at the end.
+    async fn next(&mut self) -> Option<(String, String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let line = event.lines().find_map(|line| line.strip_prefix(name));
+                    line.map(|value| value.trim().to_owned())
+                };
+                let found = (field("event:"), field("id:"), field("data:"));
+                self.text = rest.to_owned();
+                if let (Some(name), Some(id), Some(data)) = found {
+                    return Some((name, id, data.parse().expect("data is JSON")));
+                }
+                continue;
+            }
+            let chunk = timeout(Duration::from_secs(30), self.response.chunk());
+            let chunk = chunk.await.expect("something happens").ok().flatten()?;
+            self.text
+                .push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    }
+}
+
+async fn start(store: Store) -> (TestApp, String) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    let key = app.key(&[Scope::Read]).await;
+    (app, key)
+}
+
+async fn a_message_and_a_change_of_an_inbox_are_told(store: Store) {
+    let (app, key) = start(store).await;
+    let mut stream = Stream::open(&app, &key, None).await;
+    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+        .await
+        .assert_status(200);
+    let (name, _, inbox) = stream.next().await.expect("an event");
+    assert_eq!(
+        (name.as_str(), &inbox["status"]),
+        ("inbox.changed", &json!("active"))
+    );
+    let (name, _, message) = stream.next().await.expect("an event");
+    assert_eq!(
+        (name.as_str(), &message["content"]["text"]),
+        ("message.created", &json!("hi"))
+    );
+}
+
+async fn a_change_of_a_message_is_told_with_the_message(store: Store) {
+    let (app, key) = start(store).await;
+    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+        .await
+        .assert_status(200);
+    let mut stream = Stream::open(&app, &key, None).await;
+    let reaction = json!({"from": "628111", "id": "wamid.e", "timestamp": "1736928010", "type": "reaction",
+        "reaction": {"message_id": "wamid.1", "emoji": "👍"}});
+    for _ in 0..2 {
+        app.deliver(&delivery("1001", std::slice::from_ref(&reaction)))
+            .await
+            .assert_status(200);
+    }
+    let (name, _, message) = stream.next().await.expect("an event");
+    assert_eq!(name, "message.changed");
+    assert_eq!(message["reactions"][0]["emoji"], "👍");
+    // The redelivery was no news: what comes next is the next thing that happens.
+    app.livechat("Website").await;
+    assert_eq!(stream.next().await.expect("an event").0, "inbox.changed");
+}
+
+async fn another_accounts_events_are_not(store: Store) {
+    let (app, _) = start(store).await;
+    let other = app.another_account().await;
+    let stranger = app.key_of(&other, &[Scope::Read]).await;
+    let mut stream = Stream::open(&app, &stranger, None).await;
+    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+        .await
+        .assert_status(200);
+    let body = json!({"name": "Theirs", "type": "livechat"});
+    let theirs = app.inbox_of(&other, body).await;
+    let (_, _, inbox) = stream.next().await.expect("an event");
+    assert_eq!(inbox["id"], json!(theirs));
+}
+
+async fn last_event_id_brings_what_was_missed_in_order(store: Store) {
+    let (app, key) = start(store).await;
+    let mut stream = Stream::open(&app, &key, None).await;
+    app.deliver(&delivery("1001", &[text("628111", "wamid.0", "0")]))
+        .await
+        .assert_status(200);
+    stream.next().await.expect("the inbox's");
+    let (_, last, _) = stream.next().await.expect("the message's");
+    drop(stream);
+
+    // More than one page of the store's, and a message handed over from before, which is no news.
+    let missed: Vec<_> = (1..=450)
+        .map(|n| text("628111", &format!("wamid.{n}"), &n.to_string()))
+        .collect();
+    for part in missed.chunks(50) {
+        app.deliver(&delivery("1001", part))
+            .await
+            .assert_status(200);
+    }
+    let mut stream = Stream::open(&app, &key, Some(&last)).await;
+    app.deliver(&delivery("1001", &[text("628111", "wamid.live", "live")]))
+        .await
+        .assert_status(200);
+    let mut ids = vec![last];
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|text| text != "live") {
+        let (_, id, message) = stream.next().await.expect("an event");
+        ids.push(id);
+        seen.push(
+            message["content"]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        );
+    }
+    assert!(ids.is_sorted(), "events come in order");
+    let mut numbers: Vec<i64> = seen.iter().filter_map(|text| text.parse().ok()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=450).collect::<Vec<_>>());
+}
+
+async fn a_wrong_last_event_id_is_an_error(store: Store) {
+    let (app, key) = start(store).await;
+    app.get("/events")
+        .key(&key)
+        .header("last-event-id", "msg_1")
+        .send()
+        .await
+        .assert_wrong_fields(&[("Last-Event-ID", "must be the id of an event")]);
+}
+
+async fn a_stop_ends_the_stream(store: Store) {
+    let (app, key) = start(store).await;
+    let mut stream = Stream::open(&app, &key, None).await;
+    let stopped = timeout(Duration::from_secs(20), app.stop());
+    stopped.await.expect("a stream does not hold up a stop");
+    assert!(stream.next().await.is_none());
+}
+
+async fn a_revoked_key_cannot_open_it(store: Store) {
+    let (app, key) = start(store).await;
+    let all = keys::list(&app.context, &app.account).await.expect("keys");
+    for one in all {
+        let id = KeyId::from_text(one.id.as_str());
+        keys::revoke(&app.context, &app.account, &id)
+            .await
+            .expect("revoked");
+    }
+    app.get("/events")
+        .key(&key)
+        .send()
+        .await
+        .assert_unauthorized();
+}

@@ -1,0 +1,189 @@
+//! Quarantine and `verify`: what could not be understood is kept, and what is promised of the data can be checked.
+
+use crate::support::{
+    Store, TestApp, on_both_stores,
+    whatsapp::{APP_SECRET, delivery, text},
+};
+use db::Sql;
+use inboxd::ops::{quarantine, verify};
+use serde_json::json;
+
+on_both_stores![
+    a_bad_item_goes_aside_and_its_neighbours_are_stored,
+    the_same_again_is_kept_once,
+    a_replay_stores_what_is_understood_now_and_once,
+    a_discarded_entry_is_gone,
+    a_sound_store_breaks_no_promise,
+    a_wrong_count_is_found_and_repaired,
+];
+
+/// A message that nobody can be said to have written.
+fn nobody(id: &str) -> serde_json::Value {
+    json!({"id": id, "timestamp": "1736928000", "type": "text", "text": {"body": "?"}})
+}
+
+async fn a_bad_item_goes_aside_and_its_neighbours_are_stored(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.whatsapp("1001").await;
+    let (one, two) = (
+        text("628111", "wamid.1", "a"),
+        text("628222", "wamid.3", "b"),
+    );
+    let payload = delivery("1001", &[one, nobody("wamid.2"), two]);
+    app.deliver(&payload).await.assert_status(200);
+    assert_eq!(app.shown(&inbox).await["messages_count"], 2);
+
+    let kept = quarantine::list(&app.context, &app.account, None, 10).await;
+    let kept = kept.expect("a list");
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].body, payload.to_string().into_bytes());
+    assert!(kept[0].headers.contains("x-hub-signature-256"));
+}
+
+async fn the_same_again_is_kept_once(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    // Signed, for a known number, and no JSON.
+    let body = br#"{"entry": [{"phone_number_id": "1001" oops"#;
+    for _ in 0..3 {
+        app.deliver_bytes(body, APP_SECRET).await.assert_status(200);
+    }
+    assert_eq!(app.count("quarantine").await, 1);
+}
+
+async fn a_replay_stores_what_is_understood_now_and_once(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.whatsapp("1001").await;
+    let broken = delivery(
+        "1001",
+        &[
+            text("628111", "wamid.1", "a"),
+            nobody("wamid.2"),
+            text("628222", "wamid.3", "b"),
+        ],
+    );
+    app.deliver(&broken).await.assert_status(200);
+    let entry = quarantine::list(&app.context, &app.account, None, 1).await;
+    let entry = entry.expect("a list").remove(0);
+
+    let outcome = quarantine::replay(&app.context, &app.account, &entry.id).await;
+    let outcome = outcome.expect("replayed");
+    assert_eq!(
+        (outcome.stored, outcome.known, outcome.quarantined),
+        (0, 2, 1)
+    );
+    assert_eq!(
+        app.count("quarantine").await,
+        1,
+        "what is still unreadable stays"
+    );
+
+    // As a version would read it that understands more.
+    let readable = delivery(
+        "1001",
+        &[
+            text("628111", "wamid.1", "a"),
+            text("628333", "wamid.2", "?"),
+        ],
+    );
+    let mut session = app.context.db.write().await.expect("a session");
+    let body = readable.to_string();
+    let sql = Sql::same("UPDATE quarantine SET body = $1");
+    session
+        .execute(&sql, &[body.as_bytes().into()])
+        .await
+        .expect("changed");
+    session.commit().await.expect("committed");
+    let outcome = quarantine::replay(&app.context, &app.account, &entry.id).await;
+    let outcome = outcome.expect("replayed");
+    assert_eq!(
+        (outcome.stored, outcome.known, outcome.quarantined),
+        (1, 1, 0)
+    );
+    assert_eq!(app.count("quarantine").await, 0);
+    assert_eq!(app.shown(&inbox).await["messages_count"], 3);
+    let again = quarantine::replay(&app.context, &app.account, &entry.id).await;
+    assert!(again.is_err(), "it is gone");
+}
+
+async fn a_discarded_entry_is_gone(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    let payload = delivery(
+        "1001",
+        &[
+            text("628111", "wamid.1", "a"),
+            nobody("wamid.2"),
+            text("628222", "wamid.3", "b"),
+        ],
+    );
+    app.deliver(&payload).await.assert_status(200);
+    let entry = quarantine::list(&app.context, &app.account, None, 1).await;
+    let id = entry.expect("a list").remove(0).id;
+    let stranger = app.another_account().await;
+    assert!(
+        quarantine::discard(&app.context, &stranger, &id)
+            .await
+            .is_err()
+    );
+    quarantine::discard(&app.context, &app.account, &id)
+        .await
+        .expect("discarded");
+    assert_eq!(app.count("quarantine").await, 0);
+}
+
+async fn a_sound_store_breaks_no_promise(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    app.livechat("Website").await;
+    app.key(&[inboxd::domain::Scope::Read]).await;
+    let payload = delivery(
+        "1001",
+        &[
+            text("628111", "wamid.1", "a"),
+            text("628222", "wamid.2", "b"),
+        ],
+    );
+    app.deliver(&payload).await.assert_status(200);
+    for check in verify::run(&app.context).await.expect("checked") {
+        assert!(check.breaches.is_empty(), "{check:?}");
+    }
+}
+
+async fn a_wrong_count_is_found_and_repaired(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.whatsapp("1001").await;
+    let payload = delivery("1001", &[text("628111", "wamid.1", "a")]);
+    app.deliver(&payload).await.assert_status(200);
+    let mut session = app.context.db.write().await.expect("a session");
+    for sql in [
+        "UPDATE inboxes SET messages_count = 7",
+        "UPDATE conversations SET messages_count = 9",
+        "INSERT INTO api_key_hashes (key_hash, account_id, key_id) SELECT value, 'acc_x', 'key_x' FROM instance",
+    ] {
+        session
+            .execute(&Sql::same(sql), &[])
+            .await
+            .expect("changed");
+    }
+    session.commit().await.expect("committed");
+
+    let breaches = async || {
+        let checks = verify::run(&app.context).await.expect("checked");
+        let broken = checks
+            .into_iter()
+            .filter(|check| !check.breaches.is_empty());
+        broken.map(|check| check.promise).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        breaches().await,
+        [
+            "an inbox counts its messages",
+            "a conversation counts its messages",
+            "a key hash leads to a key",
+        ]
+    );
+    assert_eq!(verify::repair(&app.context).await.expect("repaired"), 2);
+    assert_eq!(breaches().await, ["a key hash leads to a key"]);
+    assert_eq!(app.shown(&inbox).await["messages_count"], 1);
+}

@@ -1,0 +1,17 @@
+//! Every SQL statement of the program is understood by both engines, with its parameters in the order that SQLite counts.
+
+use crate::support::{Store, TestApp, on_both_stores};
+use inboxd::store::STATEMENTS;
+
+on_both_stores![every_statement_is_prepared];
+
+async fn every_statement_is_prepared(store: Store) {
+    let app = TestApp::start(store).await;
+    let mut prepared = 0;
+    for statement in STATEMENTS.iter().copied().flatten() {
+        let checked = app.context.db.check(statement).await;
+        assert!(checked.is_ok(), "{checked:?} in {statement:?}");
+        prepared += 1;
+    }
+    assert!(prepared > 50, "only {prepared} statements are listed");
+}
