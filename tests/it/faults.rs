@@ -18,6 +18,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 on_both_stores![
@@ -59,6 +60,31 @@ async fn a_sqlite_file_that_another_program_locks_is_a_503_and_then_fine_again()
     app.deliver(&hello("wamid.1")).await.assert_status(200);
     assert_eq!(app.listing().await[0]["messages_count"], 1);
     app.stop().await;
+}
+
+/// Twelve that wait for five seconds each would take a minute.
+#[tokio::test]
+async fn writes_that_wait_for_a_locked_sqlite_file_wait_together() {
+    let app = TestApp::start(Store::Sqlite).await;
+    let key = app.key(&[Scope::Write]).await;
+    let other = Database::open(&app.place().address(), Missing::Fail).await;
+    let other = other.expect("the file opens");
+    let lock = other.write().await.expect("nobody else writes");
+    let body = json!({"name": "Website", "type": "livechat"});
+    let waiting: Vec<_> = (0..12)
+        .map(|_| tokio::spawn(app.post("/inboxes").key(&key).json(&body).send()))
+        .collect();
+    let answers = async {
+        for answer in waiting {
+            assert_unavailable(&answer.await.expect("a task ends well"));
+        }
+    };
+    let all = tokio::time::timeout(Duration::from_secs(40), answers).await;
+    all.expect("nobody waits for all the others");
+
+    drop(lock);
+    let made = app.post("/inboxes").key(&key).json(&body).send().await;
+    made.assert_status(201);
 }
 
 #[tokio::test]

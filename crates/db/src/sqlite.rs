@@ -21,6 +21,7 @@ use std::{
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
     task,
+    time::timeout,
 };
 
 /// How long a write waits for another process that is writing, the command line for one.
@@ -153,7 +154,11 @@ impl Sqlite {
     }
 
     pub(crate) async fn write(&self) -> Result<Session, Error> {
-        let guard = self.0.writer.clone().lock_owned().await;
+        // Behind a writer that waits for another process, others wait once, not one after the other.
+        let turn = timeout(BUSY_TIMEOUT, self.0.writer.clone().lock_owned());
+        let guard = turn.await.map_err(|_| {
+            Error::Unavailable("other writes were waiting for too long already".into())
+        })?;
         let shared = self.0.clone();
         let guard = blocking(guard, move |connection| {
             shared.reachable()?;

@@ -112,11 +112,8 @@ impl Walk {
         // The first would go on for ever.
         let events = self.reads("/events", "/events", reader, writer);
         steps.extend(events.into_iter().skip(1));
-        let wrong = self
-            .app
-            .get("/events")
-            .key(reader)
-            .header("last-event-id", "x");
+        let events = self.app.get("/events").key(reader);
+        let wrong = events.header("last-event-id", "x");
         steps.push(Step(Method::GET, "/events", " wrong id".into(), wrong, 400));
         let of_conversation = format!("?conversation_id={}&limit=1", self.conversation);
         let more: [(&str, &str, u16); 11] = [
