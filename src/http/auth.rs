@@ -73,7 +73,7 @@ fn bearer(value: &[u8]) -> Option<String> {
         .then(|| key.trim().to_owned())
 }
 
-/// The `{id}` of a path. One that cannot be an id is not found, like one that is not there.
+/// The `{id}` of a path. One that cannot be an id is looked up as an empty one, which nothing has.
 pub struct IdPath(pub String);
 
 impl FromRequestParts<App> for IdPath {
@@ -83,7 +83,8 @@ impl FromRequestParts<App> for IdPath {
         let id: Result<Path<String>, _> = Path::from_request_parts(parts, &()).await;
         match id {
             Ok(Path(id)) if can_be_id(&id) => Ok(IdPath(id)),
-            _ => Err(Refusal::NoSuchThing.into()),
+            Ok(_) => Ok(IdPath(String::new())),
+            Err(_) => Err(Refusal::NoSuchPath.into()),
         }
     }
 }

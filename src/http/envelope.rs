@@ -149,8 +149,6 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub enum Refusal {
     /// No such path.
     NoSuchPath,
-    /// The path's id cannot be one.
-    NoSuchThing,
     /// The path is there, but not with this method.
     MethodNotAllowed,
     /// The body is longer than allowed.
@@ -179,7 +177,6 @@ impl Refusal {
         use StatusCode as S;
         match self {
             Refusal::NoSuchPath => (S::NOT_FOUND, "NOT_FOUND", "No such path: /docs lists them"),
-            Refusal::NoSuchThing => (S::NOT_FOUND, "NOT_FOUND", "No such thing"),
             Refusal::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,
                 "METHOD_NOT_ALLOWED",

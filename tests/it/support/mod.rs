@@ -1,5 +1,6 @@
 //! What all tests stand on: a real server on a real store, and a client that talks to it over a socket.
 
+pub(crate) mod bodies;
 mod http;
 #[cfg_attr(
     not(feature = "postgres-tests"),
@@ -10,6 +11,7 @@ pub(crate) mod program;
 mod store;
 pub(crate) mod whatsapp;
 
+pub(crate) use bodies::whatsapp_body;
 pub(crate) use http::{Answer, Call};
 #[cfg(feature = "postgres-tests")]
 pub(crate) use postgres::Postgres;
@@ -28,7 +30,7 @@ use inboxd::{
 use reqwest::{Client, Method};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 /// The moment at which the clock of every [`TestApp`] stands: 2025-01-15T08:00:00Z.
 pub(crate) const START: i64 = 1_736_928_000;
@@ -42,7 +44,7 @@ pub(crate) struct TestApp {
     server: Server,
     client: Client,
     /// Its data is removed last.
-    place: Place,
+    place: Arc<Place>,
 }
 
 impl TestApp {
@@ -52,15 +54,33 @@ impl TestApp {
 
     /// A server with other limits.
     pub(crate) async fn with(store: Store, change: impl FnOnce(&mut Limits)) -> Self {
-        let place = Place::migrated(store).await;
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let place = Arc::new(Place::migrated(store).await);
+        let app = Self::on(place, limits, Clock::manual(START)).await;
+        let account = accounts::create(&app.context, "Toko Biru").await;
+        TestApp {
+            account: account.expect("an account").id,
+            ..app
+        }
+    }
+
+    /// A second server on the same store, that shares nothing else with this one but the time.
+    pub(crate) async fn another_node(&self) -> Self {
+        let clock = self.context.clock.clone();
+        let app = Self::on(self.place.clone(), Limits::default(), clock).await;
+        TestApp {
+            account: self.account.clone(),
+            ..app
+        }
+    }
+
+    async fn on(place: Arc<Place>, limits: Limits, clock: Clock) -> Self {
         let key = SecretKey::Text(SECRET_KEY.to_owned());
         let url = "https://inbox.example.com";
-        let clock = Clock::manual(START);
         let context = ops::open(&place.address(), Missing::Create, &key, url, clock)
             .await
             .expect("the store opens");
-        let mut limits = Limits::default();
-        change(&mut limits);
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: url.to_owned(),
@@ -69,9 +89,8 @@ impl TestApp {
         let server = Server::start(context.clone(), &config)
             .await
             .expect("the server starts");
-        let account = accounts::create(&context, "Toko Biru").await;
         TestApp {
-            account: account.expect("an account").id,
+            account: AccountId::from_text(""),
             address: server.address(),
             client: Client::new(),
             context,
@@ -165,14 +184,4 @@ impl TestApp {
         let count = session.query_opt(&sql, &[], |row| row.get::<i64>(0)).await;
         count.expect("a good statement").expect("a count")
     }
-}
-
-/// The body that makes a WhatsApp inbox with this `phone_number_id`.
-pub(crate) fn whatsapp_body(phone_number_id: &str) -> Value {
-    json!({
-        "name": "Customer Support",
-        "type": "whatsapp",
-        "phone_number": "+62812345678",
-        "channel": {"phone_number_id": phone_number_id, "app_secret": whatsapp::APP_SECRET},
-    })
 }

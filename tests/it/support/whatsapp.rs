@@ -47,6 +47,20 @@ pub(crate) fn value(phone_number_id: &str, name: &str, content: Value) -> Value 
     delivery
 }
 
+/// A delivery of one greeting to the number 1001.
+pub(crate) fn hello(id: &str) -> Value {
+    delivery("1001", &[text("628111", id, "Hello")])
+}
+
+/// The counts of all inboxes, in order.
+pub(crate) async fn counted(app: &TestApp) -> Vec<i64> {
+    let listing = app.listing().await;
+    let counts = listing.as_array().expect("a list").iter();
+    counts
+        .map(|inbox| inbox["messages_count"].as_i64().expect("a count"))
+        .collect()
+}
+
 /// The signature of a body.
 pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
     channels::signature::sign_meta(secret.as_bytes(), body)
