@@ -99,6 +99,7 @@ async fn livechat_shows_the_snippet(store: Store) {
         json!({
             "id": inbox.as_str(), "type": "livechat", "status": "active",
             "embed_snippet": format!("<script async src=\"https://inbox.example.com/livechat/{inbox}/widget.js\"></script>"),
+            "identity_secret": inboxd::ops::livechat::identity_secret(&app.context, &inbox),
             "allowed_origins": origins,
             "credentials": {},
             "proved_at": "2025-01-15T08:00:00Z",
