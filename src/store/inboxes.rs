@@ -8,16 +8,19 @@ use crate::{
 use db::{Error, Row, Session, Sql, Value};
 
 statements! {
-    // The join keeps the total beside an empty page, in one statement and so in one snapshot.
-    LIST = "SELECT t.total, p.id, p.name, p.type, p.status, p.phone_number, p.instagram_account_id, p.created_at, p.messages_count
-        FROM (SELECT COUNT(*) AS total FROM inboxes
-            WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-              AND (CAST($3 AS TEXT) IS NULL OR status = $3)) t
-        LEFT JOIN (SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count FROM inboxes
-            WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-              AND (CAST($3 AS TEXT) IS NULL OR status = $3)
-            ORDER BY created_at, id LIMIT $4 OFFSET $5) p ON TRUE
-        ORDER BY p.created_at, p.id";
+    // The total beside each row, in one statement and so of one snapshot. SQLite counts it once, and needs no
+    // temporary table as it does for a join with a subquery or for a window.
+    LIST = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
+            (SELECT COUNT(*) FROM inboxes
+                WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+                  AND (CAST($3 AS TEXT) IS NULL OR status = $3))
+        FROM inboxes
+        WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+          AND (CAST($3 AS TEXT) IS NULL OR status = $3)
+        ORDER BY created_at, id LIMIT $4 OFFSET $5";
+    TOTAL = "SELECT COUNT(*) FROM inboxes
+        WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+          AND (CAST($3 AS TEXT) IS NULL OR status = $3)";
     FIND = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
         FROM inboxes WHERE account_id = $1 AND id = $2";
     FIND_DETAILS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
@@ -56,7 +59,7 @@ pub struct Filter {
     pub status: Option<InboxStatus>,
 }
 
-/// A page of the inboxes that match, by creation time and then id, and how many match in all.
+/// A page of the inboxes that match, by creation time and then id, and how many match in all. `limit` is at least 1.
 pub async fn list(
     session: &mut Session,
     account: &AccountId,
@@ -71,16 +74,25 @@ pub async fn list(
         limit.into(),
         offset.into(),
     ];
-    let mut total = 0;
-    let page = session
-        .query(&LIST, &params, |row| {
-            total = row.get(0)?;
-            row.get::<Option<String>>(1)?
-                .map(|_| read(row, 1))
-                .transpose()
-        })
-        .await?;
-    Ok((page.into_iter().flatten().collect(), total))
+    loop {
+        let mut total = 0;
+        let page = session
+            .query(&LIST, &params, |row| {
+                total = row.get(8)?;
+                read(row, 0)
+            })
+            .await?;
+        if !page.is_empty() {
+            return Ok((page, total));
+        }
+        // An empty page has no row to carry the total.
+        let total = session.query_opt(&TOTAL, &params[..3], |row| row.get(0));
+        let total = total.await?.unwrap_or(0);
+        if total <= offset {
+            return Ok((page, total));
+        }
+        // Between the two statements, inboxes were added up to this page: it is no longer empty.
+    }
 }
 
 /// One of them.

@@ -8,6 +8,7 @@
 use crate::{Error, Missing, Row, Value};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags,
+    config::DbConfig,
     ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE},
     params_from_iter,
 };
@@ -217,6 +218,9 @@ async fn blocking(
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // Without this a plan may lean on the values of `LIMIT` and other parameters, and SQLite compiles the
+    // statement anew whenever they are bound. That takes longer than running it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -4096;
          PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;",
