@@ -75,6 +75,7 @@ def insert_inbox(connection: sqlite3.Connection, account: str, number: int, now:
         type=channel,
         created_at=now,
         messages_count=chance.randrange(20_000),
+        change_id=new_id("evt_", now, chance),
         **row,
     )
     if address:

@@ -98,6 +98,15 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
+/// The moment for a line of the log: RFC 3339 in UTC, as fine as the clock.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that may ask"
+)]
+pub fn moment() -> impl std::fmt::Display {
+    Timestamp::now()
+}
+
 /// RFC 3339 in UTC with whole seconds, as every timestamp of the API: `2025-01-15T08:00:00Z`.
 pub fn rfc3339(seconds: i64) -> String {
     Timestamp::from_second(seconds)
@@ -107,7 +116,7 @@ pub fn rfc3339(seconds: i64) -> String {
 
 /// A [`rfc3339`] timestamp as a JSON value.
 pub fn serialize<S: serde::Serializer>(seconds: &i64, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&rfc3339(*seconds))
+    to.collect_str(&Timestamp::from_second(*seconds).unwrap_or(Timestamp::MAX))
 }
 
 /// An optional [`rfc3339`] timestamp as a JSON value: `null` where there is none.

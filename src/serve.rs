@@ -15,8 +15,8 @@ use crate::{
 };
 use axum::{
     Router,
-    body::Body,
-    http::{Request, Response, Uri, uri::PathAndQuery},
+    body::{Body, HttpBody},
+    http::{Request, Response, StatusCode, Uri, uri::PathAndQuery},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -224,9 +224,13 @@ async fn converse(
         let progress = progress.clone();
         let answer = answer(router.clone(), request, peer);
         async move {
-            let response = answer.await;
+            let Ok(response) = answer.await;
+            let other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if other_protocol || response.body().size_hint().exact().is_none() {
+                progress.endless();
+            }
             progress.step();
-            response
+            Ok::<_, Infallible>(response)
         }
     });
     let mut connection = pin!(

@@ -8,6 +8,7 @@ mod account;
 mod hooks;
 mod inbox;
 mod key;
+mod log;
 mod migrate;
 mod output;
 mod serve;
@@ -17,12 +18,7 @@ mod verify;
 use crate::error::Error;
 use clap::{Args, Parser, Subcommand};
 use output::Output;
-use std::{
-    io::{IsTerminal, stderr},
-    process::ExitCode,
-};
-use tracing::{Level, Metadata};
-use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, prelude::*};
+use std::process::ExitCode;
 
 /// Self-hosted customer messaging: one program that WhatsApp, Instagram, Telegram and live chat deliver to, and one API to ask.
 ///
@@ -164,6 +160,7 @@ pub async fn run() -> ExitCode {
         Command::Hooks(command) => command.run(&cli.global, &output).await,
         Command::Verify(command) => command.run(&cli.global, &output).await,
     };
+    log::flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
@@ -177,11 +174,6 @@ pub async fn run() -> ExitCode {
     }
 }
 
-/// The PostgreSQL driver's details repeat what statements store: people's words among it. No `--log` brings them out.
-fn holds_no_data(metadata: &Metadata<'_>) -> bool {
-    !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::INFO
-}
-
 /// Lines for people on a terminal, JSON for machines anywhere else; always on standard error.
 fn start_logging(cli: &Cli) {
     let usual = match cli.command {
@@ -189,20 +181,5 @@ fn start_logging(cli: &Cli) {
         _ => "warn",
     };
     let filter = cli.global.log.as_deref().unwrap_or(usual);
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
-        output::error(&format!("--log is passed over: {error}"));
-        EnvFilter::new(usual)
-    });
-    let registry = tracing_subscriber::registry()
-        .with(filter)
-        .with(filter_fn(holds_no_data));
-    if stderr().is_terminal() {
-        registry
-            .with(fmt::layer().with_writer(stderr).compact())
-            .init();
-    } else {
-        registry
-            .with(fmt::layer().with_writer(stderr).json().flatten_event(true))
-            .init();
-    }
+    log::start(filter, usual);
 }

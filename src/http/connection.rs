@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -38,6 +38,8 @@ struct Steps {
     start: Instant,
     /// Milliseconds after the start.
     last: AtomicU64,
+    /// Whether an answer without an end was begun.
+    endless: AtomicBool,
 }
 
 impl Default for Progress {
@@ -46,6 +48,7 @@ impl Default for Progress {
             count: AtomicU64::new(0),
             start: Instant::now(),
             last: AtomicU64::new(0),
+            endless: AtomicBool::new(false),
         }))
     }
 }
@@ -56,6 +59,16 @@ impl Progress {
         let millis = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.last.store(millis, Ordering::Release);
         self.0.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// An answer begins that has no end of its own: a stream of events, or another protocol. Who gives it looks
+    /// after the connection from here on, and no time limit of a request's applies.
+    pub fn endless(&self) {
+        self.0.endless.store(true, Ordering::Release);
+    }
+
+    fn is_endless(&self) -> bool {
+        self.0.endless.load(Ordering::Acquire)
     }
 
     fn now(&self) -> u64 {
@@ -121,6 +134,9 @@ impl Connection {
     /// hyper does not ask again once it was told that nothing is there, so the timer must be set even while a
     /// request is being answered: it then rings early, and is set again.
     fn overdue(&mut self, context: &mut Context<'_>) -> bool {
+        if self.progress.is_endless() {
+            return false;
+        }
         loop {
             let progress = self.progress.now();
             let idle = progress.is_multiple_of(2);
@@ -251,6 +267,9 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_unsent(context))?;
+        if this.progress.is_endless() {
+            return Pin::new(&mut this.stream).poll_write(context, bytes);
+        }
         let Some((at, refusal)) = bare_answer(bytes) else {
             return Pin::new(&mut this.stream).poll_write(context, bytes);
         };
@@ -305,7 +324,9 @@ impl Drop for Connection {
     /// A request that was begun and neither answered nor refused, because it stopped half-way or is not HTTP/1
     /// at all, still gets its answer, if the connection can carry one.
     fn drop(&mut self) {
-        let unfinished = self.wait.begun && self.wait.since == self.progress.now();
+        let unfinished = self.wait.begun
+            && self.wait.since == self.progress.now()
+            && !self.progress.is_endless();
         if unfinished && self.closing.is_none() {
             let answer = self.answer(self.last_word);
             if let Err(error) = self.stream.try_write(&answer) {

@@ -126,8 +126,10 @@ pub fn page<T: Serialize>(data: Vec<T>, pagination: Pagination) -> Response {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => with_type(status, bytes),
+    // Room for a page of inboxes at once, where growing step by step would copy it over and over.
+    let mut bytes = Vec::with_capacity(4096);
+    match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => with_type(status, bytes),
         Err(error) => Error::Internal(error.to_string()).into_response(),
     }
 }

@@ -17,8 +17,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use metrics::{Counter, Histogram};
 use serde_json::json;
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{LazyLock, PoisonError, RwLock},
+};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// The header with a request's id.
@@ -30,11 +35,8 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let id = request_id(&app, request.headers());
     let method = request.method().clone();
     let path = without_keys(request.uri().path());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
-    let route = route.as_deref().unwrap_or("unmatched");
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
 
     let mut response = if is_preflight(&request) {
         preflight(request.headers())
@@ -205,14 +207,50 @@ fn record(method: &Method, route: &str, status: StatusCode, seconds: f64) {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     };
-    let labels = [
-        ("method", method.to_owned()),
-        ("route", route.to_owned()),
-        ("status", status.as_str().to_owned()),
-    ];
-    metrics::counter!("inboxd_http_requests_total", &labels).increment(1);
-    metrics::histogram!("inboxd_http_request_seconds", &labels[..2]).record(seconds);
+    let meters = METERS.read().unwrap_or_else(PoisonError::into_inner);
+    let known = meters
+        .get(route)
+        .and_then(|some| some.get(&(method, status)));
+    if let Some(meter) = known {
+        return meter.note(seconds);
+    }
+    drop(meters);
+    let meter = Meter::new(method, route, status);
+    meter.note(seconds);
+    let mut meters = METERS.write().unwrap_or_else(PoisonError::into_inner);
+    let some = meters.entry(route.to_owned()).or_default();
+    some.insert((method, status), meter);
 }
+
+/// The metrics of one kind of request.
+struct Meter {
+    requests: Counter,
+    seconds: Histogram,
+}
+
+impl Meter {
+    fn new(method: &'static str, route: &str, status: StatusCode) -> Self {
+        let labels = [
+            ("method", method.to_owned()),
+            ("route", route.to_owned()),
+            ("status", status.as_str().to_owned()),
+        ];
+        Meter {
+            requests: metrics::counter!("inboxd_http_requests_total", &labels),
+            seconds: metrics::histogram!("inboxd_http_request_seconds", &labels[..2]),
+        }
+    }
+
+    fn note(&self, seconds: f64) {
+        self.requests.increment(1);
+        self.seconds.record(seconds);
+    }
+}
+
+/// All meters so far, by route. Like the recorder behind them they are the process's. The recorder finds them by their
+/// labels, too, but first has all labels copied and hashed.
+static METERS: LazyLock<RwLock<HashMap<String, HashMap<(&str, StatusCode), Meter>>>> =
+    LazyLock::new(RwLock::default);
 
 /// Turns a panic in a handler into the answer of any other fault of ours.
 pub fn catch_panic() -> CatchPanicLayer<OnPanic> {

@@ -259,10 +259,10 @@ pub async fn delete(session: &mut Session, account: &AccountId, id: &InboxId) ->
 fn read(row: &Row<'_>, at: usize) -> Result<Inbox, Error> {
     let unknown = |what: &'static str| Error::Broken(what.to_owned());
     Ok(Inbox {
-        id: InboxId::from_text(row.get::<String>(at)?),
+        id: InboxId::from_text(row.text(at)?),
         name: row.get(at + 1)?,
-        channel: row.get::<String>(at + 2)?.parse().map_err(unknown)?,
-        status: row.get::<String>(at + 3)?.parse().map_err(unknown)?,
+        channel: row.text(at + 2)?.parse().map_err(unknown)?,
+        status: row.text(at + 3)?.parse().map_err(unknown)?,
         phone_number: row.get(at + 4)?,
         instagram_account_id: row.get(at + 5)?,
         created_at: row.get(at + 6)?,

@@ -56,7 +56,7 @@ pub async fn find_by_hash(
 ) -> Result<Option<(ApiKey, AccountId)>, Error> {
     session
         .query_opt(&FIND_BY_HASH, &[hash.into()], |row| {
-            Ok((read(row)?, AccountId::from_text(row.get::<String>(7)?)))
+            Ok((read(row)?, AccountId::from_text(row.text(7)?)))
         })
         .await
 }
@@ -85,9 +85,9 @@ pub async fn touch(session: &mut Session, uses: &[(AccountId, KeyId, i64)]) -> R
 
 fn read(row: &Row<'_>) -> Result<ApiKey, Error> {
     Ok(ApiKey {
-        id: KeyId::from_text(row.get::<String>(0)?),
+        id: KeyId::from_text(row.text(0)?),
         name: row.get(1)?,
-        scopes: read_scopes(&row.get::<String>(2)?),
+        scopes: read_scopes(row.text(2)?),
         created_at: row.get(3)?,
         expires_at: row.get(4)?,
         revoked_at: row.get(5)?,

@@ -20,6 +20,7 @@ on_both_stores![
     what_is_not_http_gets_an_answer,
     a_request_that_stops_half_way_gets_an_answer,
     a_body_that_stops_half_way_gets_an_answer,
+    a_connection_that_is_idle_after_an_answer_is_closed,
     two_requests_at_once_get_two_answers,
     a_large_body_is_refused_without_being_read,
 ];
@@ -156,6 +157,15 @@ async fn a_request_that_stops_half_way_gets_an_answer(store: Store) {
     .await;
     let answer = raw(&app, b"GET /healthz HTTP/1.1\r\nhos").await;
     assert_envelope(&answer, 408, "VALIDATION_ERROR");
+}
+
+async fn a_connection_that_is_idle_after_an_answer_is_closed(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.idle_timeout = Duration::from_millis(300)
+    })
+    .await;
+    let answer = raw(&app, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
 async fn a_body_that_stops_half_way_gets_an_answer(store: Store) {

@@ -16,6 +16,7 @@ on_both_stores![
     another_accounts_events_are_not,
     last_event_id_brings_what_was_missed_in_order,
     a_wrong_last_event_id_is_an_error,
+    a_silent_stream_outlives_the_limits_of_requests,
     a_stop_ends_the_stream,
     a_revoked_key_cannot_open_it,
 ];
@@ -175,6 +176,20 @@ async fn a_wrong_last_event_id_is_an_error(store: Store) {
         .send()
         .await
         .assert_wrong_fields(&[("Last-Event-ID", "must be the id of an event")]);
+}
+
+async fn a_silent_stream_outlives_the_limits_of_requests(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.idle_timeout = Duration::from_millis(200);
+        limits.head_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let key = app.key(&[Scope::Read]).await;
+    let mut stream = Stream::open(&app, &key, None).await;
+    // Longer than every limit of a request: if one applied, the stream would be over by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    app.livechat("Website").await;
+    assert_eq!(stream.next().await.expect("an event").0, "inbox.changed");
 }
 
 async fn a_stop_ends_the_stream(store: Store) {

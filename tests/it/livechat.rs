@@ -32,6 +32,7 @@ on_both_stores![
     wrong_frames_get_an_error_and_cost_nothing,
     a_socket_must_say_hello_with_its_own_token,
     sockets_of_one_address_are_bounded,
+    a_silent_socket_outlives_the_limits_of_requests,
     a_stop_ends_the_sockets,
     nothing_is_stored_of_a_visitor_that_says_nothing,
 ];
@@ -480,6 +481,24 @@ async fn sockets_of_one_address_are_bounded(store: Store) {
     timeout(Duration::from_secs(30), free)
         .await
         .expect("a place gets free");
+}
+
+async fn a_silent_socket_outlives_the_limits_of_requests(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.idle_timeout = Duration::from_millis(200);
+        limits.head_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let inbox = app.livechat("Website").await;
+    let (_, token) = enter(&app, &inbox, json!({})).await;
+    let mut socket = Socket::hello(&app, &inbox, &token, None).await;
+    for round in 0..2 {
+        // Longer than every limit of a request: if one applied, the socket would be over by then.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let text = json!({"type": "message", "client_id": format!("c{round}"), "text": "Hello"});
+        socket.send(&text).await;
+        socket.next_of("ack").await;
+    }
 }
 
 async fn a_stop_ends_the_sockets(store: Store) {

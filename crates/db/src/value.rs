@@ -114,6 +114,20 @@ impl Row<'_> {
                 .map_err(|error| Error::Broken(error.to_string())),
         }
     }
+
+    /// The text in column `index`, from 0, without a copy: for what is only looked at.
+    pub fn text(&self, index: usize) -> Result<&str, Error> {
+        match self {
+            Row::Sqlite(row) => {
+                let value = row.get_ref(index);
+                let text = value.and_then(|value| value.as_str().map_err(Into::into));
+                text.map_err(|error| Error::Broken(error.to_string()))
+            }
+            Row::Postgres(row) => row
+                .try_get(index)
+                .map_err(|error| Error::Broken(error.to_string())),
+        }
+    }
 }
 
 /// A type that a column can be read as, on both engines.
