@@ -85,7 +85,7 @@ fn gathered() -> std::sync::MutexGuard<'static, Vec<u8>> {
 
 /// The PostgreSQL driver's details repeat what statements store: people's words among it. No `--log` brings them out.
 fn holds_no_data(metadata: &Metadata<'_>) -> bool {
-    !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::INFO
+    !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::WARN
 }
 
 /// One event as one JSON object.

@@ -247,10 +247,12 @@ impl Meter {
     }
 }
 
+/// By route, and then by method and status.
+type Meters = HashMap<String, HashMap<(&'static str, StatusCode), Meter>>;
+
 /// All meters so far, by route. Like the recorder behind them they are the process's. The recorder finds them by their
 /// labels, too, but first has all labels copied and hashed.
-static METERS: LazyLock<RwLock<HashMap<String, HashMap<(&str, StatusCode), Meter>>>> =
-    LazyLock::new(RwLock::default);
+static METERS: LazyLock<RwLock<Meters>> = LazyLock::new(RwLock::default);
 
 /// Turns a panic in a handler into the answer of any other fault of ours.
 pub fn catch_panic() -> CatchPanicLayer<OnPanic> {

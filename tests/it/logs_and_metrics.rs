@@ -1,7 +1,7 @@
 //! What the server tells its operators, and what it never tells them: keys, secrets, and what people wrote.
 
 use crate::support::{
-    Running, Shell, Store, on_both_stores,
+    Running, Shell, Store, eventually, on_both_stores,
     program::text,
     whatsapp::{self, delivery},
 };
@@ -137,6 +137,12 @@ async fn each_request_has_its_line_with_its_id(store: Store) {
     let insane = server.get("/healthz").header("x-request-id", "a b");
     let insane = insane.send().await;
     assert_ne!(insane.header("x-request-id"), "a b");
+    // Lines are gathered for a moment before they are written.
+    let last = insane.header("x-request-id").to_owned();
+    eventually("the last line is written", async || {
+        server.log().contains(&last)
+    })
+    .await;
     let lines: Vec<Value> = server
         .log()
         .lines()
