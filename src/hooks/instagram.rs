@@ -10,12 +10,6 @@ use axum::{
     response::Response,
 };
 
-const INSTAGRAM: meta::Format = meta::Format {
-    channel: Channel::Instagram,
-    parse: channels::instagram::parse,
-    addresses: channels::instagram::addresses,
-};
-
 /// Meta's verification of the callback URL
 ///
 /// Answers with the challenge if the token is some inbox's, which proves that inbox.
@@ -30,7 +24,7 @@ pub async fn verify(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    meta::verify(&app, &INSTAGRAM, query.as_deref()).await
+    meta::verify(&app, Channel::Instagram, query.as_deref()).await
 }
 
 /// Deliveries of Instagram messaging
@@ -47,5 +41,5 @@ pub async fn verify(
     )
 )]
 pub async fn deliver(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    meta::deliver(&app, &INSTAGRAM, request).await
+    meta::deliver(&app, Channel::Instagram, request).await
 }

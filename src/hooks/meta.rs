@@ -11,7 +11,7 @@ use crate::{
         query::Query,
     },
     ops::{
-        hooks::{self, FromMeta, Parse},
+        hooks::{self, FromMeta},
         ingest::Outcome,
     },
 };
@@ -21,16 +21,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use utoipa::IntoParams;
-
-/// How one of Meta's channels is read.
-pub(super) struct Format {
-    /// Which.
-    pub(super) channel: Channel,
-    /// Reads a delivery.
-    pub(super) parse: Parse,
-    /// Finds the addresses in one that cannot be read.
-    pub(super) addresses: fn(&[u8]) -> Vec<String>,
-}
 
 /// The parameters of a verification, for the document.
 #[derive(IntoParams)]
@@ -51,7 +41,7 @@ pub(super) struct VerificationParams {
 /// Answers `GET ?hub.mode=subscribe&hub.verify_token=T&hub.challenge=C`.
 pub(super) async fn verify(
     app: &App,
-    format: &Format,
+    channel: Channel,
     query: Option<&str>,
 ) -> Result<Response, ApiError> {
     let mut query = Query::read(query);
@@ -64,7 +54,7 @@ pub(super) async fn verify(
     else {
         return Err(Refusal::NotVerified.into());
     };
-    if !hooks::verify(&app.context, format.channel, &token).await? {
+    if !hooks::verify(&app.context, channel, &token).await? {
         return Err(Refusal::NotVerified.into());
     }
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -74,13 +64,13 @@ pub(super) async fn verify(
 /// Answers `POST`: stores what is signed, and says so only then.
 pub(super) async fn deliver(
     app: &App,
-    format: &Format,
+    channel: Channel,
     request: Request,
 ) -> Result<Response, ApiError> {
-    answer(format.channel, receive(app, format, request).await)
+    answer(channel, receive(app, channel, request).await)
 }
 
-async fn receive(app: &App, format: &Format, request: Request) -> Result<Outcome, ApiError> {
+async fn receive(app: &App, channel: Channel, request: Request) -> Result<Outcome, ApiError> {
     let signature = request
         .headers()
         .get("x-hub-signature-256")
@@ -88,9 +78,7 @@ async fn receive(app: &App, format: &Format, request: Request) -> Result<Outcome
         .ok_or(Refusal::BadSignature)?
         .to_owned();
     let came = FromMeta {
-        channel: format.channel,
-        parse: format.parse,
-        addresses: format.addresses,
+        channel,
         signature: &signature,
         source: source(app, request).await?,
     };

@@ -10,12 +10,6 @@ use axum::{
     response::Response,
 };
 
-const WHATSAPP: meta::Format = meta::Format {
-    channel: Channel::Whatsapp,
-    parse: channels::whatsapp::parse,
-    addresses: channels::whatsapp::addresses,
-};
-
 /// Meta's verification of the callback URL
 ///
 /// Answers with the challenge if the token is some inbox's, which proves that inbox.
@@ -30,7 +24,7 @@ pub async fn verify(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    meta::verify(&app, &WHATSAPP, query.as_deref()).await
+    meta::verify(&app, Channel::Whatsapp, query.as_deref()).await
 }
 
 /// Deliveries of WhatsApp Cloud API
@@ -47,5 +41,5 @@ pub async fn verify(
     )
 )]
 pub async fn deliver(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
-    meta::deliver(&app, &WHATSAPP, request).await
+    meta::deliver(&app, Channel::Whatsapp, request).await
 }

@@ -19,15 +19,29 @@ use crate::{
 use channels::{Delivery, Item, Malformed, signature};
 use std::{collections::HashMap, sync::Arc};
 
-/// Reads a delivery of a channel.
-pub type Parse = fn(&[u8]) -> Result<Delivery, Malformed>;
+/// How a channel's deliveries are read.
+pub struct Format {
+    /// Reads one.
+    pub parse: fn(&[u8]) -> Result<Delivery, Malformed>,
+    /// Finds the addresses in one that cannot be read. None where the URL names the inbox.
+    pub addresses: fn(&[u8]) -> Vec<String>,
+}
 
-/// How a channel's deliveries are read. Live chat has none: its messages come one by one.
-pub fn parser(channel: Channel) -> Option<Parse> {
+/// The format of each channel. Live chat has none: its messages come one by one.
+pub fn format(channel: Channel) -> Option<Format> {
     match channel {
-        Channel::Whatsapp => Some(channels::whatsapp::parse),
-        Channel::Instagram => Some(channels::instagram::parse),
-        Channel::Telegram => Some(channels::telegram::parse),
+        Channel::Whatsapp => Some(Format {
+            parse: channels::whatsapp::parse,
+            addresses: channels::whatsapp::addresses,
+        }),
+        Channel::Instagram => Some(Format {
+            parse: channels::instagram::parse,
+            addresses: channels::instagram::addresses,
+        }),
+        Channel::Telegram => Some(Format {
+            parse: channels::telegram::parse,
+            addresses: |_| Vec::new(),
+        }),
         Channel::Livechat => None,
     }
 }
@@ -58,10 +72,6 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
 pub struct FromMeta<'a> {
     /// Through which channel.
     pub channel: Channel,
-    /// How it is read.
-    pub parse: Parse,
-    /// How addresses are found in one that cannot be read.
-    pub addresses: fn(&[u8]) -> Vec<String>,
     /// The value of `X-Hub-Signature-256`.
     pub signature: &'a str,
     /// What was signed.
@@ -71,15 +81,16 @@ pub struct FromMeta<'a> {
 /// The parts of a delivery whose own inbox's app secret signed it. `None` if no inbox's did, and
 /// [`Error::NotFound`] if none of them is for an inbox of this server.
 pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vec<Arrival>>, Error> {
+    let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
     let body = &came.source.body;
-    let parts: Vec<(String, Vec<Item>)> = match (came.parse)(body) {
+    let parts: Vec<(String, Vec<Item>)> = match (format.parse)(body) {
         Ok(delivery) => delivery
             .parts
             .into_iter()
             .filter_map(|part| Some((part.address?, part.items)))
             .collect(),
         // Kept whole, for each inbox that vouches for it.
-        Err(malformed) => (came.addresses)(body)
+        Err(malformed) => (format.addresses)(body)
             .into_iter()
             .map(|address| (address, vec![unreadable(&malformed)]))
             .collect(),
@@ -160,7 +171,7 @@ pub async fn tokened(
     token: &str,
     source: Arc<Source>,
 ) -> Result<Option<Vec<Arrival>>, Error> {
-    let parse = parser(channel).ok_or(Error::NotFound("inbox"))?;
+    let format = format(channel).ok_or(Error::NotFound("inbox"))?;
     let mut session = context.db.read().await?;
     let to = addresses::find_inbox(&mut session, channel, inbox).await?;
     drop(session);
@@ -169,7 +180,7 @@ pub async fn tokened(
     if !signature::equal(expected.as_bytes(), token.as_bytes()) {
         return Ok(None);
     }
-    let items = match parse(&source.body) {
+    let items = match (format.parse)(&source.body) {
         Ok(delivery) => delivery
             .parts
             .into_iter()

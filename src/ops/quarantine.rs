@@ -4,7 +4,7 @@
 
 use super::{
     Context, found,
-    hooks::parser,
+    hooks::format,
     ingest::{self, Arrival, Outcome, Source},
 };
 use crate::{
@@ -65,14 +65,14 @@ pub async fn replay(
     let mut session = context.db.write().await?;
     let details = inboxes::find_details(&mut session, account, &entry.inbox).await?;
     let details = found(details, "inbox")?;
-    let parse = parser(entry.channel)
+    let format = format(entry.channel)
         .ok_or_else(|| Error::Conflict("This channel's deliveries cannot be replayed".into()))?;
     let address = match entry.channel {
         Channel::Whatsapp => super::inboxes::read_settings(&details.settings)?.phone_number_id,
         Channel::Instagram => details.inbox.instagram_account_id,
         Channel::Telegram | Channel::Livechat => None,
     };
-    let items = match parse(&entry.body) {
+    let items = match (format.parse)(&entry.body) {
         Ok(delivery) => items_for(delivery, address.as_deref()),
         Err(malformed) => {
             let reason = malformed.reason;
