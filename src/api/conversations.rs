@@ -74,20 +74,18 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::read(query.as_deref());
-    let id = |text: &str| match can_be_id(text) {
-        true => Ok(text.to_owned()),
-        false => Err("is not an id"),
-    };
-    let inbox = query.get("inbox_id", id).map(InboxId::from_text);
+    let inbox = query.id("inbox_id").map(InboxId::from_text);
     let status = query.get("status", |text| match text {
         "open" | "resolved" => Ok(text.to_owned()),
         _ => Err("must be open or resolved"),
     });
-    let cursor = query.get("cursor", |text| match text.starts_with("conv_") {
-        true => id(text).map(ConversationId::from_text),
-        false => Err("must be the next_cursor of a page"),
+    let cursor = query.get("cursor", |text| {
+        match text.starts_with("conv_") && can_be_id(text) {
+            true => Ok(ConversationId::from_text(text)),
+            false => Err("must be the next_cursor of a page"),
+        }
     });
-    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    let limit = query.limit();
     query.finish()?;
     let (page, has_more) = conversations::list(
         &app.context,
@@ -99,11 +97,7 @@ pub async fn list(
     )
     .await?;
     let last = page.last().map(|last| last.id.to_string());
-    let pagination = CursorPagination {
-        limit,
-        has_more,
-        next_cursor: last.filter(|_| has_more),
-    };
+    let pagination = CursorPagination::new(limit, has_more, last);
     Ok(envelope::walk(page, pagination))
 }
 

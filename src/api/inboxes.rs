@@ -163,7 +163,7 @@ pub async fn list(
         channel: query.get("type", |text| text.parse::<Channel>()),
         status: query.get("status", |text| text.parse::<InboxStatus>()),
     };
-    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    let limit = query.limit();
     let offset = query.number("offset", 0, i64::MAX).unwrap_or(0);
     query.finish()?;
     let (page, total) = inboxes::list(&app.context, &caller.account, filter, limit, offset).await?;

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     http::{
         App,
-        auth::{IdPath, Reader, can_be_id},
+        auth::{IdPath, Reader},
         envelope::{self, ApiError, CursorPagination},
         query::Query,
     },
@@ -76,14 +76,10 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::read(query.as_deref());
-    let id = |text: &str| match can_be_id(text) {
-        true => Ok(text.to_owned()),
-        false => Err("is not an id"),
-    };
-    let conversation = query.get("conversation_id", id);
-    let inbox = query.get("inbox_id", id);
-    let before = query.get("before", id).map(MessageId::from_text);
-    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    let conversation = query.id("conversation_id");
+    let inbox = query.id("inbox_id");
+    let before = query.id("before").map(MessageId::from_text);
+    let limit = query.limit();
     query.finish()?;
     let thread = match (conversation, inbox) {
         (Some(id), None) => Thread::Conversation(ConversationId::from_text(id)),
@@ -102,11 +98,7 @@ pub async fn list(
     )
     .await?;
     let oldest = page.first().map(|oldest| oldest.id.to_string());
-    let pagination = CursorPagination {
-        limit,
-        has_more,
-        next_cursor: oldest.filter(|_| has_more),
-    };
+    let pagination = CursorPagination::new(limit, has_more, oldest);
     Ok(envelope::walk(page, pagination))
 }
 

@@ -85,6 +85,17 @@ pub struct CursorPagination {
     pub next_cursor: Option<String>,
 }
 
+impl CursorPagination {
+    /// For a page after which the walk goes on, if there is more, from this id.
+    pub fn new(limit: i64, has_more: bool, from: Option<String>) -> Self {
+        CursorPagination {
+            limit,
+            has_more,
+            next_cursor: from.filter(|_| has_more),
+        }
+    }
+}
+
 /// 200 with a page of a list that is walked by cursor.
 pub fn walk<T: Serialize>(data: Vec<T>, pagination: CursorPagination) -> Response {
     json(

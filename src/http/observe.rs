@@ -137,8 +137,7 @@ const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Headers");
 
 /// Refuses a head that is too large (hyper's own bound is a rough one), and reads and drops the body of a request that
-/// has no use for one. Existing clients send `{}` with a GET,
-/// and a body that is left unread would end the connection.
+/// has no use for one: existing clients send `{}` with a GET, and a body that is left unread would end the connection.
 async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
     if head_size(request) > app.limits.head {
         return Err(Refusal::HeadTooLarge.into_response());

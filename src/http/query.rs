@@ -2,6 +2,7 @@
 //!
 //! An empty value counts as not given; a known parameter given twice is wrong; unknown parameters are ignored.
 
+use super::auth::can_be_id;
 use crate::error::{Error, FieldError};
 use std::borrow::Cow;
 
@@ -55,6 +56,19 @@ impl<'a> Query<'a> {
                 None
             }
         }
+    }
+
+    /// Reads an id of whatever kind. A text that cannot be one must not reach the store.
+    pub fn id(&mut self, name: &str) -> Option<String> {
+        self.get(name, |text| match can_be_id(text) {
+            true => Ok(text.to_owned()),
+            false => Err("is not an id"),
+        })
+    }
+
+    /// Reads `limit`, as every list takes it: 1 to 100, and 50 if it is not given.
+    pub fn limit(&mut self) -> i64 {
+        self.number("limit", 1, 100).unwrap_or(50)
     }
 
     /// Reads a whole number from `least` to `most`.

@@ -4,7 +4,7 @@ use super::visitor;
 use crate::{
     http::{
         App, Peer,
-        auth::{IdPath, can_be_id},
+        auth::IdPath,
         body::JsonObject,
         bounds::client,
         envelope::{self, ApiError, CursorPagination},
@@ -107,20 +107,13 @@ pub async fn hear(
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
     let mut query = Query::read(query.as_deref());
-    let after = query.get("after", |text| match can_be_id(text) {
-        true => Ok(MessageId::from_text(text)),
-        false => Err("is not an id"),
-    });
-    let limit = query.number("limit", 1, 100).unwrap_or(50);
+    let after = query.id("after").map(MessageId::from_text);
+    let limit = query.limit();
     query.finish()?;
     let mut page = livechat::hear(&app.context, &visitor, after.as_ref(), limit + 1).await?;
     let has_more = page.len() as i64 > limit;
     page.truncate(usize::try_from(limit).unwrap_or(0));
     let last = page.last().map(|last| last.id.to_string());
-    let pagination = CursorPagination {
-        limit,
-        has_more,
-        next_cursor: last.filter(|_| has_more),
-    };
+    let pagination = CursorPagination::new(limit, has_more, last);
     Ok(envelope::walk(page, pagination))
 }

@@ -7,6 +7,18 @@ use crate::{
 };
 use db::{Error, Row, Session, Value};
 
+/// Selects conversations with their contacts, as [`read`] reads them.
+macro_rules! conversation {
+    ($where:literal) => {
+        concat!(
+            "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
+                c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
+            FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id ",
+            $where
+        )
+    };
+}
+
 statements! {
     FIND = "SELECT id FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND contact_id = $3";
     // Of two that come at once, the later waits here for the earlier, and gets its conversation.
@@ -18,20 +30,11 @@ statements! {
     FIND_BY_IDENTITY = "SELECT v.id FROM contact_identities n JOIN conversations v
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
         WHERE n.account_id = $1 AND n.channel = $2 AND n.identity = $3 AND v.inbox_id = $4";
-    FIND_WHOLE = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
-            c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
-        FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
-        WHERE v.account_id = $1 AND v.id = $2";
-    OF_ACCOUNT = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
-            c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
-        FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
-        WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
-        ORDER BY v.id DESC LIMIT $4";
-    OF_INBOX = "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
-            c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
-        FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
-        WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
-          AND v.inbox_id = $4 ORDER BY v.id DESC LIMIT $5";
+    FIND_WHOLE = conversation!("WHERE v.account_id = $1 AND v.id = $2");
+    OF_ACCOUNT = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
+        ORDER BY v.id DESC LIMIT $4");
+    OF_INBOX = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
+          AND v.inbox_id = $4 ORDER BY v.id DESC LIMIT $5");
     DELETE_ALL = "DELETE FROM conversations WHERE account_id = $1 AND inbox_id = $2";
 }
 

@@ -6,6 +6,19 @@ use super::statements;
 use crate::id::{AccountId, ConversationId, EventId, InboxId, MessageId};
 use db::{Error, Row, Session, Value};
 
+/// Selects messages as [`read`] reads them, each with the message that it answers.
+macro_rules! message {
+    ($where:literal) => {
+        concat!(
+            "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
+                m.timestamp, m.received_at, r.id
+            FROM messages m LEFT JOIN messages r
+                ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to ",
+            $where
+        )
+    };
+}
+
 statements! {
     FIND_BY_PROVIDER_ID = "SELECT id, conversation_id FROM messages
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
@@ -22,29 +35,13 @@ statements! {
         RETURNING id";
     CHANGES = "SELECT kind, key, value, timestamp FROM message_changes
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, id";
-    FIND = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
-            m.timestamp, m.received_at, r.id
-        FROM messages m LEFT JOIN messages r
-            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
-        WHERE m.account_id = $1 AND m.id = $2";
-    OF_CONVERSATION = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
-            m.timestamp, m.received_at, r.id
-        FROM messages m LEFT JOIN messages r
-            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
-        WHERE m.account_id = $1 AND m.conversation_id = $2 AND (m.timestamp, m.id) < ($3, $4)
-        ORDER BY m.timestamp DESC, m.id DESC LIMIT $5";
-    OF_INBOX = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
-            m.timestamp, m.received_at, r.id
-        FROM messages m LEFT JOIN messages r
-            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
-        WHERE m.account_id = $1 AND m.inbox_id = $2 AND (m.timestamp, m.id) < ($3, $4)
-        ORDER BY m.timestamp DESC, m.id DESC LIMIT $5";
+    FIND = message!("WHERE m.account_id = $1 AND m.id = $2");
+    OF_CONVERSATION = message!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND (m.timestamp, m.id) < ($3, $4)
+        ORDER BY m.timestamp DESC, m.id DESC LIMIT $5");
+    OF_INBOX = message!("WHERE m.account_id = $1 AND m.inbox_id = $2 AND (m.timestamp, m.id) < ($3, $4)
+        ORDER BY m.timestamp DESC, m.id DESC LIMIT $5");
     // By id: the order in which they came here, whatever their own clocks say.
-    OF_CONVERSATION_AFTER = "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content,
-            m.sender, m.timestamp, m.received_at, r.id
-        FROM messages m LEFT JOIN messages r
-            ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to
-        WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4";
+    OF_CONVERSATION_AFTER = message!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4");
     CREATED_AFTER = "SELECT id, inbox_id, conversation_id FROM messages
         WHERE account_id = $1 AND id > $2 AND historic = 0 ORDER BY id LIMIT $3";
     CHANGED_AFTER = "SELECT c.id, m.inbox_id, m.conversation_id, m.id

@@ -45,7 +45,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
 
 /// Names statements, and gathers them in `ALL`.
 macro_rules! statements {
-    ($($name:ident = $text:literal;)*) => {
+    ($($name:ident = $text:expr;)*) => {
         $(const $name: db::Sql = db::Sql::same($text);)*
         pub(super) const ALL: &[db::Sql] = &[$($name),*];
     };
