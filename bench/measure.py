@@ -1,42 +1,48 @@
-"""The measurements, and the table that is printed. README.md says what the figures mean."""
+"""What is measured when, and the lists. README.md says what the figures mean."""
 
 import argparse
 import os
 import platform
 import shutil
-import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import ingest
 import seed
 from servers import Server, free_port, get
+from table import Table, say
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench/run", description="Measures inboxd beside nginx.")
+    parser = argparse.ArgumentParser(prog="bench/run", description="Measures inboxd beside nginx, and beside a bare loop.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="lists, start or ingest (default: all three)")
     parser.add_argument("--inboxd", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--load", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5, help="repeats of everything that is measured (default 5)")
     parser.add_argument("--seconds", type=int, default=8, help="length of one load (default 8)")
     parser.add_argument("--connections", type=int, default=32, help="open at once in a load (default 32)")
     parser.add_argument("--accounts", type=int, default=10_000, help="accounts that are listed (default 10000)")
     parser.add_argument("--inboxes", type=int, default=15, help="inboxes of each of them (default 15)")
-    parser.add_argument("--large", type=int, default=1_000_000, help="inboxes of the start's database (default 1000000; 0 skips it)")
+    parser.add_argument("--large", type=int, default=1_000_000, help="inboxes of the start's database (default 1000000)")
+    ingest.options_for(parser)
     options = parser.parse_args()
+    parts = {"lists": measure_lists, "start": measure_start, "ingest": ingest.measure}
+    if not parts.keys() >= set(options.parts):
+        parser.error(f"a part is one of {', '.join(parts)}")
     root = Path(tempfile.mkdtemp(prefix="inboxd-bench-"))
     # nginx's workers have no rights of their own.
     root.chmod(0o755)
     try:
         table = Table()
         print(f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, {version('nginx', '-v')}, {version('wrk', '-v')}")
-        measure_lists(options, root, table)
-        if options.large:
-            measure_start(options, root, table)
+        for name, measure in parts.items():
+            if name in (options.parts or parts):
+                measure(options, root, table)
         table.show()
     finally:
         shutil.rmtree(root)
@@ -46,22 +52,6 @@ def version(*command: str) -> str:
     # wrk ends with 1 here, having said what was asked.
     said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
     return " ".join(said.splitlines()[0].removeprefix("nginx version: ").split()[:2])
-
-
-class Table:
-    """Figures, with the median and the range of their repeats."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, list[float], str, str]] = []
-
-    def add(self, name: str, values: list[float], form: str, goal: str = "") -> None:
-        self.rows.append((name, values, form, goal))
-
-    def show(self) -> None:
-        print(f"\n{'':44} {'median':>10} {'lowest':>10} {'highest':>10}   goal")
-        for name, values, form, goal in self.rows:
-            shown = (format(value, form) for value in (statistics.median(values), min(values), max(values)))
-            print(f"{name:44} " + " ".join(f"{value:>10}" for value in shown) + f"   {goal}".rstrip())
 
 
 @dataclass
@@ -188,10 +178,6 @@ def forget(database: Path) -> None:
     with database.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class Server:
     """A running server: a process, its children, and the port on which it answers."""
 
-    def __init__(self, command: list[str], port: int, log: Path) -> None:
+    def __init__(self, command: list[str], port: int, log: Path, environment: dict[str, str] | None = None) -> None:
         self.port = port
         self.started = time.monotonic()
         with log.open("ab") as output:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def __enter__(self) -> "Server":
         return self
@@ -41,12 +41,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of CPU, user and system, that all its processes have taken so far."""
-        total = 0
-        for pid in self.pids():
-            # After the name, which is in brackets and may hold anything, utime and stime are fields 12 and 13.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICKS
+        return cpu_of(self.pids())
 
     def memory(self) -> float:
         """MB of memory that all its processes have resident."""
@@ -57,6 +52,17 @@ class Server:
         main = self.process.pid
         children = (task.read_text().split() for task in Path(f"/proc/{main}/task").glob("*/children"))
         return [main, *(int(pid) for pids in children for pid in pids)]
+
+
+def cpu_of(pids: list[int]) -> float:
+    """Seconds of CPU, user and system, that these processes have taken so far, and those that they started and that
+    have ended."""
+    total = 0
+    for pid in pids:
+        # After the name, which is in brackets and may hold anything, these are fields 12 to 15.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += sum(map(int, fields[11:15]))
+    return total / TICKS
 
 
 def get(port: int, path: str, headers: dict[str, str]) -> bytes:
