@@ -396,21 +396,35 @@ async fn resolve_contacts(
     let keys: Vec<_> = distinct.values().map(|(key, _)| key.clone()).collect();
     let found = contacts::find_each(session, &keys).await?;
     let mut ids: HashMap<Who<'_>, ContactId> = HashMap::with_capacity(keys.len());
+    let (mut known, mut new, mut renamed) = (Vec::new(), Vec::new(), Vec::new());
     for ((key, historic), found) in distinct.values().zip(found) {
-        let stored = match found {
-            Some(stored) => Some(stored),
-            None => adopt(session, key).await?,
-        };
-        let id = match stored {
-            Some(stored) => {
-                if !historic && says_more(key.contact, &stored) {
-                    contacts::update(session, key, &stored.id).await?;
-                }
-                stored.id
+        match found {
+            Some(stored) => known.push((key, *historic, stored)),
+            None if key.contact.alias.is_none() => new.push(key),
+            None => renamed.push((key, *historic)),
+        }
+    }
+    let added = add_contacts(context, session, &new, now).await?;
+    ids.extend(new.into_iter().map(who).zip(added));
+    // One by one, after the others: each may turn out to be somebody who is known by a number alone, from now on, too.
+    for (key, historic) in renamed {
+        match adopt(session, key).await? {
+            Some(stored) => known.push((key, historic, stored)),
+            None => {
+                ids.extend(
+                    add_contacts(context, session, &[key], now)
+                        .await?
+                        .into_iter()
+                        .map(|id| (who(key), id)),
+                );
             }
-            None => add_contact(context, session, key, now).await?,
-        };
-        ids.insert(who(key), id);
+        }
+    }
+    for (key, historic, stored) in known {
+        if !historic && says_more(key.contact, &stored) {
+            contacts::update(session, key, &stored.id).await?;
+        }
+        ids.insert(who(key), stored.id);
     }
     Ok(incoming
         .iter()
@@ -435,21 +449,32 @@ async fn adopt(
     Ok(Some(stored))
 }
 
-async fn add_contact(
+/// Adds contacts. Returns their ids: where another node was faster, that of the contact that it added.
+async fn add_contacts(
     context: &Context,
     session: &mut Session,
-    key: &contacts::Key<'_>,
+    keys: &[&contacts::Key<'_>],
     now: i64,
-) -> Result<ContactId, Error> {
-    let fresh = ContactId::new(&context.clock);
-    let id = contacts::claim(session, key, &fresh).await?;
-    if id == fresh {
-        contacts::insert(session, key, &id, now).await?;
+) -> Result<Vec<ContactId>, Error> {
+    let fresh: Vec<_> = keys
+        .iter()
+        .map(|_| ContactId::new(&context.clock))
+        .collect();
+    let ids = contacts::claim_each(session, keys, &fresh).await?;
+    let ours: Vec<_> = keys
+        .iter()
+        .zip(&ids)
+        .zip(&fresh)
+        .filter(|((_, id), fresh)| id == fresh)
+        .map(|((key, id), _)| (*key, id))
+        .collect();
+    contacts::insert_each(session, &ours, now).await?;
+    for (key, id) in keys.iter().zip(&ids) {
+        if let Some(alias) = &key.contact.alias {
+            contacts::point(session, key, alias, id).await?;
+        }
     }
-    if let Some(alias) = &key.contact.alias {
-        contacts::point(session, key, alias, &id).await?;
-    }
-    Ok(id)
+    Ok(ids)
 }
 
 fn says_more(contact: &channels::Contact, stored: &contacts::Stored) -> bool {
@@ -481,16 +506,17 @@ async fn resolve_conversations(
     distinct.dedup();
     let found = conversations::find_each(session, &distinct).await?;
     let mut ids = HashMap::with_capacity(distinct.len());
+    let mut new = Vec::new();
     for (key, found) in distinct.into_iter().zip(found) {
-        let id = match found {
-            Some(id) => id,
-            None => {
-                let fresh = ConversationId::new(&context.clock);
-                conversations::claim(session, &key, &fresh, now).await?
+        match found {
+            Some(id) => {
+                ids.insert(key, id);
             }
-        };
-        ids.insert(key, id);
+            None => new.push((key, ConversationId::new(&context.clock))),
+        }
     }
+    let opened = conversations::claim_each(session, &new, now).await?;
+    ids.extend(new.into_iter().map(|(key, _)| key).zip(opened));
     Ok(wanted
         .iter()
         .filter_map(|key| ids.get(key).cloned())

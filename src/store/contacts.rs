@@ -93,18 +93,31 @@ pub async fn find_by_alias(
         .await
 }
 
-/// Takes the key's `provider_id` for the contact `id`, unless a contact has it: the answer is whoever has it now.
-pub async fn claim(
+/// Takes each key's `provider_id` for the contact in `ids`, unless a contact has it: the answer is whoever has it now.
+/// Keep keys in one order everywhere, or two transactions can block each other for good.
+pub async fn claim_each(
     session: &mut Session,
-    key: &Key<'_>,
-    id: &ContactId,
-) -> Result<ContactId, Error> {
-    let mut params = key.params(&key.contact.provider_id);
-    params.push(id.into());
-    let holder = session
-        .query_opt(&CLAIM, &params, |row| row.get::<String>(0))
+    keys: &[&Key<'_>],
+    ids: &[ContactId],
+) -> Result<Vec<ContactId>, Error> {
+    let runs: Vec<_> = keys
+        .iter()
+        .zip(ids)
+        .map(|(key, id)| {
+            let mut params = key.params(&key.contact.provider_id);
+            params.push(id.into());
+            params
+        })
+        .collect();
+    let holders = session
+        .query_each(&CLAIM, &runs, |row| row.get::<String>(0))
         .await?;
-    Ok(holder.map_or_else(|| id.clone(), ContactId::from_text))
+    let holder = |mut rows: Vec<String>| rows.pop().map(ContactId::from_text);
+    Ok(holders
+        .into_iter()
+        .zip(ids)
+        .map(|(rows, id)| holder(rows).unwrap_or_else(|| id.clone()))
+        .collect())
 }
 
 /// Makes an identity lead to this contact from now on.
@@ -120,26 +133,30 @@ pub async fn point(
     Ok(())
 }
 
-/// Adds one.
-pub async fn insert(
+/// Adds contacts under these ids.
+pub async fn insert_each(
     session: &mut Session,
-    key: &Key<'_>,
-    id: &ContactId,
+    contacts: &[(&Key<'_>, &ContactId)],
     now: i64,
 ) -> Result<(), Error> {
-    let contact = key.contact;
-    let row = [
-        key.account.into(),
-        id.into(),
-        key.channel.as_str().into(),
-        (&contact.provider_id).into(),
-        i64::from(contact.group).into(),
-        contact.name.as_deref().into(),
-        contact.phone.as_deref().into(),
-        contact.username.as_deref().into(),
-        now.into(),
-    ];
-    session.execute(&INSERT, &row).await?;
+    let runs: Vec<_> = contacts
+        .iter()
+        .map(|(key, id)| {
+            let contact = key.contact;
+            vec![
+                key.account.into(),
+                (*id).into(),
+                key.channel.as_str().into(),
+                (&contact.provider_id).into(),
+                i64::from(contact.group).into(),
+                contact.name.as_deref().into(),
+                contact.phone.as_deref().into(),
+                contact.username.as_deref().into(),
+                now.into(),
+            ]
+        })
+        .collect();
+    session.query_each(&INSERT, &runs, |_| Ok(())).await?;
     Ok(())
 }
 

@@ -94,19 +94,30 @@ pub async fn find_by_identity(
     Ok(id.map(ConversationId::from_text))
 }
 
-/// Opens a conversation, unless there is one: the answer is the one that there is now.
-pub async fn claim(
+/// Opens conversations under these ids, where there is none: the answer is the one that there is now. Keep keys in
+/// one order everywhere, or two transactions can block each other for good.
+pub async fn claim_each(
     session: &mut Session,
-    key: &Key,
-    id: &ConversationId,
+    keys: &[(Key, ConversationId)],
     now: i64,
-) -> Result<ConversationId, Error> {
-    let mut params = key.params();
-    params.extend([Value::from(id), now.into()]);
-    let holder = session
-        .query_opt(&CLAIM, &params, |row| row.get::<String>(0))
+) -> Result<Vec<ConversationId>, Error> {
+    let runs: Vec<_> = keys
+        .iter()
+        .map(|(key, id)| {
+            let mut params = key.params();
+            params.extend([Value::from(id), now.into()]);
+            params
+        })
+        .collect();
+    let holders = session
+        .query_each(&CLAIM, &runs, |row| row.get::<String>(0))
         .await?;
-    Ok(holder.map_or_else(|| id.clone(), ConversationId::from_text))
+    let holder = |mut rows: Vec<String>| rows.pop().map(ConversationId::from_text);
+    Ok(holders
+        .into_iter()
+        .zip(keys)
+        .map(|(rows, (_, id))| holder(rows).unwrap_or_else(|| id.clone()))
+        .collect())
 }
 
 /// Adds to the counts of conversations. Keep `counts` in one order everywhere, or two transactions can block each other for good.
