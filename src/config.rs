@@ -11,7 +11,12 @@ pub struct Config {
     pub public_url: String,
     /// Bounds on what clients control.
     pub limits: Limits,
+    /// Bytes of memory for keys and answers that need not be read again. 0 keeps nothing.
+    pub cache: u64,
 }
+
+/// How much is kept in memory where nothing else is said: ten thousand accounts with fifteen inboxes each fit.
+pub const CACHE: u64 = 64 * 1024 * 1024;
 
 /// Bounds on everything that a client controls.
 #[derive(Debug, Clone)]

@@ -8,12 +8,15 @@ use crate::{
         body::JsonObject,
         envelope::{self, ApiError, Pagination},
         query::Query,
+        representation::{Wanted, respond},
     },
-    id::InboxId,
+    id::{AccountId, InboxId},
     ops::{
         inboxes,
+        memory::{Page, Recall},
         setup::{self, Setup},
     },
+    rendered::Rendered,
     store::inboxes::Filter,
 };
 use axum::{
@@ -22,6 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// The parameters of a listing, for the document. [`list`] reads them.
@@ -156,6 +160,7 @@ pub(super) struct ChannelSettings {
 pub async fn list(
     Reader(caller): Reader,
     State(app): State<App>,
+    wanted: Wanted,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::read(query.as_deref());
@@ -163,16 +168,70 @@ pub async fn list(
         channel: query.get("type", |text| text.parse::<Channel>()),
         status: query.get("status", |text| text.parse::<InboxStatus>()),
     };
-    let limit = query.limit();
-    let offset = query.number("offset", 0, i64::MAX).unwrap_or(0);
+    let page = Page {
+        filter,
+        limit: query.limit(),
+        offset: query.number("offset", 0, i64::MAX).unwrap_or(0),
+    };
     query.finish()?;
-    let (page, total) = inboxes::list(&app.context, &caller.account, filter, limit, offset).await?;
+    let memory = &app.context.memory;
+    let rendered = match memory.page(caller.sight, &caller.account, page) {
+        Recall::Page(rendered) => rendered,
+        Recall::Ask(ticket) => {
+            let rendered = Arc::new(render(&app, &caller.account, page).await?);
+            if let Some(ticket) = ticket {
+                memory.keep_page(ticket, rendered.clone());
+            }
+            rendered
+        }
+    };
+    Ok(respond(&wanted, &rendered))
+}
+
+async fn render(app: &App, account: &AccountId, page: Page) -> Result<Rendered, ApiError> {
+    let (inboxes, total) = inboxes::list(&app.context, account, page).await?;
     let pagination = Pagination {
         total,
+        limit: page.limit,
+        offset: page.offset,
+    };
+    let body = envelope::page(inboxes, pagination)?;
+    let links = links(&app.context.public_url, page, total);
+    Ok(Rendered::new(body, Some(links)))
+}
+
+/// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>
+fn links(public_url: &str, page: Page, total: i64) -> String {
+    let Page {
+        filter,
         limit,
         offset,
-    };
-    Ok(envelope::page(page, pagination))
+    } = page;
+    let mut base = format!("{public_url}/inboxes?");
+    if let Some(channel) = filter.channel {
+        base += &format!("type={}&", channel.as_str());
+    }
+    if let Some(status) = filter.status {
+        base += &format!("status={}&", status.as_str());
+    }
+    let last = (total - 1).max(0) / limit * limit;
+    let next = offset.saturating_add(limit);
+    let pages = [
+        ("first", Some(0)),
+        (
+            "prev",
+            (offset > 0).then(|| (offset - limit).clamp(0, last)),
+        ),
+        ("next", (next < total).then_some(next)),
+        ("last", Some(last)),
+    ];
+    let links = pages.iter().filter_map(|(name, offset)| {
+        let offset = (*offset)?;
+        Some(format!(
+            "<{base}limit={limit}&offset={offset}>; rel=\"{name}\""
+        ))
+    });
+    links.collect::<Vec<_>>().join(", ")
 }
 
 /// Create an inbox
@@ -220,10 +279,12 @@ pub async fn create(
 pub async fn get(
     Reader(caller): Reader,
     State(app): State<App>,
+    wanted: Wanted,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
-    Ok(envelope::ok(inbox))
+    let rendered = Rendered::new(envelope::body(inbox)?, None);
+    Ok(respond(&wanted, &rendered))
 }
 
 /// Change an inbox

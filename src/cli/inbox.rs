@@ -10,7 +10,7 @@ use crate::{
     domain,
     error::Error,
     id::{AccountId, InboxId},
-    ops::{Context, accounts, inboxes, setup},
+    ops::{Context, accounts, inboxes, memory::Page, setup},
     store::inboxes::Filter,
 };
 use clap::{Args, Subcommand};
@@ -262,7 +262,12 @@ async fn list(
         channel: parse("type", channel)?,
         status: parse("status", status)?,
     };
-    let (all, _) = inboxes::list(context, account, filter, i64::MAX, 0).await?;
+    let page = Page {
+        filter,
+        limit: i64::MAX,
+        offset: 0,
+    };
+    let (all, _) = inboxes::list(context, account, page).await?;
     let columns = [
         "id",
         "name",

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, Limits},
+    config::{CACHE, Config, Limits},
     demo,
     domain::Account,
     ops::{self, Context, SecretKey, accounts},
@@ -43,6 +43,9 @@ pub(super) struct Serve {
     /// Show it on a throw-away database, with four inboxes and a few messages
     #[arg(long)]
     demo: bool,
+    /// Bytes of memory for keys and answers that need not be read again; 0 keeps nothing
+    #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_name = "N")]
+    cache_bytes: u64,
     /// Connections open at once
     #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_name = "N", help_heading = "Limits")]
     max_connections: usize,
@@ -111,7 +114,8 @@ impl Serve {
             &config.public_url,
             clock,
         )
-        .await?;
+        .await?
+        .with_memory(config.cache);
         let server = Server::start(context.clone(), &config)
             .await
             .map_err(|error| {
@@ -164,6 +168,7 @@ impl Serve {
         let own_url = || format!("http://{}", reachable(self.listen));
         Ok(Config {
             listen: self.listen,
+            cache: self.cache_bytes,
             public_url: self.public_url.clone().unwrap_or_else(own_url),
             limits: Limits {
                 connections: self.max_connections,

@@ -38,7 +38,8 @@ impl Global {
     pub(super) async fn open(&self, missing: Missing) -> Result<Context, Failure> {
         let (address, secret_key) = (self.address()?, self.secret_key()?);
         // Only `serve` knows and needs the public address; `inbox setup` takes it as a flag.
-        Ok(ops::open(&address, missing, &secret_key, "", Clock::system()).await?)
+        let context = ops::open(&address, missing, &secret_key, "", Clock::system()).await?;
+        Ok(context.of_command())
     }
 }
 

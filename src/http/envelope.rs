@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -124,25 +125,38 @@ pub fn success(status: StatusCode, data: impl Serialize) -> Response {
     )
 }
 
-/// 200 with a page of a list.
-pub fn page<T: Serialize>(data: Vec<T>, pagination: Pagination) -> Response {
-    json(
-        StatusCode::OK,
-        &Page {
-            success: true,
-            data,
-            pagination,
-        },
-    )
+/// The body of a page of a list.
+pub fn page<T: Serialize>(data: Vec<T>, pagination: Pagination) -> Result<Bytes, Error> {
+    let page = Page {
+        success: true,
+        data,
+        pagination,
+    };
+    // Exactly as long as it is: it may be kept.
+    Ok(write(&page)?.into_boxed_slice().into())
+}
+
+/// The body of a success with data.
+pub fn body(data: impl Serialize) -> Result<Bytes, Error> {
+    let success = Success {
+        success: true,
+        data,
+    };
+    Ok(write(&success)?.into())
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match write(body) {
+        Ok(bytes) => with_type(status, bytes),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn write(body: &impl Serialize) -> Result<Vec<u8>, Error> {
     // Room for a page of inboxes at once, where growing step by step would copy it over and over.
     let mut bytes = Vec::with_capacity(4096);
-    match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => with_type(status, bytes),
-        Err(error) => Error::Internal(error.to_string()).into_response(),
-    }
+    serde_json::to_writer(&mut bytes, body).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(bytes)
 }
 
 fn with_type(status: StatusCode, bytes: Vec<u8>) -> Response {

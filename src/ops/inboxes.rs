@@ -1,10 +1,13 @@
 //! Inboxes: listing, creating, changing, deleting.
 
 use super::{
-    Context, check_name,
+    Context,
+    changes::{Changes, commit},
+    check_name,
     events::{Event, What},
     fields::{Fields, Given},
     found,
+    memory::Page,
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
@@ -12,7 +15,7 @@ use crate::{
     id::{AccountId, EventId, InboxId},
     store::{
         addresses, contacts, conversations,
-        inboxes::{self, Details, Filter},
+        inboxes::{self, Details},
         messages, quarantine, secrets,
     },
     vault::Place,
@@ -25,10 +28,13 @@ use serde_json::{Map, Value};
 pub async fn list(
     context: &Context,
     account: &AccountId,
-    filter: Filter,
-    limit: i64,
-    offset: i64,
+    page: Page,
 ) -> Result<(Vec<Inbox>, i64), Error> {
+    let Page {
+        filter,
+        limit,
+        offset,
+    } = page;
     let mut session = context.db.read().await?;
     Ok(inboxes::list(&mut session, account, filter, limit, offset).await?)
 }
@@ -216,8 +222,8 @@ pub async fn create(
     inboxes::insert(&mut session, account, &details, &change).await?;
     claim_address(&mut session, account, &details.inbox, &settings).await?;
     put_secrets(context, &mut session, account, &id, &given.secrets).await?;
-    session.commit().await?;
-    publish(context, account, &id, change, What::InboxChanged);
+    let changes = inbox_event(account, &id, change, What::InboxChanged);
+    commit(context, session, changes).await?;
     Ok(details.inbox)
 }
 
@@ -280,8 +286,8 @@ pub async fn update(
         claim_address(&mut session, account, &inbox, &settings).await?;
     }
     put_secrets(context, &mut session, account, id, &given.secrets).await?;
-    session.commit().await?;
-    publish(context, account, id, change, What::InboxChanged);
+    let changes = inbox_event(account, id, change, What::InboxChanged);
+    commit(context, session, changes).await?;
     Ok(inbox)
 }
 
@@ -313,25 +319,23 @@ pub async fn delete(
     contacts::delete_orphans(&mut session, account, inbox.channel).await?;
     inboxes::delete(&mut session, account, id).await?;
     let change = EventId::new(&context.clock);
-    session.commit().await?;
-    publish(context, account, id, change, What::InboxDeleted);
-    Ok(())
+    let changes = inbox_event(account, id, change, What::InboxDeleted);
+    commit(context, session, changes).await
 }
 
-/// Tells what happened to an inbox.
-pub(super) fn publish(
-    context: &Context,
+/// What a transaction changes in which this happens to an inbox.
+pub(super) fn inbox_event(
     account: &AccountId,
     inbox: &InboxId,
     id: EventId,
     what: What,
-) {
-    context.events.publish(Event {
+) -> Changes {
+    Changes::of(vec![Event {
         id,
         account: account.clone(),
         inbox: inbox.clone(),
         what,
-    });
+    }])
 }
 
 /// The one definition of an inbox's status; the schema's generated column says the same.

@@ -2,6 +2,7 @@
 //! nothing else reaches the store. Nothing here knows HTTP.
 
 pub mod accounts;
+pub mod changes;
 pub mod conversations;
 pub mod events;
 pub mod fields;
@@ -11,6 +12,7 @@ pub mod inboxes;
 pub mod ingest;
 pub mod keys;
 pub mod livechat;
+pub mod memory;
 pub mod messages;
 pub mod quarantine;
 pub mod setup;
@@ -19,6 +21,7 @@ pub mod verify;
 use crate::{clock::Clock, error::Error, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
+use memory::Memory;
 use std::path::{Path, PathBuf};
 
 /// Under which name the store keeps a mark of the secret key.
@@ -37,6 +40,24 @@ pub struct Context {
     pub public_url: String,
     /// What happens.
     pub events: Events,
+    /// What need not be read again.
+    pub memory: Memory,
+    /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
+    pub command: bool,
+}
+
+impl Context {
+    /// The same with room in memory for so many bytes.
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.memory = Memory::new(&self.db, bytes);
+        self
+    }
+
+    /// The same for a command beside the servers.
+    pub fn of_command(mut self) -> Self {
+        self.command = true;
+        self
+    }
 }
 
 /// Where the key that seals secrets comes from.
@@ -99,6 +120,8 @@ pub async fn open(
     };
     check_secret_key(&db, &vault).await?;
     Ok(Context {
+        memory: Memory::new(&db, 0),
+        command: false,
         db,
         clock,
         vault,

@@ -51,7 +51,7 @@ const LOCK_TYPE: Sql = Sql {
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
 
 /// What a listing is narrowed to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only this type.
     pub channel: Option<Channel>,

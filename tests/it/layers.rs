@@ -22,12 +22,14 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// The modules beside the layers: they use each other, and know nothing of who uses them.
-const BESIDE: [&str; 6] = ["clock", "config", "domain", "error", "id", "vault"];
+const BESIDE: [&str; 7] = [
+    "clock", "config", "domain", "error", "id", "rendered", "vault",
+];
 
 /// Crates that only know HTTP, and the modules that must not know it.
 const OF_HTTP: [&str; 5] = ["axum", "hyper", "hyper_util", "tower", "tower_http"];
-const WITHOUT_HTTP: [&str; 9] = [
-    "cli", "ops", "store", "clock", "config", "domain", "error", "id", "vault",
+const WITHOUT_HTTP: [&str; 10] = [
+    "cli", "ops", "store", "clock", "config", "domain", "error", "id", "rendered", "vault",
 ];
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
 use db::{Missing, Sql};
 use inboxd::{
     clock::Clock,
-    config::{Config, Limits},
+    config::{CACHE, Config, Limits},
     domain::Scope,
     id::{AccountId, InboxId},
     ops::{self, Context, SecretKey, accounts, inboxes, keys},
@@ -80,11 +80,13 @@ impl TestApp {
         let url = "https://inbox.example.com";
         let context = ops::open(&place.address(), Missing::Create, &key, url, clock)
             .await
-            .expect("the store opens");
+            .expect("the store opens")
+            .with_memory(CACHE);
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: url.to_owned(),
             limits,
+            cache: CACHE,
         };
         let server = Server::start(context.clone(), &config)
             .await
