@@ -83,7 +83,11 @@ impl Rendered {
     /// Bytes of memory that it may come to take.
     pub fn bytes(&self) -> usize {
         // JSON of many things of one kind shrinks to less than an eighth, in either form.
-        let forms = if self.plain.len() < WORTH { 0 } else { self.plain.len() / 4 };
+        let forms = if self.plain.len() < WORTH {
+            0
+        } else {
+            self.plain.len() / 4
+        };
         self.plain.len() + forms + self.links.as_ref().map_or(0, Bytes::len) + AROUND
     }
 

@@ -175,7 +175,7 @@ pub async fn list(
     };
     query.finish()?;
     let memory = &app.context.memory;
-    let rendered = match memory.page(caller.sight, &caller.account, page) {
+    let rendered = match memory.page(caller.kept.as_ref(), page) {
         Recall::Page(rendered) => rendered,
         Recall::Ask(ticket) => {
             let rendered = Arc::new(render(&app, &caller.account, page).await?);

@@ -7,7 +7,7 @@ use super::{
     Context,
     changes::{Changes, commit},
     check_name, found,
-    memory::{KeyHash, Sight},
+    memory::{self, KeyHash},
 };
 use crate::{
     clock,
@@ -50,12 +50,12 @@ pub struct Known {
 }
 
 /// What a key was checked to be.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Caller {
     /// The account that it acts for.
     pub account: AccountId,
-    /// Whether memory may be used to answer it.
-    pub sight: Sight,
+    /// What is kept in memory for answering it, if that may be used.
+    pub kept: Option<Arc<memory::Account>>,
     known: Arc<Known>,
     hash: KeyHash,
 }
@@ -158,12 +158,12 @@ pub async fn recheck(context: &Context, caller: &Caller) -> Result<Caller, Error
 async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
     let memory = &context.memory;
     let sight = memory.sight();
-    let known = match memory.key(sight, &hash) {
-        Some(known) => known,
+    let (known, kept) = match memory.key(sight, &hash) {
+        Some((known, account)) => (known, Some(account)),
         None => {
             let known = Arc::new(ask(context, &hash).await?);
-            memory.keep_key(sight, hash, known.clone());
-            known
+            let kept = memory.keep_key(sight, hash, &known.account, &known);
+            (known, kept)
         }
     };
     if known
@@ -174,7 +174,7 @@ async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
     }
     Ok(Caller {
         account: known.account.clone(),
-        sight,
+        kept,
         known,
         hash,
     })

@@ -9,7 +9,7 @@
 use super::{changes::Changes, keys::Known};
 use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
 use db::{Database, EngineKind, Stamp};
-use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
     collections::HashMap,
     sync::{
@@ -26,8 +26,12 @@ pub const LEASE: Duration = Duration::from_millis(900);
 /// Pages of one account. One that asks for more loses those it had.
 const PAGES: usize = 256;
 /// Bytes that a key, and an account without pages, take with all that surrounds them, on the safe side.
-const KEY: u32 = 512;
+const KEY: usize = 384;
 const ACCOUNT: usize = 512;
+/// Parts of the map of keys, each with a lock of its own.
+const SHARDS: usize = 16;
+/// How exact it is who was here last: telling the cache at each request would cost more than the rest of the look.
+const TOUCH: Duration = Duration::from_secs(1);
 
 /// SHA-256 of an API key.
 pub type KeyHash = [u8; 32];
@@ -48,13 +52,24 @@ pub struct Page {
 pub struct Memory(Arc<Inner>);
 
 struct Inner {
-    keys: Cache<KeyHash, Arc<Known>>,
+    start: Instant,
+    /// All accounts of which something is kept. Whose leaves takes its keys along.
     accounts: Cache<AccountId, Arc<Account>>,
+    keys: Arc<Keys>,
     /// Counts what made all keys that were known before uncertain.
     keys_era: AtomicU64,
-    /// Counts what made all pages that were kept before uncertain.
-    pages_era: AtomicU64,
+    /// Counts what made everything that was kept before uncertain.
+    era: Arc<AtomicU64>,
     horizon: Horizon,
+}
+
+/// Keys by their hashes.
+struct Keys([RwLock<HashMap<KeyHash, Entry>>; SHARDS]);
+
+#[derive(Clone)]
+struct Entry {
+    known: Arc<Known>,
+    account: Arc<Account>,
 }
 
 /// What tells that nothing has changed unseen.
@@ -83,10 +98,13 @@ struct Lease {
     until: AtomicU64,
 }
 
-/// The pages of one account.
-struct Account {
-    /// The pages' era in which it was made.
+/// What is kept of one account.
+pub struct Account {
+    id: AccountId,
+    /// The era in which it was made.
     era: u64,
+    /// When the cache was last told that it is in use, in milliseconds after the memory's start.
+    touched: AtomicU64,
     bytes: AtomicUsize,
     kept: Mutex<Kept>,
 }
@@ -97,7 +115,10 @@ struct Kept {
     generation: u64,
     /// Commits under way that change this account.
     flights: usize,
+    /// Whether it has made room for others: nobody tells it of changes any more.
+    gone: bool,
     pages: HashMap<Page, Arc<Rendered>>,
+    keys: Vec<KeyHash>,
 }
 
 /// Whether memory may be used, by what was so at one moment during a request.
@@ -119,7 +140,6 @@ pub enum Recall {
 
 /// The right to keep a page that is read from the store after the ticket was given.
 pub struct Ticket {
-    id: AccountId,
     account: Arc<Account>,
     generation: u64,
     page: Page,
@@ -142,23 +162,32 @@ impl Memory {
                 until: AtomicU64::new(0),
             }),
         };
-        let of_keys = bytes / 8;
-        Memory(Arc::new(Inner {
-            keys: Cache::builder()
-                .eviction_policy(EvictionPolicy::lru())
-                .weigher(|_, _| KEY)
-                .max_capacity(of_keys)
-                .build(),
-            accounts: Cache::builder()
+        let keys = Arc::new(Keys(Default::default()));
+        let era = Arc::new(AtomicU64::new(0));
+        let accounts = {
+            let (keys, era) = (keys.clone(), era.clone());
+            Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .weigher(|_, account: &Arc<Account>| {
                     let bytes = ACCOUNT + account.bytes.load(Ordering::Relaxed);
                     u32::try_from(bytes).unwrap_or(u32::MAX)
                 })
-                .max_capacity(bytes - of_keys)
-                .build(),
+                .max_capacity(bytes)
+                .eviction_listener(move |_, account: Arc<Account>, cause| {
+                    let weighed_again = cause == RemovalCause::Replaced
+                        && account.era == era.load(Ordering::Acquire);
+                    if !weighed_again {
+                        keys.leave(&account);
+                    }
+                })
+                .build()
+        };
+        Memory(Arc::new(Inner {
+            start: Instant::now(),
+            accounts,
+            keys,
             keys_era: AtomicU64::new(0),
-            pages_era: AtomicU64::new(0),
+            era,
             horizon,
         }))
     }
@@ -201,7 +230,7 @@ impl Memory {
     /// How often everything was forgotten so far, because of what another process did.
     pub fn era(&self) -> u64 {
         self.sight();
-        self.0.pages_era.load(Ordering::Acquire)
+        self.0.era.load(Ordering::Acquire)
     }
 
     /// Everything that PostgreSQL was told before this moment has been passed on to this memory.
@@ -222,7 +251,7 @@ impl Memory {
     /// Forgets everything.
     pub fn forget(&self) {
         self.0.keys_era.fetch_add(1, Ordering::AcqRel);
-        self.0.pages_era.fetch_add(1, Ordering::AcqRel);
+        self.0.era.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Forgets what these changes make untrue. They are committed.
@@ -253,8 +282,8 @@ impl Memory {
             }
         }
         let accounts = changes.accounts().into_iter();
-        let accounts: Vec<_> = accounts.map(|id| (id.clone(), self.account(id))).collect();
-        for (_, account) in &accounts {
+        let accounts: Vec<_> = accounts.map(|id| self.account(id)).collect();
+        for account in &accounts {
             account.kept().flights += 1;
         }
         Flight {
@@ -266,13 +295,14 @@ impl Memory {
         }
     }
 
-    /// What is known of the key with this hash. It may have expired.
-    pub fn key(&self, sight: Sight, hash: &KeyHash) -> Option<Arc<Known>> {
+    /// What is known of the key with this hash, and of its account. It may have expired.
+    pub fn key(&self, sight: Sight, hash: &KeyHash) -> Option<(Arc<Known>, Arc<Account>)> {
         if sight == Sight::Clouded {
             return None;
         }
-        let known = self.0.keys.get(hash)?;
-        (known.era == self.keys_era()).then_some(known)
+        let Entry { known, account } = self.0.keys.shard(hash).get(hash)?.clone();
+        (known.era == self.keys_era() && account.era == self.0.era.load(Ordering::Acquire))
+            .then_some((known, account))
     }
 
     /// To be asked before a key is read from the store that is to be kept.
@@ -280,75 +310,103 @@ impl Memory {
         self.0.keys_era.load(Ordering::Acquire)
     }
 
-    /// Keeps what the store says of a key.
-    pub fn keep_key(&self, sight: Sight, hash: KeyHash, known: Arc<Known>) {
-        if sight == Sight::Clear {
-            self.0.keys.insert(hash, known);
-        }
-    }
-
-    /// Looks for a page.
-    pub fn page(&self, sight: Sight, id: &AccountId, page: Page) -> Recall {
+    /// Keeps what the store says of a key of this account. Returns what is kept of the account.
+    pub fn keep_key(
+        &self,
+        sight: Sight,
+        hash: KeyHash,
+        id: &AccountId,
+        known: &Arc<Known>,
+    ) -> Option<Arc<Account>> {
         if sight == Sight::Clouded {
-            return Recall::Ask(None);
+            return None;
         }
         let account = self.account(id);
+        let mut kept = account.kept();
+        if kept.gone {
+            return None;
+        }
+        let entry = Entry {
+            known: known.clone(),
+            account: account.clone(),
+        };
+        self.0.keys.shard_mut(&hash).insert(hash, entry);
+        if !kept.keys.contains(&hash) {
+            kept.keys.push(hash);
+            account.bytes.fetch_add(KEY, Ordering::Relaxed);
+        }
+        drop(kept);
+        self.weigh(&account);
+        Some(account)
+    }
+
+    /// Looks for a page of this account.
+    pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
+        let Some(account) = account else {
+            return Recall::Ask(None);
+        };
         let kept = account.kept();
         if kept.flights > 0 {
             return Recall::Ask(None);
         }
-        if let Some(found) = kept.pages.get(&page) {
-            return Recall::Page(found.clone());
-        }
-        let generation = kept.generation;
+        let Some(found) = kept.pages.get(&page) else {
+            return Recall::Ask(Some(Ticket {
+                generation: kept.generation,
+                account: account.clone(),
+                page,
+            }));
+        };
+        let found = found.clone();
         drop(kept);
-        Recall::Ask(Some(Ticket {
-            id: id.clone(),
-            account,
-            generation,
-            page,
-        }))
+        self.touch(account);
+        Recall::Page(found)
     }
 
     /// Keeps a page, unless its account has changed since the ticket was given.
     pub fn keep_page(&self, ticket: Ticket, rendered: Arc<Rendered>) {
         let Ticket {
-            id,
             account,
             generation,
             page,
         } = ticket;
         let mut kept = account.kept();
-        if kept.generation != generation {
+        if kept.generation != generation || kept.gone {
             return;
         }
         if kept.pages.len() >= PAGES {
-            kept.pages.clear();
-            account.bytes.store(0, Ordering::Relaxed);
+            account.drop_pages(&mut kept);
         }
         account.bytes.fetch_add(rendered.bytes(), Ordering::Relaxed);
         kept.pages.insert(page, rendered);
         drop(kept);
-        // Has it weighed again, unless it has made room already: what nobody tells of changes must not come back.
-        self.0
-            .accounts
-            .entry(id)
-            .and_compute_with(|current| match current {
-                Some(entry) if Arc::ptr_eq(entry.value(), &account) => Op::Put(account),
-                _ => Op::Nop,
-            });
+        self.weigh(&account);
+    }
+
+    /// Has the cache weigh an account again, unless it has left: nobody tells it of changes any more.
+    fn weigh(&self, account: &Arc<Account>) {
+        let entry = self.0.accounts.entry_by_ref(&account.id);
+        entry.and_compute_with(|current| match current {
+            Some(entry) if Arc::ptr_eq(entry.value(), account) => Op::Put(account.clone()),
+            _ => Op::Nop,
+        });
+    }
+
+    fn touch(&self, account: &Account) {
+        let now = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = account.touched.load(Ordering::Relaxed);
+        if now.saturating_sub(last) >= TOUCH.as_millis() as u64 {
+            account.touched.store(now, Ordering::Relaxed);
+            self.0.accounts.get(&account.id);
+        }
     }
 
     fn account(&self, id: &AccountId) -> Arc<Account> {
-        let era = self.0.pages_era.load(Ordering::Acquire);
-        if let Some(account) = self.0.accounts.get(id)
-            && account.era == era
-        {
-            return account;
-        }
+        let era = self.0.era.load(Ordering::Acquire);
         let new = || {
             Arc::new(Account {
+                id: id.clone(),
                 era,
+                touched: AtomicU64::new(0),
                 bytes: AtomicUsize::new(0),
                 kept: Mutex::default(),
             })
@@ -366,7 +424,7 @@ pub struct Flight {
     began: Option<Stamp>,
     keys: bool,
     everything: bool,
-    accounts: Vec<(AccountId, Arc<Account>)>,
+    accounts: Vec<Arc<Account>>,
 }
 
 impl Drop for Flight {
@@ -377,11 +435,11 @@ impl Drop for Flight {
         if self.keys {
             self.memory.0.keys_era.fetch_add(1, Ordering::AcqRel);
         }
-        for (id, account) in &self.accounts {
+        for account in &self.accounts {
             account.forget();
             account.kept().flights -= 1;
-            // Everything was forgotten meanwhile, and this account began anew.
-            if let Some(other) = self.memory.0.accounts.get(id)
+            // Everything was forgotten meanwhile, or there was no room, and this account began anew.
+            if let Some(other) = self.memory.0.accounts.get(&account.id)
                 && !Arc::ptr_eq(&other, account)
             {
                 other.forget();
@@ -402,12 +460,52 @@ impl Drop for Flight {
     }
 }
 
+impl Keys {
+    fn lock(&self, hash: &KeyHash) -> &RwLock<HashMap<KeyHash, Entry>> {
+        &self.0[usize::from(hash[0]) % SHARDS]
+    }
+
+    fn shard(&self, hash: &KeyHash) -> RwLockReadGuard<'_, HashMap<KeyHash, Entry>> {
+        // A panic cannot leave a map half-changed here.
+        self.lock(hash)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard_mut(&self, hash: &KeyHash) -> RwLockWriteGuard<'_, HashMap<KeyHash, Entry>> {
+        self.lock(hash)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An account makes room for others.
+    fn leave(&self, account: &Arc<Account>) {
+        let mut kept = account.kept();
+        kept.gone = true;
+        account.drop_pages(&mut kept);
+        for hash in std::mem::take(&mut kept.keys) {
+            let mut shard = self.shard_mut(&hash);
+            // It may have come back meanwhile, as another.
+            if shard
+                .get(&hash)
+                .is_some_and(|entry| Arc::ptr_eq(&entry.account, account))
+            {
+                shard.remove(&hash);
+            }
+        }
+    }
+}
+
 impl Account {
     fn forget(&self) {
         let mut kept = self.kept();
         kept.generation += 1;
+        self.drop_pages(&mut kept);
+    }
+
+    fn drop_pages(&self, kept: &mut Kept) {
         kept.pages = HashMap::new();
-        self.bytes.store(0, Ordering::Relaxed);
+        self.bytes.store(KEY * kept.keys.len(), Ordering::Relaxed);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
