@@ -3,14 +3,14 @@
 use super::{
     Failure, Global,
     output::{Output, or_dash},
-    settings::{public_url, read_secret},
+    settings::{ProviderFlags, public_url, read_secret},
 };
 use crate::{
     clock::rfc3339,
     domain,
     error::Error,
     id::{AccountId, InboxId},
-    ops::{Context, accounts, inboxes, setup},
+    ops::{Context, accounts, connect, inboxes, setup},
     store::inboxes::Filter,
 };
 use clap::{Args, Subcommand};
@@ -57,21 +57,23 @@ pub(super) enum Inbox {
         /// The inbox's id
         id: String,
     },
-    /// Show how to connect an inbox: what to paste at the provider, and what proof is missing
+    /// Show how to connect an inbox: what to paste at the provider, what proof is missing, and how the provider sees it
     Setup {
         #[command(flatten)]
         whose: Whose,
         /// The inbox's id
         id: String,
-        /// The address under which the provider reaches the server
-        #[arg(
-            long,
-            env = "INBOXD_PUBLIC_URL",
-            value_name = "URL",
-            value_parser = public_url,
-            default_value = "http://127.0.0.1:8080"
-        )]
-        public_url: String,
+        #[command(flatten)]
+        ways: Ways,
+    },
+    /// Connect an inbox: telegram's webhook is set, an access token of Meta's checked. Shows its setup
+    Connect {
+        #[command(flatten)]
+        whose: Whose,
+        /// The inbox's id
+        id: String,
+        #[command(flatten)]
+        ways: Ways,
     },
     /// Change an inbox. Only what is given changes
     Update {
@@ -105,6 +107,29 @@ pub(super) struct Whose {
     /// Whose inbox. May be left out where there is one account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
+}
+
+/// How the provider reaches us, and we the provider.
+#[derive(Args)]
+pub(super) struct Ways {
+    /// The address under which the provider reaches the server
+    #[arg(
+        long,
+        env = "INBOXD_PUBLIC_URL",
+        value_name = "URL",
+        value_parser = public_url,
+        default_value = "http://127.0.0.1:8080"
+    )]
+    public_url: String,
+    #[command(flatten)]
+    providers: ProviderFlags,
+}
+
+impl Ways {
+    fn set(self, context: &mut Context) {
+        context.set_providers(self.providers.config());
+        context.public_url = self.public_url;
+    }
 }
 
 /// What a channel needs. Each secret can come from a file instead, where other users of the machine do not see it.
@@ -196,9 +221,15 @@ impl Inbox {
                 let id = InboxId::from_text(id);
                 show(output, &inboxes::get(&context, &account, &id).await?)
             }
-            Inbox::Setup { id, public_url, .. } => {
-                context.public_url = public_url;
+            Inbox::Setup { id, ways, .. } => {
+                ways.set(&mut context);
                 let setup = setup::get(&context, &account, &InboxId::from_text(id)).await?;
+                output.one(&setup, || setup_rows(&setup))
+            }
+            Inbox::Connect { id, ways, .. } => {
+                ways.set(&mut context);
+                let id = InboxId::from_text(id);
+                let setup = connect::connect(&context, &account, &id).await?;
                 output.one(&setup, || setup_rows(&setup))
             }
             Inbox::Update {
@@ -236,6 +267,7 @@ impl Inbox {
             | Inbox::List { whose, .. }
             | Inbox::Show { whose, .. }
             | Inbox::Setup { whose, .. }
+            | Inbox::Connect { whose, .. }
             | Inbox::Update { whose, .. }
             | Inbox::Delete { whose, .. } => whose,
         }
@@ -330,6 +362,8 @@ fn setup_rows(setup: &setup::Setup) -> Vec<(&'static str, String)> {
         ),
         ("phone_number_id", setup.phone_number_id.clone()),
         ("business_account_id", setup.business_account_id.clone()),
+        ("bot_name", setup.bot_name.clone()),
+        ("bot_username", setup.bot_username.clone()),
         ("proved_at", setup.proved_at.map(rfc3339)),
         ("missing_proof", setup.missing_proof.map(str::to_owned)),
     ];
@@ -339,10 +373,41 @@ fn setup_rows(setup: &setup::Setup) -> Vec<(&'static str, String)> {
         ("status", setup.status.as_str().to_owned()),
         ("credentials", credentials.join(", ")),
     ];
+    let reported = setup.provider.iter().flat_map(report_rows);
     rows.extend(
         optional
             .into_iter()
+            .chain(reported)
             .filter_map(|(name, value)| Some((name, value?))),
     );
     rows
+}
+
+/// What the provider says, under the names that it has in JSON.
+fn report_rows(report: &setup::Report) -> [(&'static str, Option<String>); 10] {
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    [
+        ("provider.checked", report.checked.map(str::to_owned)),
+        ("provider.webhook_url", report.webhook_url.clone()),
+        (
+            "provider.webhook_matches",
+            report.webhook_matches.map(yes_or_no),
+        ),
+        (
+            "provider.pending_update_count",
+            report.pending_update_count.map(|count| count.to_string()),
+        ),
+        ("provider.last_error_at", report.last_error_at.map(rfc3339)),
+        (
+            "provider.last_error_message",
+            report.last_error_message.clone(),
+        ),
+        (
+            "provider.display_phone_number",
+            report.display_phone_number.clone(),
+        ),
+        ("provider.verified_name", report.verified_name.clone()),
+        ("provider.username", report.username.clone()),
+        ("provider.error", report.error.clone()),
+    ]
 }

@@ -51,6 +51,12 @@ pub struct Settings {
     /// Telegram: the bot's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_id: Option<String>,
+    /// Telegram: the bot's display name, once it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_name: Option<String>,
+    /// Telegram: the bot's user name, without `@`, once it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_username: Option<String>,
     /// Live chat: where the widget may be embedded. `None` means anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
@@ -118,7 +124,12 @@ impl ChannelFields {
     /// Lays what was given over what is set.
     fn apply(&self, settings: &mut Settings) {
         replace(&mut settings.phone_number_id, &self.phone_number_id);
-        replace(&mut settings.bot_id, &self.bot_id);
+        if self.bot_id.is_some() && self.bot_id != settings.bot_id {
+            // Another bot, of which nobody has asked Telegram yet.
+            settings.bot_id.clone_from(&self.bot_id);
+            settings.bot_name = None;
+            settings.bot_username = None;
+        }
         replace_or_clear(&mut settings.business_account_id, &self.business_account_id);
         replace_or_clear(&mut settings.allowed_origins, &self.allowed_origins);
     }
@@ -407,13 +418,34 @@ async fn put_secrets(
     Ok(())
 }
 
+/// A credential of an inbox, if it is set.
+pub(super) async fn find_secret(
+    context: &Context,
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    name: &'static str,
+) -> Result<Option<String>, Error> {
+    let sealed = secrets::find(session, account, inbox, name).await?;
+    let place = Place {
+        account,
+        inbox,
+        name,
+    };
+    sealed
+        .map(|sealed| context.vault.open(&place, &sealed))
+        .transpose()
+        .map_err(|error| Error::Internal(format!("inbox {inbox}: {error}")))
+}
+
 /// The settings of an inbox, from their column.
 pub(super) fn read_settings(text: &str) -> Result<Settings, Error> {
     serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("an inbox's settings are damaged: {error}")))
 }
 
-fn write_settings(settings: &Settings) -> Result<String, Error> {
+/// The same the other way round.
+pub(super) fn write_settings(settings: &Settings) -> Result<String, Error> {
     serde_json::to_string(settings).map_err(|error| Error::Internal(error.to_string()))
 }
 

@@ -2,6 +2,7 @@
 //! nothing else reaches the store. Nothing here knows HTTP.
 
 pub mod accounts;
+pub mod connect;
 pub mod conversations;
 pub mod events;
 pub mod fields;
@@ -16,7 +17,7 @@ pub mod quarantine;
 pub mod setup;
 pub mod verify;
 
-use crate::{clock::Clock, error::Error, store, vault::Vault};
+use crate::{clock::Clock, config, error::Error, provider::Providers, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,15 @@ pub struct Context {
     pub public_url: String,
     /// What happens.
     pub events: Events,
+    /// The way to the providers. At their usual addresses, unless it is replaced.
+    pub providers: Providers,
+}
+
+impl Context {
+    /// Asks the providers at these addresses from now on.
+    pub fn set_providers(&mut self, config: config::Providers) {
+        self.providers = Providers::new(config);
+    }
 }
 
 /// Where the key that seals secrets comes from.
@@ -104,6 +114,7 @@ pub async fn open(
         vault,
         public_url: public_url.to_owned(),
         events: Events::default(),
+        providers: Providers::new(config::Providers::default()),
     })
 }
 

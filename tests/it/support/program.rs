@@ -1,7 +1,7 @@
 //! The program itself, run as its users run it: commands that end, and a server that answers until it is told to stop.
 
 use super::{
-    Answer, Call,
+    Answer, Call, client,
     store::{Place, SECRET_KEY, Store},
     whatsapp,
 };
@@ -109,6 +109,13 @@ impl Shell {
     /// Runs `inboxd` with these arguments, however it ends.
     pub(crate) fn run(&self, arguments: &[&str]) -> Done {
         Done::of(&mut self.command(arguments))
+    }
+
+    /// The same, while the test goes on: for what the program wants to know from it.
+    pub(crate) async fn run_async(&self, arguments: &[&str]) -> Done {
+        let mut command = self.command(arguments);
+        let done = tokio::task::spawn_blocking(move || Done::of(&mut command));
+        done.await.expect("a command ends")
     }
 
     /// Runs it with this text on its standard input.
@@ -262,7 +269,7 @@ impl Running {
             said,
             rest: Mutex::new(rest),
             log,
-            client: Client::new(),
+            client: client(),
         }
     }
 
