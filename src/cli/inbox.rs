@@ -4,13 +4,14 @@ use super::{
     Failure, Global,
     output::{Output, or_dash},
     settings::{ProviderFlags, public_url, read_secret},
+    setup,
 };
 use crate::{
     clock::rfc3339,
     domain,
     error::Error,
     id::{AccountId, InboxId},
-    ops::{Context, accounts, connect, inboxes, setup},
+    ops::{self, Context, accounts, connect, inboxes},
     store::inboxes::Filter,
 };
 use clap::{Args, Subcommand};
@@ -223,14 +224,14 @@ impl Inbox {
             }
             Inbox::Setup { id, ways, .. } => {
                 ways.set(&mut context);
-                let setup = setup::get(&context, &account, &InboxId::from_text(id)).await?;
-                output.one(&setup, || setup_rows(&setup))
+                let setup = ops::setup::get(&context, &account, &InboxId::from_text(id)).await?;
+                output.one(&setup, || setup::rows(&setup))
             }
             Inbox::Connect { id, ways, .. } => {
                 ways.set(&mut context);
                 let id = InboxId::from_text(id);
                 let setup = connect::connect(&context, &account, &id).await?;
-                output.one(&setup, || setup_rows(&setup))
+                output.one(&setup, || setup::rows(&setup))
             }
             Inbox::Update {
                 id,
@@ -342,72 +343,4 @@ fn show(output: &Output, inbox: &domain::Inbox) -> Result<(), Failure> {
             ("messages_count", inbox.messages_count.to_string()),
         ]
     })
-}
-
-fn setup_rows(setup: &setup::Setup) -> Vec<(&'static str, String)> {
-    let credentials: Vec<_> = setup
-        .credentials
-        .iter()
-        .map(|(name, set)| format!("{name}: {}", if *set { "set" } else { "not set" }))
-        .collect();
-    let optional = [
-        ("webhook_url", setup.webhook_url.clone()),
-        ("verify_token", setup.verify_token.clone()),
-        ("secret_token", setup.secret_token.clone()),
-        ("embed_snippet", setup.embed_snippet.clone()),
-        ("identity_secret", setup.identity_secret.clone()),
-        (
-            "allowed_origins",
-            setup.allowed_origins.as_ref().map(|all| all.join(", ")),
-        ),
-        ("phone_number_id", setup.phone_number_id.clone()),
-        ("business_account_id", setup.business_account_id.clone()),
-        ("bot_name", setup.bot_name.clone()),
-        ("bot_username", setup.bot_username.clone()),
-        ("proved_at", setup.proved_at.map(rfc3339)),
-        ("missing_proof", setup.missing_proof.map(str::to_owned)),
-    ];
-    let mut rows = vec![
-        ("id", setup.id.to_string()),
-        ("type", setup.channel.as_str().to_owned()),
-        ("status", setup.status.as_str().to_owned()),
-        ("credentials", credentials.join(", ")),
-    ];
-    let reported = setup.provider.iter().flat_map(report_rows);
-    rows.extend(
-        optional
-            .into_iter()
-            .chain(reported)
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    rows
-}
-
-/// What the provider says, under the names that it has in JSON.
-fn report_rows(report: &setup::Report) -> [(&'static str, Option<String>); 10] {
-    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    [
-        ("provider.checked", report.checked.map(str::to_owned)),
-        ("provider.webhook_url", report.webhook_url.clone()),
-        (
-            "provider.webhook_matches",
-            report.webhook_matches.map(yes_or_no),
-        ),
-        (
-            "provider.pending_update_count",
-            report.pending_update_count.map(|count| count.to_string()),
-        ),
-        ("provider.last_error_at", report.last_error_at.map(rfc3339)),
-        (
-            "provider.last_error_message",
-            report.last_error_message.clone(),
-        ),
-        (
-            "provider.display_phone_number",
-            report.display_phone_number.clone(),
-        ),
-        ("provider.verified_name", report.verified_name.clone()),
-        ("provider.username", report.username.clone()),
-        ("provider.error", report.error.clone()),
-    ]
 }

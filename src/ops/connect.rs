@@ -6,11 +6,11 @@
 //! down. Nothing else that a provider does, or fails to do, changes anything here.
 
 use super::{
-    Context,
+    Context, credentials,
     events::What,
     found,
-    inboxes::{self, Settings, find_secret, publish, read_settings},
-    setup::{self, Report, Setup},
+    inboxes::{self, Settings, publish, read_settings},
+    setup::{self, ProviderReport, Setup},
 };
 use crate::{
     domain::{Channel, Inbox},
@@ -42,7 +42,7 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
         drop(session);
         return setup::get(context, account, id).await;
     };
-    let token = find_secret(context, &mut session, account, id, name).await?;
+    let token = credentials::find(context, &mut session, account, id, name).await?;
     // Nobody's turn at the store may hang on a provider.
     drop(session);
     let token = token.ok_or_else(|| missing(channel, name))?;
@@ -139,7 +139,7 @@ async fn store_proof(
     table::lock(&mut session, &[(account, id)]).await?;
     let details = table::find_details(&mut session, account, id).await?;
     let details = found(details, "inbox")?;
-    let now_stored = find_secret(context, &mut session, account, id, "bot_token").await?;
+    let now_stored = credentials::find(context, &mut session, account, id, "bot_token").await?;
     if now_stored.as_deref() != Some(token) {
         return Err(Error::Conflict(
             "The bot_token was replaced while Telegram was asked about the old one: connect again"
@@ -167,11 +167,11 @@ async fn check(
     token: &str,
     inbox: &Inbox,
     settings: &Settings,
-) -> Result<Report, Error> {
+) -> Result<ProviderReport, Error> {
     const WHAT: &str = "this access_token";
-    let mut report = Report {
+    let mut report = ProviderReport {
         checked: Some("access_token"),
-        ..Report::default()
+        ..ProviderReport::default()
     };
     match (&settings.phone_number_id, &inbox.instagram_account_id) {
         (Some(number), _) => {

@@ -1,7 +1,7 @@
 //! Inboxes: listing, creating, changing, deleting.
 
 use super::{
-    Context, check_name,
+    Context, check_name, credentials,
     events::{Event, What},
     fields::{Fields, Given},
     found,
@@ -15,7 +15,6 @@ use crate::{
         inboxes::{self, Details, Filter},
         messages, quarantine, secrets,
     },
-    vault::Place,
 };
 use db::Session;
 use serde::{Deserialize, Serialize};
@@ -226,7 +225,7 @@ pub async fn create(
     let change = EventId::new(&context.clock);
     inboxes::insert(&mut session, account, &details, &change).await?;
     claim_address(&mut session, account, &details.inbox, &settings).await?;
-    put_secrets(context, &mut session, account, &id, &given.secrets).await?;
+    credentials::put_all(context, &mut session, account, &id, &given.secrets).await?;
     session.commit().await?;
     publish(context, account, &id, change, What::InboxChanged);
     Ok(details.inbox)
@@ -290,7 +289,7 @@ pub async fn update(
         addresses::release(&mut session, id).await?;
         claim_address(&mut session, account, &inbox, &settings).await?;
     }
-    put_secrets(context, &mut session, account, id, &given.secrets).await?;
+    credentials::put_all(context, &mut session, account, id, &given.secrets).await?;
     session.commit().await?;
     publish(context, account, id, change, What::InboxChanged);
     Ok(inbox)
@@ -392,50 +391,6 @@ async fn claim_address(
         "This {} address is already connected to an inbox of this server ({field})",
         inbox.channel.as_str()
     )))
-}
-
-async fn put_secrets(
-    context: &Context,
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-    given: &[(&'static str, Option<String>)],
-) -> Result<(), Error> {
-    for (name, secret) in given {
-        match secret {
-            Some(secret) => {
-                let place = Place {
-                    account,
-                    inbox,
-                    name,
-                };
-                let sealed = context.vault.seal(&place, secret);
-                secrets::put(session, account, inbox, name, &sealed).await?;
-            }
-            None => secrets::delete(session, account, inbox, name).await?,
-        }
-    }
-    Ok(())
-}
-
-/// A credential of an inbox, if it is set.
-pub(super) async fn find_secret(
-    context: &Context,
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-    name: &'static str,
-) -> Result<Option<String>, Error> {
-    let sealed = secrets::find(session, account, inbox, name).await?;
-    let place = Place {
-        account,
-        inbox,
-        name,
-    };
-    sealed
-        .map(|sealed| context.vault.open(&place, &sealed))
-        .transpose()
-        .map_err(|error| Error::Internal(format!("inbox {inbox}: {error}")))
 }
 
 /// The settings of an inbox, from their column.

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod connect;
 pub mod conversations;
+pub mod credentials;
 pub mod events;
 pub mod fields;
 pub mod health;

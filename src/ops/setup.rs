@@ -4,13 +4,7 @@
 //!
 //! Invariant: a provider that does not answer, or says no, never keeps anybody from seeing the rest.
 
-use super::{
-    Context,
-    connect::explain,
-    found,
-    inboxes::{find_secret, read_settings},
-    livechat,
-};
+use super::{Context, connect::explain, credentials, found, inboxes::read_settings, livechat};
 use crate::{
     clock,
     domain::{Channel, InboxStatus},
@@ -91,12 +85,12 @@ pub struct Setup {
     /// instagram only in the answer to `connect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub provider: Option<Report>,
+    pub provider: Option<ProviderReport>,
 }
 
 /// What a provider says about an inbox. Keys of which it says nothing are absent.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
-pub struct Report {
+pub struct ProviderReport {
     /// The credential that the provider has just accepted. Absent if it did not, or could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "bot_token", nullable = false)]
@@ -206,9 +200,9 @@ async fn telegram_report(
     context: &Context,
     account: &AccountId,
     id: &InboxId,
-) -> Result<Option<Report>, Error> {
+) -> Result<Option<ProviderReport>, Error> {
     let mut session = context.db.read().await?;
-    let token = find_secret(context, &mut session, account, id, "bot_token").await?;
+    let token = credentials::find(context, &mut session, account, id, "bot_token").await?;
     // Nobody's turn at the store may hang on a provider.
     drop(session);
     let Some(token) = token else {
@@ -216,23 +210,23 @@ async fn telegram_report(
     };
     let call = get_webhook_info(&token);
     let report = match context.providers.look(&call).await {
-        Ok(webhook) => Report {
+        Ok(webhook) => ProviderReport {
             checked: Some("bot_token"),
             webhook_matches: Some(webhook.url == Some(telegram_hook(context, id))),
             webhook_url: webhook.url,
             pending_update_count: Some(webhook.pending),
             last_error_at: webhook.last_error_at,
             last_error_message: webhook.last_error,
-            ..Report::default()
+            ..ProviderReport::default()
         },
         Err(failure) => {
             let error = explain(call.api, failure, "this bot_token");
             if let Some(cause) = error.cause() {
                 tracing::warn!(inbox = %id, cause, "a provider could not be asked");
             }
-            Report {
+            ProviderReport {
                 error: Some(error.to_string()),
-                ..Report::default()
+                ..ProviderReport::default()
             }
         }
     };

@@ -61,6 +61,7 @@ pub fn account(token: &str) -> Call<Account> {
         let ids: Vec<_> = ["user_id", "id"]
             .iter()
             .filter_map(|key| json::id(account, key))
+            .map(|id| words(&id))
             .collect();
         if ids.is_empty() {
             return Err(unreadable());

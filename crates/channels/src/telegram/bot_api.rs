@@ -24,6 +24,8 @@ pub const UPDATES: [&str; 7] = [
 /// deliveries that come together share one transaction, and more of them would only take more connections.
 const MAX_CONNECTIONS: u32 = 40;
 
+/// Longest wait that is believed, in seconds.
+const MAX_RETRY_AFTER: u64 = 86_400;
 /// Longest webhook address that is told, in characters.
 const MAX_URL: usize = 2048;
 
@@ -56,7 +58,7 @@ pub fn get_me(token: &str) -> Call<Bot> {
     call(token, "getMe", |status, answer| {
         let bot = result(status, answer)?.as_object().ok_or_else(unreadable)?;
         Ok(Bot {
-            id: json::id(bot, "id").ok_or_else(unreadable)?,
+            id: words(&json::id(bot, "id").ok_or_else(unreadable)?),
             name: words(&json::name(bot, "first_name").ok_or_else(unreadable)?),
             username: json::username(bot, "username").map(|name| words(&name)),
         })
@@ -130,7 +132,8 @@ fn failure(status: u16, answer: &Object) -> Failure {
             cause: format!("error {code}: {}", said.unwrap_or_default()),
             retry_after: json::inner(answer, "parameters")
                 .and_then(|parameters| json::int(parameters, "retry_after"))
-                .and_then(|seconds| u64::try_from(seconds).ok()),
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .filter(|seconds| (1..=MAX_RETRY_AFTER).contains(seconds)),
         },
     }
 }
