@@ -17,6 +17,7 @@ on_both_stores![
     show_gives_one,
     setup_says_what_to_paste,
     connect_does_what_the_api_does,
+    connect_goes_through_the_proxy_of_the_environment,
     update_changes_what_is_given,
     delete_keeps_an_inbox_that_holds_messages_unless_purged,
     each_secret_can_come_from_a_file_or_standard_input,
@@ -155,6 +156,25 @@ async fn connect_does_what_the_api_does(store: Store) {
         let wrong = shell.run(&["inbox", "connect", &bot, "--telegram-api-url", wrong]);
         wrong.assert_error(2, &["--telegram-api-url", "must be an address"]);
     }
+}
+
+async fn connect_goes_through_the_proxy_of_the_environment(store: Store) {
+    let shell = with_account(store).await;
+    let proxy = Provider::with_a_bot().await;
+    let create = ["inbox", "create", "--name", "Bot", "--type", "telegram"];
+    let token = ["--bot-token", "110201543:AAH"];
+    let bot = text(&shell.json(&[&create[..], &token].concat())["id"]);
+    // Nobody has this name: the proxy is asked to find it.
+    let at = ["--telegram-api-url", "http://telegram.invalid", "--json"];
+    let mut command = shell.command(&[&["inbox", "connect", &bot][..], &at].concat());
+    command
+        .env("HTTP_PROXY", proxy.url())
+        .env("http_proxy", proxy.url())
+        .env("NO_PROXY", "")
+        .env("no_proxy", "");
+    let connected = Done::of_async(command).await.json();
+    assert_eq!(connected["status"], "active");
+    assert_eq!(proxy.asked(), ["getMe", "setWebhook", "getWebhookInfo"]);
 }
 
 async fn update_changes_what_is_given(store: Store) {

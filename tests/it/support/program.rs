@@ -113,9 +113,7 @@ impl Shell {
 
     /// The same, while the test goes on: for what the program wants to know from it.
     pub(crate) async fn run_async(&self, arguments: &[&str]) -> Done {
-        let mut command = self.command(arguments);
-        let done = tokio::task::spawn_blocking(move || Done::of(&mut command));
-        done.await.expect("a command ends")
+        Done::of_async(self.command(arguments)).await
     }
 
     /// Runs it with this text on its standard input.
@@ -201,6 +199,12 @@ impl From<Output> for Done {
 impl Done {
     pub(crate) fn of(command: &mut Command) -> Self {
         Done::from(command.output().expect("it runs"))
+    }
+
+    /// The same, while the test goes on.
+    pub(crate) async fn of_async(mut command: Command) -> Self {
+        let done = tokio::task::spawn_blocking(move || Done::of(&mut command));
+        done.await.expect("a command ends")
     }
 
     #[track_caller]
