@@ -238,6 +238,7 @@ async fn no_clear_answer_is_a_503_and_changes_nothing(store: Store) {
         Reply::Json(200, json!({"ok": true})),
         Reply::Json(200, json!({"ok": true, "result": {"id": 1}, "more": large})),
         Reply::Redirect("/elsewhere"),
+        Reply::Broken,
     ] {
         for method in ["getMe", "setWebhook"] {
             let others = Bot::good(method);

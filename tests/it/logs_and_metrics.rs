@@ -3,7 +3,7 @@
 use crate::support::{
     Running, Shell, Store, eventually, on_both_stores,
     program::text,
-    provider::{Provider, graph_error, no, ok},
+    provider::{Provider, Reply, graph_error, no, ok},
     whatsapp::{self, delivery},
 };
 use serde_json::{Value, json};
@@ -159,6 +159,8 @@ async fn ask_providers(server: &Running, key: &str, inbox: &str, provider: &Prov
     provider.replies("getMe", no(401, &format!("{bot_token} is wrong")));
     connect(&bot, 409).await;
     provider.replies("getMe", no(500, &format!("{bot_token} is too much")));
+    connect(&bot, 503).await;
+    provider.replies("getMe", Reply::Broken);
     connect(&bot, 503).await;
 
     let said = format!("Malformed access token {meta_token}");

@@ -2,16 +2,18 @@
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 use inboxd::config::Providers;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     future::pending,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -27,6 +29,8 @@ pub(crate) enum Reply {
     Text(u16, String),
     /// With a redirect to this path.
     Redirect(&'static str),
+    /// With the beginning of an answer, and then with the end of the connection.
+    Broken,
     /// Never.
     Never,
     /// With that, once the semaphore has a permit.
@@ -196,6 +200,10 @@ async fn answer(
             Reply::Text(status, text) => return said(status, "text/html", text),
             Reply::Redirect(to) => {
                 return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
+            }
+            Reply::Broken => {
+                let pieces = [Ok("{"), Err(io::Error::other("enough"))];
+                return Body::from_stream(stream::iter(pieces)).into_response();
             }
             Reply::Never => pending().await,
             Reply::After(gate, then) => {
