@@ -19,6 +19,7 @@ pub mod http;
 pub mod id;
 pub mod livechat;
 pub mod ops;
+pub mod provider;
 pub mod rendered;
 pub mod router;
 pub mod serve;

@@ -5,14 +5,14 @@ use crate::{
     http::{
         App,
         auth::{IdPath, Reader, Writer},
-        body::JsonObject,
+        body::{JsonObject, Nothing},
         envelope::{self, ApiError, Pagination},
         query::Query,
         representation::{Wanted, respond},
     },
     id::{AccountId, InboxId},
     ops::{
-        inboxes,
+        connect, inboxes,
         memory::{Page, Recall},
         setup::{self, Setup},
     },
@@ -355,7 +355,9 @@ pub async fn delete(
 
 /// How to connect an inbox
 ///
-/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing.
+/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing. For
+/// telegram, once it is connected, also how Telegram's deliveries go: `provider` then comes from Telegram itself, or
+/// says within seconds why it does not.
 #[utoipa::path(
     get, path = "/inboxes/{id}/setup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     responses((status = 200, description = "How to connect it", body = SetupAnswer))
@@ -366,5 +368,36 @@ pub async fn setup(
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let setup = setup::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
+    Ok(envelope::ok(setup))
+}
+
+/// Connect an inbox
+///
+/// telegram: checks `bot_token`, sets the webhook with its secret, stores the bot's name; the inbox is then proved, and
+/// `active` unless you have switched it off. whatsapp, instagram: checks `access_token`, which does not change the
+/// status; what came of it is in `provider`. livechat: is connected already. The answer is the inbox's setup. May be
+/// called again at any time. A body is ignored.
+#[utoipa::path(
+    post, path = "/inboxes/{id}/connect", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    responses(
+        (status = 200, description = "It is connected, or its credential is good; its setup", body = SetupAnswer),
+        (status = 409, description = "The provider refuses, there is no credential to ask it with, or the credential was replaced meanwhile",
+            body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "CONFLICT",
+                "message": "Telegram refuses this bot_token. It says: Unauthorized"}})),
+        (status = 503, description = "The provider gives no clear answer, or the store cannot be reached; nothing was changed. With `Retry-After`",
+            body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "UNAVAILABLE",
+                "message": "Telegram cannot be reached, or gives no clear answer: nothing was changed, try again"}}))
+    )
+)]
+pub async fn connect(
+    Writer(caller): Writer,
+    State(app): State<App>,
+    IdPath(id): IdPath,
+    Nothing: Nothing,
+) -> Result<Response, ApiError> {
+    let id = InboxId::from_text(id);
+    let setup = connect::connect(&app.context, &caller.account, &id).await?;
     Ok(envelope::ok(setup))
 }

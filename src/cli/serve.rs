@@ -3,7 +3,7 @@
 use super::{
     Failure, Global,
     output::say,
-    settings::{duration, public_url},
+    settings::{ProviderFlags, duration, public_url},
 };
 use crate::{
     clock::Clock,
@@ -40,6 +40,8 @@ pub(super) struct Serve {
     /// The address under which providers and browsers reach this server, used in hook URLs. Without it, the address it listens on
     #[arg(long, env = "INBOXD_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
+    #[command(flatten)]
+    providers: ProviderFlags,
     /// Show it on a throw-away database, with four inboxes and a few messages
     #[arg(long)]
     demo: bool,
@@ -107,15 +109,16 @@ impl Serve {
     ) -> Result<(), Failure> {
         let config = self.config()?;
         let clock = Clock::system();
-        let context = ops::open(
+        let mut context = ops::open(
             &address,
             Missing::Create,
             &secret_key,
             &config.public_url,
             clock,
         )
-        .await?
-        .with_memory(config.cache);
+        .await?;
+        context.set_memory(config.cache);
+        context.set_providers(self.providers.config());
         let server = Server::start(context.clone(), &config)
             .await
             .map_err(|error| {

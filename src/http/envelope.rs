@@ -311,6 +311,9 @@ pub struct Cause(pub String);
 /// How long a client should wait before it tries again after a 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// The same where it is a provider that is away, and says nothing of the kind itself.
+const PROVIDER_RETRY_AFTER: u64 = 10;
+
 /// The code and the body of an error, without its status: for answers that are not HTTP.
 pub fn problem(error: &Error) -> Problem {
     let (_, code) = classify(error);
@@ -336,7 +339,9 @@ fn classify(error: &Error) -> (StatusCode, &'static str) {
         Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
-        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        Error::Unavailable(_) | Error::ProviderAway { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+        }
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
     }
 }
@@ -349,6 +354,10 @@ impl IntoResponse for Error {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Error::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            Error::ProviderAway { retry_after, .. } => {
+                let seconds = retry_after.unwrap_or(PROVIDER_RETRY_AFTER);
+                Some((header::RETRY_AFTER, seconds.into()))
+            }
             Error::RateLimited(seconds) => Some((header::RETRY_AFTER, (*seconds).into())),
             _ => None,
         };

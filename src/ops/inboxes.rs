@@ -3,7 +3,7 @@
 use super::{
     Context,
     changes::{Changes, commit},
-    check_name,
+    check_name, credentials,
     events::{Event, What},
     fields::{Fields, Given},
     found,
@@ -18,7 +18,6 @@ use crate::{
         inboxes::{self, Details},
         messages, quarantine, secrets,
     },
-    vault::Place,
 };
 use db::Session;
 use serde::{Deserialize, Serialize};
@@ -57,6 +56,12 @@ pub struct Settings {
     /// Telegram: the bot's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_id: Option<String>,
+    /// Telegram: the bot's display name, once it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_name: Option<String>,
+    /// Telegram: the bot's user name, without `@`, once it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_username: Option<String>,
     /// Live chat: where the widget may be embedded. `None` means anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
@@ -124,7 +129,12 @@ impl ChannelFields {
     /// Lays what was given over what is set.
     fn apply(&self, settings: &mut Settings) {
         replace(&mut settings.phone_number_id, &self.phone_number_id);
-        replace(&mut settings.bot_id, &self.bot_id);
+        if self.bot_id.is_some() && self.bot_id != settings.bot_id {
+            // Another bot, of which nobody has asked Telegram yet.
+            settings.bot_id.clone_from(&self.bot_id);
+            settings.bot_name = None;
+            settings.bot_username = None;
+        }
         replace_or_clear(&mut settings.business_account_id, &self.business_account_id);
         replace_or_clear(&mut settings.allowed_origins, &self.allowed_origins);
     }
@@ -221,7 +231,7 @@ pub async fn create(
     let change = EventId::new(&context.clock);
     inboxes::insert(&mut session, account, &details, &change).await?;
     claim_address(&mut session, account, &details.inbox, &settings).await?;
-    put_secrets(context, &mut session, account, &id, &given.secrets).await?;
+    credentials::put_all(context, &mut session, account, &id, &given.secrets).await?;
     let changes = inbox_event(account, &id, change, What::InboxChanged);
     commit(context, session, changes).await?;
     Ok(details.inbox)
@@ -285,7 +295,7 @@ pub async fn update(
         addresses::release(&mut session, id).await?;
         claim_address(&mut session, account, &inbox, &settings).await?;
     }
-    put_secrets(context, &mut session, account, id, &given.secrets).await?;
+    credentials::put_all(context, &mut session, account, id, &given.secrets).await?;
     let changes = inbox_event(account, id, change, What::InboxChanged);
     commit(context, session, changes).await?;
     Ok(inbox)
@@ -387,37 +397,14 @@ async fn claim_address(
     )))
 }
 
-async fn put_secrets(
-    context: &Context,
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-    given: &[(&'static str, Option<String>)],
-) -> Result<(), Error> {
-    for (name, secret) in given {
-        match secret {
-            Some(secret) => {
-                let place = Place {
-                    account,
-                    inbox,
-                    name,
-                };
-                let sealed = context.vault.seal(&place, secret);
-                secrets::put(session, account, inbox, name, &sealed).await?;
-            }
-            None => secrets::delete(session, account, inbox, name).await?,
-        }
-    }
-    Ok(())
-}
-
 /// The settings of an inbox, from their column.
 pub(super) fn read_settings(text: &str) -> Result<Settings, Error> {
     serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("an inbox's settings are damaged: {error}")))
 }
 
-fn write_settings(settings: &Settings) -> Result<String, Error> {
+/// The same the other way round.
+pub(super) fn write_settings(settings: &Settings) -> Result<String, Error> {
     serde_json::to_string(settings).map_err(|error| Error::Internal(error.to_string()))
 }
 

@@ -3,7 +3,9 @@
 
 pub mod accounts;
 pub mod changes;
+pub mod connect;
 pub mod conversations;
+pub mod credentials;
 pub mod events;
 pub mod fields;
 pub mod health;
@@ -18,7 +20,7 @@ pub mod quarantine;
 pub mod setup;
 pub mod verify;
 
-use crate::{clock::Clock, error::Error, store, vault::Vault};
+use crate::{clock::Clock, config, error::Error, provider::Providers, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
 use memory::Memory;
@@ -40,6 +42,8 @@ pub struct Context {
     pub public_url: String,
     /// What happens.
     pub events: Events,
+    /// The way to the providers. At their usual addresses, unless it is replaced.
+    pub providers: Providers,
     /// What need not be read again.
     pub memory: Memory,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
@@ -47,16 +51,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// The same with room in memory for so many bytes.
-    pub fn with_memory(mut self, bytes: u64) -> Self {
+    /// Makes room in memory for so many bytes. Without it nothing is kept.
+    pub fn set_memory(&mut self, bytes: u64) {
         self.memory = Memory::new(&self.db, bytes);
-        self
     }
 
-    /// The same for a command beside the servers.
-    pub fn of_command(mut self) -> Self {
-        self.command = true;
-        self
+    /// Asks the providers at these addresses from now on.
+    pub fn set_providers(&mut self, config: config::Providers) {
+        self.providers = Providers::new(config);
     }
 }
 
@@ -127,6 +129,7 @@ pub async fn open(
         vault,
         public_url: public_url.to_owned(),
         events: Events::default(),
+        providers: Providers::new(config::Providers::default()),
     })
 }
 
