@@ -11,7 +11,12 @@ pub struct Config {
     pub public_url: String,
     /// Bounds on what clients control.
     pub limits: Limits,
+    /// Bytes of memory for keys and answers that need not be read again. 0 keeps nothing.
+    pub cache: u64,
 }
+
+/// How much is kept in memory where nothing else is said: ten thousand accounts with fifteen inboxes each fit.
+pub const CACHE: u64 = 64 * 1024 * 1024;
 
 /// Bounds on everything that a client controls.
 #[derive(Debug, Clone)]
@@ -36,6 +41,33 @@ pub struct Limits {
     pub sockets_per_address: usize,
     /// Deliveries that wait for the store. More are answered with 503, and the provider tries again.
     pub queue: usize,
+}
+
+/// Where the providers' APIs are, and how long we wait for them.
+#[derive(Debug, Clone)]
+pub struct Providers {
+    /// Telegram's Bot API, without a trailing slash.
+    pub telegram_url: String,
+    /// Meta's Graph API, the same way.
+    pub graph_url: String,
+    /// Instagram's part of it, the same way.
+    pub instagram_url: String,
+    /// How long one question may take on which a change depends.
+    pub patience: Duration,
+    /// How long one may take that only shows how the provider sees it.
+    pub glance: Duration,
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        Providers {
+            telegram_url: "https://api.telegram.org".to_owned(),
+            graph_url: "https://graph.facebook.com".to_owned(),
+            instagram_url: "https://graph.instagram.com".to_owned(),
+            patience: Duration::from_secs(10),
+            glance: Duration::from_secs(3),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -60,7 +60,7 @@ impl FromStr for Channel {
 }
 
 /// Whether an inbox is live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InboxStatus {
     /// The channel has proved that it works.

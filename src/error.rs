@@ -38,6 +38,18 @@ pub enum Error {
     /// The store cannot be reached or written: nothing was accepted, and a later try may work.
     #[error("The service is temporarily unavailable: nothing was accepted, try again")]
     Unavailable(String),
+    /// A provider cannot be reached, or does not answer clearly. Nothing was changed here, and a later try may work.
+    #[error(
+        "{provider} cannot be reached, or gives no clear answer: nothing was changed, try again"
+    )]
+    ProviderAway {
+        /// Who, for people.
+        provider: &'static str,
+        /// What happened, for the log.
+        cause: String,
+        /// How many seconds it wants to be left alone, if it says so.
+        retry_after: Option<u64>,
+    },
     /// A fault of ours. The text is for the log.
     #[error("An unexpected error occurred")]
     Internal(String),
@@ -73,7 +85,9 @@ impl Error {
     /// The cause that belongs in the log and nowhere else.
     pub fn cause(&self) -> Option<&str> {
         match self {
-            Error::Unavailable(cause) | Error::Internal(cause) => Some(cause),
+            Error::Unavailable(cause)
+            | Error::ProviderAway { cause, .. }
+            | Error::Internal(cause) => Some(cause),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::clock::Clock;
 use data_encoding::BASE32_DNSSEC;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// 26 digits of base32 hold 128 bits; in this alphabet (`0-9a-v`) the order of the text is the order of the bits.
@@ -18,7 +18,7 @@ fn fresh(prefix: &str, clock: &Clock) -> String {
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(String);
 

@@ -5,7 +5,7 @@
 //!
 //! Dependencies point one way, from the front doors to the store, and a test holds them to it:
 //! `cli`, `serve` → `router` → `api`, `hooks` → `ops` → `store`. The modules beside them (`clock`,
-//! `domain`, `error`, `id`, `vault`) know nothing of either and are usable by all.
+//! `domain`, `error`, `id`, `rendered`, `vault`) know nothing of either and are usable by all.
 
 pub mod api;
 pub mod cli;
@@ -19,6 +19,8 @@ pub mod http;
 pub mod id;
 pub mod livechat;
 pub mod ops;
+pub mod provider;
+pub mod rendered;
 pub mod router;
 pub mod serve;
 pub mod store;

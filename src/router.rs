@@ -21,6 +21,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(inboxes::list, inboxes::create))
         .routes(routes!(inboxes::get, inboxes::update, inboxes::delete))
         .routes(routes!(inboxes::setup))
+        .routes(routes!(inboxes::connect))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::get))
         .routes(routes!(messages::list))

@@ -10,7 +10,7 @@ use crate::{
         bounds::Bounds,
         connection::{Connection, Progress},
     },
-    ops::{Context, ingest::Ingest, keys::Uses, quarantine},
+    ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
     router::router,
 };
 use axum::{
@@ -47,6 +47,7 @@ pub struct Server {
     accepting: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     storing: JoinHandle<()>,
+    following: JoinHandle<()>,
     context: Context,
     uses: Uses,
 }
@@ -70,6 +71,7 @@ impl Server {
             stopped: stopped.clone(),
             metrics: metrics.clone(),
         });
+        let following = tokio::spawn(changes::follow(context.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
         let housekeeping = tokio::spawn(keep_house(
             context.clone(),
@@ -84,6 +86,7 @@ impl Server {
             accepting,
             housekeeping,
             storing,
+            following,
             context,
             uses,
         })
@@ -97,7 +100,12 @@ impl Server {
     /// Stops it. Requests in flight finish first.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        for task in [self.accepting, self.housekeeping, self.storing] {
+        for task in [
+            self.accepting,
+            self.housekeeping,
+            self.storing,
+            self.following,
+        ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the server failed");
             }

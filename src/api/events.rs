@@ -8,7 +8,7 @@ use crate::{
     http::{App, auth::Reader, envelope::ApiError},
     id::{AccountId, EventId},
     ops::{
-        events::{self, Event, What},
+        events::{self, Event, Live, What},
         inboxes, keys,
         keys::Caller,
         messages,
@@ -94,7 +94,7 @@ fn last_event_id(text: &str) -> Result<EventId, Error> {
 struct Listener {
     app: App,
     caller: Caller,
-    live: Receiver<Event>,
+    live: Receiver<Live>,
     stopped: watch::Receiver<bool>,
     /// Whether the store has events that were not sent.
     behind: bool,
@@ -138,14 +138,14 @@ impl Listener {
                 _ = self.stopped.changed() => return None,
                 () = tokio::time::sleep(PULSE) => self.check_key().await.ok()?,
                 event = self.live.recv() => match event {
-                    Ok(event) if event.account == *self.account() => {
+                    Ok(Live::Happened(event)) if event.account == *self.account() => {
                         if !self.sent.remove(&event.id) {
                             self.last = event.id.clone();
                             return Some(event);
                         }
                     }
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => self.behind = true,
+                    Ok(Live::Happened(_)) => {}
+                    Ok(Live::Missed) | Err(RecvError::Lagged(_)) => self.behind = true,
                     Err(RecvError::Closed) => return None,
                 },
             }

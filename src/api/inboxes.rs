@@ -5,15 +5,18 @@ use crate::{
     http::{
         App,
         auth::{IdPath, Reader, Writer},
-        body::JsonObject,
+        body::{JsonObject, Nothing},
         envelope::{self, ApiError, Pagination},
         query::Query,
+        representation::{Wanted, respond},
     },
-    id::InboxId,
+    id::{AccountId, InboxId},
     ops::{
-        inboxes,
+        connect, inboxes,
+        memory::{Page, Recall},
         setup::{self, Setup},
     },
+    rendered::Rendered,
     store::inboxes::Filter,
 };
 use axum::{
@@ -22,6 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// The parameters of a listing, for the document. [`list`] reads them.
@@ -156,6 +160,7 @@ pub(super) struct ChannelSettings {
 pub async fn list(
     Reader(caller): Reader,
     State(app): State<App>,
+    wanted: Wanted,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut query = Query::read(query.as_deref());
@@ -163,16 +168,70 @@ pub async fn list(
         channel: query.get("type", |text| text.parse::<Channel>()),
         status: query.get("status", |text| text.parse::<InboxStatus>()),
     };
-    let limit = query.limit();
-    let offset = query.number("offset", 0, i64::MAX).unwrap_or(0);
+    let page = Page {
+        filter,
+        limit: query.limit(),
+        offset: query.number("offset", 0, i64::MAX).unwrap_or(0),
+    };
     query.finish()?;
-    let (page, total) = inboxes::list(&app.context, &caller.account, filter, limit, offset).await?;
+    let memory = &app.context.memory;
+    let rendered = match memory.page(caller.kept.as_ref(), page) {
+        Recall::Page(rendered) => rendered,
+        Recall::Ask(ticket) => {
+            let rendered = Arc::new(render(&app, &caller.account, page).await?);
+            if let Some(ticket) = ticket {
+                memory.keep_page(ticket, rendered.clone());
+            }
+            rendered
+        }
+    };
+    Ok(respond(&wanted, &rendered))
+}
+
+async fn render(app: &App, account: &AccountId, page: Page) -> Result<Rendered, ApiError> {
+    let (inboxes, total) = inboxes::list(&app.context, account, page).await?;
     let pagination = Pagination {
         total,
+        limit: page.limit,
+        offset: page.offset,
+    };
+    let body = envelope::page(inboxes, pagination)?;
+    let links = links(&app.context.public_url, page, total);
+    Ok(Rendered::new(body, Some(links)))
+}
+
+/// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>
+fn links(public_url: &str, page: Page, total: i64) -> String {
+    let Page {
+        filter,
         limit,
         offset,
-    };
-    Ok(envelope::page(page, pagination))
+    } = page;
+    let mut base = format!("{public_url}/inboxes?");
+    if let Some(channel) = filter.channel {
+        base += &format!("type={}&", channel.as_str());
+    }
+    if let Some(status) = filter.status {
+        base += &format!("status={}&", status.as_str());
+    }
+    let last = (total - 1).max(0) / limit * limit;
+    let next = offset.saturating_add(limit);
+    let pages = [
+        ("first", Some(0)),
+        (
+            "prev",
+            (offset > 0).then(|| (offset - limit).clamp(0, last)),
+        ),
+        ("next", (next < total).then_some(next)),
+        ("last", Some(last)),
+    ];
+    let links = pages.iter().filter_map(|(name, offset)| {
+        let offset = (*offset)?;
+        Some(format!(
+            "<{base}limit={limit}&offset={offset}>; rel=\"{name}\""
+        ))
+    });
+    links.collect::<Vec<_>>().join(", ")
 }
 
 /// Create an inbox
@@ -220,10 +279,12 @@ pub async fn create(
 pub async fn get(
     Reader(caller): Reader,
     State(app): State<App>,
+    wanted: Wanted,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
-    Ok(envelope::ok(inbox))
+    let rendered = Rendered::new(envelope::body(inbox)?, None);
+    Ok(respond(&wanted, &rendered))
 }
 
 /// Change an inbox
@@ -294,7 +355,9 @@ pub async fn delete(
 
 /// How to connect an inbox
 ///
-/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing.
+/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing. For
+/// telegram, once it is connected, also how Telegram's deliveries go: `provider` then comes from Telegram itself, or
+/// says within seconds why it does not.
 #[utoipa::path(
     get, path = "/inboxes/{id}/setup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     responses((status = 200, description = "How to connect it", body = SetupAnswer))
@@ -305,5 +368,36 @@ pub async fn setup(
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let setup = setup::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
+    Ok(envelope::ok(setup))
+}
+
+/// Connect an inbox
+///
+/// telegram: checks `bot_token`, sets the webhook with its secret, stores the bot's name; the inbox is then proved, and
+/// `active` unless you have switched it off. whatsapp, instagram: checks `access_token`, which does not change the
+/// status; what came of it is in `provider`. livechat: is connected already. The answer is the inbox's setup. May be
+/// called again at any time. A body is ignored.
+#[utoipa::path(
+    post, path = "/inboxes/{id}/connect", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    responses(
+        (status = 200, description = "It is connected, or its credential is good; its setup", body = SetupAnswer),
+        (status = 409, description = "The provider refuses, there is no credential to ask it with, or the credential was replaced meanwhile",
+            body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "CONFLICT",
+                "message": "Telegram refuses this bot_token. It says: Unauthorized"}})),
+        (status = 503, description = "The provider gives no clear answer, or the store cannot be reached; nothing was changed. With `Retry-After`",
+            body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "UNAVAILABLE",
+                "message": "Telegram cannot be reached, or gives no clear answer: nothing was changed, try again"}}))
+    )
+)]
+pub async fn connect(
+    Writer(caller): Writer,
+    State(app): State<App>,
+    IdPath(id): IdPath,
+    Nothing: Nothing,
+) -> Result<Response, ApiError> {
+    let id = InboxId::from_text(id);
+    let setup = connect::connect(&app.context, &caller.account, &id).await?;
     Ok(envelope::ok(setup))
 }

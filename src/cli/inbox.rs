@@ -3,14 +3,15 @@
 use super::{
     Failure, Global,
     output::{Output, or_dash},
-    settings::{public_url, read_secret},
+    settings::{ProviderFlags, public_url, read_secret},
+    setup,
 };
 use crate::{
     clock::rfc3339,
     domain,
     error::Error,
     id::{AccountId, InboxId},
-    ops::{Context, accounts, inboxes, setup},
+    ops::{self, Context, accounts, connect, inboxes, memory::Page},
     store::inboxes::Filter,
 };
 use clap::{Args, Subcommand};
@@ -57,21 +58,23 @@ pub(super) enum Inbox {
         /// The inbox's id
         id: String,
     },
-    /// Show how to connect an inbox: what to paste at the provider, and what proof is missing
+    /// Show how to connect an inbox: what to paste at the provider, what proof is missing, and how the provider sees it
     Setup {
         #[command(flatten)]
         whose: Whose,
         /// The inbox's id
         id: String,
-        /// The address under which the provider reaches the server
-        #[arg(
-            long,
-            env = "INBOXD_PUBLIC_URL",
-            value_name = "URL",
-            value_parser = public_url,
-            default_value = "http://127.0.0.1:8080"
-        )]
-        public_url: String,
+        #[command(flatten)]
+        ways: Ways,
+    },
+    /// Connect an inbox: telegram's webhook is set, an access token of Meta's checked. Shows its setup
+    Connect {
+        #[command(flatten)]
+        whose: Whose,
+        /// The inbox's id
+        id: String,
+        #[command(flatten)]
+        ways: Ways,
     },
     /// Change an inbox. Only what is given changes
     Update {
@@ -105,6 +108,29 @@ pub(super) struct Whose {
     /// Whose inbox. May be left out where there is one account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
+}
+
+/// How the provider reaches us, and we the provider.
+#[derive(Args)]
+pub(super) struct Ways {
+    /// The address under which the provider reaches the server
+    #[arg(
+        long,
+        env = "INBOXD_PUBLIC_URL",
+        value_name = "URL",
+        value_parser = public_url,
+        default_value = "http://127.0.0.1:8080"
+    )]
+    public_url: String,
+    #[command(flatten)]
+    providers: ProviderFlags,
+}
+
+impl Ways {
+    fn set(self, context: &mut Context) {
+        context.set_providers(self.providers.config());
+        context.public_url = self.public_url;
+    }
 }
 
 /// What a channel needs. Each secret can come from a file instead, where other users of the machine do not see it.
@@ -196,10 +222,16 @@ impl Inbox {
                 let id = InboxId::from_text(id);
                 show(output, &inboxes::get(&context, &account, &id).await?)
             }
-            Inbox::Setup { id, public_url, .. } => {
-                context.public_url = public_url;
-                let setup = setup::get(&context, &account, &InboxId::from_text(id)).await?;
-                output.one(&setup, || setup_rows(&setup))
+            Inbox::Setup { id, ways, .. } => {
+                ways.set(&mut context);
+                let setup = ops::setup::get(&context, &account, &InboxId::from_text(id)).await?;
+                output.one(&setup, || setup::rows(&setup))
+            }
+            Inbox::Connect { id, ways, .. } => {
+                ways.set(&mut context);
+                let id = InboxId::from_text(id);
+                let setup = connect::connect(&context, &account, &id).await?;
+                output.one(&setup, || setup::rows(&setup))
             }
             Inbox::Update {
                 id,
@@ -236,6 +268,7 @@ impl Inbox {
             | Inbox::List { whose, .. }
             | Inbox::Show { whose, .. }
             | Inbox::Setup { whose, .. }
+            | Inbox::Connect { whose, .. }
             | Inbox::Update { whose, .. }
             | Inbox::Delete { whose, .. } => whose,
         }
@@ -262,7 +295,12 @@ async fn list(
         channel: parse("type", channel)?,
         status: parse("status", status)?,
     };
-    let (all, _) = inboxes::list(context, account, filter, i64::MAX, 0).await?;
+    let page = Page {
+        filter,
+        limit: i64::MAX,
+        offset: 0,
+    };
+    let (all, _) = inboxes::list(context, account, page).await?;
     let columns = [
         "id",
         "name",
@@ -310,39 +348,4 @@ fn show(output: &Output, inbox: &domain::Inbox) -> Result<(), Failure> {
             ("messages_count", inbox.messages_count.to_string()),
         ]
     })
-}
-
-fn setup_rows(setup: &setup::Setup) -> Vec<(&'static str, String)> {
-    let credentials: Vec<_> = setup
-        .credentials
-        .iter()
-        .map(|(name, set)| format!("{name}: {}", if *set { "set" } else { "not set" }))
-        .collect();
-    let optional = [
-        ("webhook_url", setup.webhook_url.clone()),
-        ("verify_token", setup.verify_token.clone()),
-        ("secret_token", setup.secret_token.clone()),
-        ("embed_snippet", setup.embed_snippet.clone()),
-        ("identity_secret", setup.identity_secret.clone()),
-        (
-            "allowed_origins",
-            setup.allowed_origins.as_ref().map(|all| all.join(", ")),
-        ),
-        ("phone_number_id", setup.phone_number_id.clone()),
-        ("business_account_id", setup.business_account_id.clone()),
-        ("proved_at", setup.proved_at.map(rfc3339)),
-        ("missing_proof", setup.missing_proof.map(str::to_owned)),
-    ];
-    let mut rows = vec![
-        ("id", setup.id.to_string()),
-        ("type", setup.channel.as_str().to_owned()),
-        ("status", setup.status.as_str().to_owned()),
-        ("credentials", credentials.join(", ")),
-    ];
-    rows.extend(
-        optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
-    rows
 }

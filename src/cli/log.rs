@@ -83,9 +83,16 @@ fn gathered() -> std::sync::MutexGuard<'static, Vec<u8>> {
     GATHERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The PostgreSQL driver's details repeat what statements store: people's words among it. No `--log` brings them out.
+/// Whose details hold what no log may: the PostgreSQL driver's repeat what statements store, people's words among it,
+/// and an HTTP client's could repeat an address of Telegram's, which holds the bot's token.
+const TALKATIVE: [&str; 3] = ["tokio_postgres", "hyper", "reqwest"];
+
+/// No `--log` brings those details out.
 fn holds_no_data(metadata: &Metadata<'_>) -> bool {
-    !metadata.target().starts_with("tokio_postgres") || *metadata.level() <= Level::WARN
+    let talkative = TALKATIVE
+        .iter()
+        .any(|name| metadata.target().starts_with(name));
+    !talkative || *metadata.level() <= Level::WARN
 }
 
 /// One event as one JSON object.

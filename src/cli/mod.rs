@@ -13,6 +13,7 @@ mod migrate;
 mod output;
 mod serve;
 mod settings;
+mod setup;
 mod verify;
 
 use crate::error::Error;

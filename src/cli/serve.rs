@@ -3,11 +3,11 @@
 use super::{
     Failure, Global,
     output::say,
-    settings::{duration, public_url},
+    settings::{ProviderFlags, duration, public_url},
 };
 use crate::{
     clock::Clock,
-    config::{Config, Limits},
+    config::{CACHE, Config, Limits},
     demo,
     domain::Account,
     ops::{self, Context, SecretKey, accounts},
@@ -40,9 +40,14 @@ pub(super) struct Serve {
     /// The address under which providers and browsers reach this server, used in hook URLs. Without it, the address it listens on
     #[arg(long, env = "INBOXD_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
+    #[command(flatten)]
+    providers: ProviderFlags,
     /// Show it on a throw-away database, with four inboxes and a few messages
     #[arg(long)]
     demo: bool,
+    /// Bytes of memory for keys and answers that need not be read again; 0 keeps nothing
+    #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_name = "N")]
+    cache_bytes: u64,
     /// Connections open at once
     #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_name = "N", help_heading = "Limits")]
     max_connections: usize,
@@ -104,7 +109,7 @@ impl Serve {
     ) -> Result<(), Failure> {
         let config = self.config()?;
         let clock = Clock::system();
-        let context = ops::open(
+        let mut context = ops::open(
             &address,
             Missing::Create,
             &secret_key,
@@ -112,6 +117,8 @@ impl Serve {
             clock,
         )
         .await?;
+        context.set_memory(config.cache);
+        context.set_providers(self.providers.config());
         let server = Server::start(context.clone(), &config)
             .await
             .map_err(|error| {
@@ -164,6 +171,7 @@ impl Serve {
         let own_url = || format!("http://{}", reachable(self.listen));
         Ok(Config {
             listen: self.listen,
+            cache: self.cache_bytes,
             public_url: self.public_url.clone().unwrap_or_else(own_url),
             limits: Limits {
                 connections: self.max_connections,

@@ -3,8 +3,10 @@
 use super::{Failure, Global};
 use crate::{
     clock::Clock,
-    ops::{self, Context, SecretKey},
+    config,
+    ops::{self, Context, SecretKey, connect::base_address},
 };
+use clap::Args;
 use db::{Address, Missing};
 use std::{
     fs,
@@ -38,7 +40,56 @@ impl Global {
     pub(super) async fn open(&self, missing: Missing) -> Result<Context, Failure> {
         let (address, secret_key) = (self.address()?, self.secret_key()?);
         // Only `serve` knows and needs the public address; `inbox setup` takes it as a flag.
-        Ok(ops::open(&address, missing, &secret_key, "", Clock::system()).await?)
+        let mut context = ops::open(&address, missing, &secret_key, "", Clock::system()).await?;
+        context.command = true;
+        Ok(context)
+    }
+}
+
+/// Where the providers' APIs are.
+#[derive(Args)]
+pub(super) struct ProviderFlags {
+    /// Telegram's Bot API, for one of your own
+    #[arg(
+        long,
+        env = "INBOXD_TELEGRAM_API_URL",
+        value_name = "URL",
+        value_parser = base_address,
+        default_value_t = config::Providers::default().telegram_url,
+        help_heading = "Providers"
+    )]
+    telegram_api_url: String,
+    /// Meta's Graph API
+    #[arg(
+        long,
+        env = "INBOXD_GRAPH_API_URL",
+        value_name = "URL",
+        value_parser = base_address,
+        default_value_t = config::Providers::default().graph_url,
+        help_heading = "Providers"
+    )]
+    graph_api_url: String,
+    /// Instagram's part of it
+    #[arg(
+        long,
+        env = "INBOXD_INSTAGRAM_API_URL",
+        value_name = "URL",
+        value_parser = base_address,
+        default_value_t = config::Providers::default().instagram_url,
+        help_heading = "Providers"
+    )]
+    instagram_api_url: String,
+}
+
+impl ProviderFlags {
+    /// The same as checked values.
+    pub(super) fn config(&self) -> config::Providers {
+        config::Providers {
+            telegram_url: self.telegram_api_url.clone(),
+            graph_url: self.graph_api_url.clone(),
+            instagram_url: self.instagram_api_url.clone(),
+            ..config::Providers::default()
+        }
     }
 }
 

@@ -61,6 +61,24 @@ impl FromRequest<App> for JsonObject {
     }
 }
 
+/// The end of a call that says all in its path. What its body holds is read, within the limits, and ignored: existing
+/// clients send `{}`, and a body that is left unread would end the connection.
+pub struct Nothing;
+
+impl FromRequest<App> for Nothing {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let limits = &app.limits;
+        if announces_more_than(&parts.headers, limits.body) {
+            return Err(Refusal::BodyTooLarge.into());
+        }
+        read(body, limits.body, limits.body_timeout).await?;
+        Ok(Nothing)
+    }
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return false;

@@ -9,7 +9,7 @@
 use super::{envelope::Refusal, observe::REQUEST_ID};
 use crate::{clock::Clock, config::Limits};
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{
         Arc,
@@ -194,6 +194,14 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Sends these bytes and then, instead of hyper's bare answer, ours.
+    fn replace(&mut self, before: &[u8], refusal: Refusal) {
+        self.wait.begun = false;
+        self.unsent.extend(before);
+        let answer = self.answer(refusal);
+        self.unsent.extend(answer);
+    }
+
     fn answer(&self, refusal: Refusal) -> Vec<u8> {
         let (status, _, _) = refusal.parts();
         metrics::counter!("inboxd_http_unparsed_requests_total", "status" => status.as_str().to_owned())
@@ -273,11 +281,35 @@ impl AsyncWrite for Connection {
         let Some((at, refusal)) = bare_answer(bytes) else {
             return Pin::new(&mut this.stream).poll_write(context, bytes);
         };
-        this.wait.begun = false;
-        this.unsent.extend(&bytes[..at]);
-        let answer = this.answer(refusal);
-        this.unsent.extend(answer);
+        this.replace(&bytes[..at], refusal);
         Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Spares copying each body behind its head. A bare answer of hyper's has no body, so it is the last of the slices.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_unsent(context))?;
+        let bare = match slices.last() {
+            Some(last) if !this.progress.is_endless() => bare_answer(last),
+            _ => None,
+        };
+        let Some((at, refusal)) = bare else {
+            return Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        };
+        let last = slices.len() - 1;
+        for before in &slices[..last] {
+            this.unsent.extend_from_slice(before);
+        }
+        this.replace(&slices[last][..at], refusal);
+        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -124,25 +125,38 @@ pub fn success(status: StatusCode, data: impl Serialize) -> Response {
     )
 }
 
-/// 200 with a page of a list.
-pub fn page<T: Serialize>(data: Vec<T>, pagination: Pagination) -> Response {
-    json(
-        StatusCode::OK,
-        &Page {
-            success: true,
-            data,
-            pagination,
-        },
-    )
+/// The body of a page of a list.
+pub fn page<T: Serialize>(data: Vec<T>, pagination: Pagination) -> Result<Bytes, Error> {
+    let page = Page {
+        success: true,
+        data,
+        pagination,
+    };
+    // Exactly as long as it is: it may be kept.
+    Ok(write(&page)?.into_boxed_slice().into())
+}
+
+/// The body of a success with data.
+pub fn body(data: impl Serialize) -> Result<Bytes, Error> {
+    let success = Success {
+        success: true,
+        data,
+    };
+    Ok(write(&success)?.into())
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match write(body) {
+        Ok(bytes) => with_type(status, bytes),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn write(body: &impl Serialize) -> Result<Vec<u8>, Error> {
     // Room for a page of inboxes at once, where growing step by step would copy it over and over.
     let mut bytes = Vec::with_capacity(4096);
-    match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => with_type(status, bytes),
-        Err(error) => Error::Internal(error.to_string()).into_response(),
-    }
+    serde_json::to_writer(&mut bytes, body).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(bytes)
 }
 
 fn with_type(status: StatusCode, bytes: Vec<u8>) -> Response {
@@ -297,6 +311,9 @@ pub struct Cause(pub String);
 /// How long a client should wait before it tries again after a 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
+/// The same where it is a provider that is away, and says nothing of the kind itself.
+const PROVIDER_RETRY_AFTER: u64 = 10;
+
 /// The code and the body of an error, without its status: for answers that are not HTTP.
 pub fn problem(error: &Error) -> Problem {
     let (_, code) = classify(error);
@@ -322,7 +339,9 @@ fn classify(error: &Error) -> (StatusCode, &'static str) {
         Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
-        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        Error::Unavailable(_) | Error::ProviderAway { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
+        }
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
     }
 }
@@ -335,6 +354,10 @@ impl IntoResponse for Error {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Error::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            Error::ProviderAway { retry_after, .. } => {
+                let seconds = retry_after.unwrap_or(PROVIDER_RETRY_AFTER);
+                Some((header::RETRY_AFTER, seconds.into()))
+            }
             Error::RateLimited(seconds) => Some((header::RETRY_AFTER, (*seconds).into())),
             _ => None,
         };

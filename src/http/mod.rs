@@ -8,6 +8,7 @@ pub mod connection;
 pub mod envelope;
 pub mod observe;
 pub mod query;
+pub mod representation;
 
 use crate::{
     config::Limits,

@@ -16,7 +16,7 @@ use crate::{
     },
     id::{InboxId, MessageId},
     ops::{
-        events::{Event, What},
+        events::{Event, Live, What},
         livechat::{self, Heard, Visitor},
     },
 };
@@ -148,7 +148,7 @@ impl Talk {
         &mut self,
         socket: &mut WebSocket,
         visitor: &Visitor,
-        live: &mut Receiver<Event>,
+        live: &mut Receiver<Live>,
     ) -> End {
         let mut stopped = self.app.stopped.clone();
         let mut pulse = interval_at(Instant::now() + PULSE, PULSE);
@@ -176,9 +176,9 @@ impl Talk {
                 }
                 event = live.recv() => {
                     let relevant = match event {
-                        Ok(event) => self.concerns(&event),
+                        Ok(Live::Happened(event)) => self.concerns(&event),
                         // Too far behind: the store knows what was missed.
-                        Err(RecvError::Lagged(_)) => true,
+                        Ok(Live::Missed) | Err(RecvError::Lagged(_)) => true,
                         Err(RecvError::Closed) => return End::Gone,
                     };
                     if relevant && self.show(socket, visitor).await.is_err() {

@@ -1,6 +1,10 @@
 //! Accounts: the businesses on this server.
 
-use super::{Context, check_name, found, keys};
+use super::{
+    Context,
+    changes::{Changes, commit},
+    check_name, found, keys,
+};
 use crate::{
     domain::{Account, Scope},
     error::Error,
@@ -19,7 +23,7 @@ pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
     };
     let mut session = context.db.write().await?;
     accounts::insert(&mut session, &account).await?;
-    session.commit().await?;
+    commit(context, session, Changes::none()).await?;
     Ok(account)
 }
 
@@ -53,7 +57,7 @@ pub async fn create_first(
     accounts::insert(&mut session, &account).await?;
     let key = "first key";
     let made = keys::create_in(context, &mut session, &account.id, key, &Scope::ALL, None).await?;
-    session.commit().await?;
+    commit(context, session, Changes::none()).await?;
     Ok(Some((account, made.1)))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
     store::{inboxes, messages},
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind before it has to catch up from the store.
@@ -19,7 +20,7 @@ const BACKLOG: usize = 1024;
 const PAGE: i64 = 200;
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its id; later events have greater ones.
     pub id: EventId,
@@ -32,7 +33,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A message was stored.
     MessageCreated {
@@ -66,9 +67,18 @@ impl What {
     }
 }
 
+/// What a listener is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Live {
+    /// This happened.
+    Happened(Event),
+    /// Something may have happened that nobody can tell: [`catch_up`] finds it.
+    Missed,
+}
+
 /// The stream. Cheap to clone.
 #[derive(Clone)]
-pub struct Events(broadcast::Sender<Event>);
+pub struct Events(broadcast::Sender<Live>);
 
 impl Default for Events {
     fn default() -> Self {
@@ -79,11 +89,16 @@ impl Default for Events {
 impl Events {
     /// Tells all listeners. That there is none is no error.
     pub fn publish(&self, event: Event) {
-        self.0.send(event).ok();
+        self.0.send(Live::Happened(event)).ok();
     }
 
-    /// From now on. A listener that is too far behind is told so, and must [`catch_up`].
-    pub fn listen(&self) -> broadcast::Receiver<Event> {
+    /// Tells all listeners that something may have happened that they were not told.
+    pub fn missed(&self) {
+        self.0.send(Live::Missed).ok();
+    }
+
+    /// From now on. A listener that is too far behind is told so, and must [`catch_up`], too.
+    pub fn listen(&self) -> broadcast::Receiver<Live> {
         self.0.subscribe()
     }
 }

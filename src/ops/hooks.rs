@@ -2,8 +2,9 @@
 
 use super::{
     Context,
+    changes::{Changes, commit},
     events::What,
-    inboxes::publish,
+    inboxes::inbox_event,
     ingest::{Arrival, Source},
 };
 use crate::{
@@ -61,10 +62,11 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
     let change = EventId::new(&context.clock);
     let now = context.clock.now();
     let news = inboxes::prove(&mut session, &account, &inbox, now, &change).await?;
-    session.commit().await?;
-    if news {
-        publish(context, &account, &inbox, change, What::InboxChanged);
-    }
+    let changes = match news {
+        true => inbox_event(&account, &inbox, change, What::InboxChanged),
+        false => Changes::none(),
+    };
+    commit(context, session, changes).await?;
     Ok(true)
 }
 

@@ -1,10 +1,13 @@
 //! Inboxes: listing, creating, changing, deleting.
 
 use super::{
-    Context, check_name,
+    Context,
+    changes::{Changes, commit},
+    check_name, credentials,
     events::{Event, What},
     fields::{Fields, Given},
     found,
+    memory::Page,
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
@@ -12,10 +15,9 @@ use crate::{
     id::{AccountId, EventId, InboxId},
     store::{
         addresses, contacts, conversations,
-        inboxes::{self, Details, Filter},
+        inboxes::{self, Details},
         messages, quarantine, secrets,
     },
-    vault::Place,
 };
 use db::Session;
 use serde::{Deserialize, Serialize};
@@ -25,10 +27,13 @@ use serde_json::{Map, Value};
 pub async fn list(
     context: &Context,
     account: &AccountId,
-    filter: Filter,
-    limit: i64,
-    offset: i64,
+    page: Page,
 ) -> Result<(Vec<Inbox>, i64), Error> {
+    let Page {
+        filter,
+        limit,
+        offset,
+    } = page;
     let mut session = context.db.read().await?;
     Ok(inboxes::list(&mut session, account, filter, limit, offset).await?)
 }
@@ -51,6 +56,12 @@ pub struct Settings {
     /// Telegram: the bot's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_id: Option<String>,
+    /// Telegram: the bot's display name, once it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_name: Option<String>,
+    /// Telegram: the bot's user name, without `@`, once it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_username: Option<String>,
     /// Live chat: where the widget may be embedded. `None` means anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
@@ -118,7 +129,12 @@ impl ChannelFields {
     /// Lays what was given over what is set.
     fn apply(&self, settings: &mut Settings) {
         replace(&mut settings.phone_number_id, &self.phone_number_id);
-        replace(&mut settings.bot_id, &self.bot_id);
+        if self.bot_id.is_some() && self.bot_id != settings.bot_id {
+            // Another bot, of which nobody has asked Telegram yet.
+            settings.bot_id.clone_from(&self.bot_id);
+            settings.bot_name = None;
+            settings.bot_username = None;
+        }
         replace_or_clear(&mut settings.business_account_id, &self.business_account_id);
         replace_or_clear(&mut settings.allowed_origins, &self.allowed_origins);
     }
@@ -215,9 +231,9 @@ pub async fn create(
     let change = EventId::new(&context.clock);
     inboxes::insert(&mut session, account, &details, &change).await?;
     claim_address(&mut session, account, &details.inbox, &settings).await?;
-    put_secrets(context, &mut session, account, &id, &given.secrets).await?;
-    session.commit().await?;
-    publish(context, account, &id, change, What::InboxChanged);
+    credentials::put_all(context, &mut session, account, &id, &given.secrets).await?;
+    let changes = inbox_event(account, &id, change, What::InboxChanged);
+    commit(context, session, changes).await?;
     Ok(details.inbox)
 }
 
@@ -279,9 +295,9 @@ pub async fn update(
         addresses::release(&mut session, id).await?;
         claim_address(&mut session, account, &inbox, &settings).await?;
     }
-    put_secrets(context, &mut session, account, id, &given.secrets).await?;
-    session.commit().await?;
-    publish(context, account, id, change, What::InboxChanged);
+    credentials::put_all(context, &mut session, account, id, &given.secrets).await?;
+    let changes = inbox_event(account, id, change, What::InboxChanged);
+    commit(context, session, changes).await?;
     Ok(inbox)
 }
 
@@ -313,25 +329,23 @@ pub async fn delete(
     contacts::delete_orphans(&mut session, account, inbox.channel).await?;
     inboxes::delete(&mut session, account, id).await?;
     let change = EventId::new(&context.clock);
-    session.commit().await?;
-    publish(context, account, id, change, What::InboxDeleted);
-    Ok(())
+    let changes = inbox_event(account, id, change, What::InboxDeleted);
+    commit(context, session, changes).await
 }
 
-/// Tells what happened to an inbox.
-pub(super) fn publish(
-    context: &Context,
+/// What a transaction changes in which this happens to an inbox.
+pub(super) fn inbox_event(
     account: &AccountId,
     inbox: &InboxId,
     id: EventId,
     what: What,
-) {
-    context.events.publish(Event {
+) -> Changes {
+    Changes::of(vec![Event {
         id,
         account: account.clone(),
         inbox: inbox.clone(),
         what,
-    });
+    }])
 }
 
 /// The one definition of an inbox's status; the schema's generated column says the same.
@@ -383,37 +397,14 @@ async fn claim_address(
     )))
 }
 
-async fn put_secrets(
-    context: &Context,
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-    given: &[(&'static str, Option<String>)],
-) -> Result<(), Error> {
-    for (name, secret) in given {
-        match secret {
-            Some(secret) => {
-                let place = Place {
-                    account,
-                    inbox,
-                    name,
-                };
-                let sealed = context.vault.seal(&place, secret);
-                secrets::put(session, account, inbox, name, &sealed).await?;
-            }
-            None => secrets::delete(session, account, inbox, name).await?,
-        }
-    }
-    Ok(())
-}
-
 /// The settings of an inbox, from their column.
 pub(super) fn read_settings(text: &str) -> Result<Settings, Error> {
     serde_json::from_str(text)
         .map_err(|error| Error::Internal(format!("an inbox's settings are damaged: {error}")))
 }
 
-fn write_settings(settings: &Settings) -> Result<String, Error> {
+/// The same the other way round.
+pub(super) fn write_settings(settings: &Settings) -> Result<String, Error> {
     serde_json::to_string(settings).map_err(|error| Error::Internal(error.to_string()))
 }
 

@@ -7,6 +7,7 @@
 
 use super::{
     Context,
+    changes::{Changes, commit},
     events::{Event, What},
 };
 use crate::{
@@ -234,16 +235,13 @@ pub(super) async fn store(
     batch: &[Vec<Arrival>],
 ) -> Result<Vec<Outcome>, Error> {
     let mut session = context.db.write().await?;
-    let (outcomes, events) = store_in(context, &mut session, batch).await?;
-    session.commit().await?;
-    for event in events {
-        context.events.publish(event);
-    }
+    let (outcomes, changes) = store_in(context, &mut session, batch).await?;
+    commit(context, session, changes).await?;
     Ok(outcomes)
 }
 
-/// What became of each delivery, and what is to be told after the commit.
-pub(super) type Stored = (Vec<Outcome>, Vec<Event>);
+/// What became of each delivery, and what is to be told with the commit.
+pub(super) type Stored = (Vec<Outcome>, Changes);
 
 /// Stores a batch in a transaction that is open already.
 pub(super) async fn store_in(
@@ -255,11 +253,11 @@ pub(super) async fn store_in(
     let mut outcomes = vec![Outcome::default(); batch.len()];
     let batch = present(session, batch, &mut outcomes).await?;
     let batch = batch.as_slice();
-    let mut events = prove(context, session, batch, now).await?;
+    let mut changes = Changes::of(prove(context, session, batch, now).await?);
     let incoming = new_messages(session, batch, &mut outcomes).await?;
     let contacts = resolve_contacts(context, session, &incoming, now).await?;
     let conversations = resolve_conversations(context, session, &incoming, &contacts, now).await?;
-    events.extend(
+    changes.add(
         store_messages(
             context,
             session,
@@ -270,9 +268,10 @@ pub(super) async fn store_in(
         )
         .await?,
     );
-    events.extend(store_changes(context, session, batch, now, &mut outcomes).await?);
+    let events = store_changes(context, session, batch, now, &mut outcomes).await?;
+    changes.add(Changes::of(events));
     store_unreadable(context, session, batch, now, &mut outcomes).await?;
-    Ok((outcomes, events))
+    Ok((outcomes, changes))
 }
 
 /// Locks the inboxes of a batch, and leaves out what is for one that is gone.
@@ -531,7 +530,7 @@ async fn store_messages(
     conversations: &[ConversationId],
     now: i64,
     outcomes: &mut [Outcome],
-) -> Result<Vec<Event>, Error> {
+) -> Result<Changes, Error> {
     let mut rows: Vec<_> = incoming
         .iter()
         .zip(conversations)
@@ -562,12 +561,14 @@ async fn store_messages(
 
     let mut by_conversation = BTreeMap::new();
     let mut by_inbox = BTreeMap::new();
-    let mut events = Vec::new();
+    let mut changes = Changes::none();
     for ((delivery, row), stored) in deliveries.iter().zip(&rows).zip(stored) {
         if stored {
             outcomes[*delivery].stored += 1;
-            if !row.historic {
-                events.push(created(row));
+            if row.historic {
+                changes.accounts.insert(row.key.account.clone());
+            } else {
+                changes.events.push(created(row));
             }
             *by_conversation
                 .entry((row.key.account, row.conversation))
@@ -583,8 +584,8 @@ async fn store_messages(
     conversations::count(session, counts, now).await?;
     let counts = by_inbox.iter().map(|(&(a, i), &more)| (a, i, more));
     inboxes::count(session, counts).await?;
-    events.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(events)
+    changes.events.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(changes)
 }
 
 fn created(row: &NewMessage<'_>) -> Event {

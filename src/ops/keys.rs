@@ -3,7 +3,12 @@
 //! Invariant: the key itself is nowhere but in the answer to its creation. The store has its SHA-256,
 //! which is enough for 256 random bits.
 
-use super::{Context, check_name, found};
+use super::{
+    Context,
+    changes::{Changes, commit},
+    check_name, found,
+    memory::{self, KeyHash},
+};
 use crate::{
     clock,
     domain::{ApiKey, Scope},
@@ -17,7 +22,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 const PREFIX: &str = "ibx_";
@@ -28,21 +36,34 @@ const CHECKSUM: usize = 7;
 /// How exact `last_used_at` is, in seconds: a write for each request would cost more than the request.
 const USE_GRAIN: i64 = 60;
 
+/// What the store says of a key.
+#[derive(Debug)]
+pub struct Known {
+    /// What [`super::memory::Memory::keys_era`] said before the store was asked.
+    pub era: u64,
+    id: KeyId,
+    account: AccountId,
+    scopes: Vec<Scope>,
+    expires_at: Option<i64>,
+    /// When a use of it was last noted; 0 for never.
+    noted: AtomicI64,
+}
+
 /// What a key was checked to be.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Caller {
     /// The account that it acts for.
     pub account: AccountId,
-    /// What it may do.
-    pub scopes: Vec<Scope>,
-    /// The key's hash.
-    hash: [u8; 32],
+    /// What is kept in memory for answering it, if that may be used.
+    pub kept: Option<Arc<memory::Account>>,
+    known: Arc<Known>,
+    hash: KeyHash,
 }
 
 impl Caller {
     /// That it has this scope.
     pub fn may(&self, scope: Scope) -> Result<(), Error> {
-        if self.scopes.contains(&scope) {
+        if self.known.scopes.contains(&scope) {
             Ok(())
         } else {
             Err(Error::Forbidden(scope))
@@ -60,7 +81,8 @@ pub async fn create(
 ) -> Result<(ApiKey, SecretString), Error> {
     let mut session = context.db.write().await?;
     let made = create_in(context, &mut session, account, name, scopes, expires_in).await?;
-    session.commit().await?;
+    // No key that anybody could know is another now.
+    commit(context, session, Changes::none()).await?;
     Ok(made)
 }
 
@@ -105,7 +127,7 @@ pub async fn revoke(context: &Context, account: &AccountId, id: &KeyId) -> Resul
     let mut session = context.db.write().await?;
     let key = keys::revoke(&mut session, account, id, context.clock.now()).await?;
     let key = found(key, "API key")?;
-    session.commit().await?;
+    commit(context, session, Changes::of_keys()).await?;
     Ok(key)
 }
 
@@ -118,34 +140,62 @@ pub async fn authenticate(
     if !well_formed(presented) {
         return Err(Error::Unauthorized);
     }
-    let (key, caller) = look_up(context, hash(presented)).await?;
+    let caller = look_up(context, hash(presented)).await?;
     let now = context.clock.now();
-    if key.last_used_at.is_none_or(|last| now - last >= USE_GRAIN) {
-        uses.note(&caller.account, key.id, now);
+    let known = &caller.known;
+    if now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN {
+        known.noted.store(now, Ordering::Relaxed);
+        uses.note(&known.account, known.id.clone(), now);
     }
     Ok(caller)
 }
 
 /// Whether the key of a caller that was let in some time ago is still good.
 pub async fn recheck(context: &Context, caller: &Caller) -> Result<Caller, Error> {
-    let (_, caller) = look_up(context, caller.hash).await?;
-    Ok(caller)
+    look_up(context, caller.hash).await
 }
 
-async fn look_up(context: &Context, hash: [u8; 32]) -> Result<(ApiKey, Caller), Error> {
-    let mut session = context.db.read().await?;
-    let known = keys::find_by_hash(&mut session, &hash).await?;
-    let (key, account) = known.ok_or(Error::Unauthorized)?;
-    let now = context.clock.now();
-    if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| now >= end) {
+async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
+    let memory = &context.memory;
+    let sight = memory.sight();
+    let (known, kept) = match memory.key(sight, &hash) {
+        Some((known, account)) => (known, Some(account)),
+        None => {
+            let known = Arc::new(ask(context, &hash).await?);
+            let kept = memory.keep_key(sight, hash, &known.account, &known);
+            (known, kept)
+        }
+    };
+    if known
+        .expires_at
+        .is_some_and(|end| context.clock.now() >= end)
+    {
         return Err(Error::Unauthorized);
     }
-    let caller = Caller {
-        account,
-        scopes: key.scopes.clone(),
+    Ok(Caller {
+        account: known.account.clone(),
+        kept,
+        known,
         hash,
-    };
-    Ok((key, caller))
+    })
+}
+
+async fn ask(context: &Context, hash: &KeyHash) -> Result<Known, Error> {
+    let era = context.memory.keys_era();
+    let mut session = context.db.read().await?;
+    let found = keys::find_by_hash(&mut session, hash).await?;
+    let (key, account) = found.ok_or(Error::Unauthorized)?;
+    if key.revoked_at.is_some() {
+        return Err(Error::Unauthorized);
+    }
+    Ok(Known {
+        era,
+        id: key.id,
+        account,
+        scopes: key.scopes,
+        expires_at: key.expires_at,
+        noted: AtomicI64::new(key.last_used_at.unwrap_or(0)),
+    })
 }
 
 /// Uses of keys that are not in the store yet. Cheap to clone.
@@ -174,7 +224,7 @@ impl Uses {
         }
         let mut session = context.db.write().await?;
         keys::touch(&mut session, &uses).await?;
-        session.commit().await?;
+        commit(context, session, Changes::none()).await?;
         let mut held = self.held();
         for (_, key, at) in uses {
             if held.get(&key).is_some_and(|(_, last)| *last == at) {
@@ -205,7 +255,7 @@ fn well_formed(key: &str) -> bool {
             .is_some_and(|(body, sum)| checksum(body) == sum)
 }
 
-fn hash(key: &str) -> [u8; 32] {
+fn hash(key: &str) -> KeyHash {
     Sha256::digest(key.as_bytes()).into()
 }
 

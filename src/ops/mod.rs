@@ -2,7 +2,10 @@
 //! nothing else reaches the store. Nothing here knows HTTP.
 
 pub mod accounts;
+pub mod changes;
+pub mod connect;
 pub mod conversations;
+pub mod credentials;
 pub mod events;
 pub mod fields;
 pub mod health;
@@ -11,14 +14,16 @@ pub mod inboxes;
 pub mod ingest;
 pub mod keys;
 pub mod livechat;
+pub mod memory;
 pub mod messages;
 pub mod quarantine;
 pub mod setup;
 pub mod verify;
 
-use crate::{clock::Clock, error::Error, store, vault::Vault};
+use crate::{clock::Clock, config, error::Error, provider::Providers, store, vault::Vault};
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
+use memory::Memory;
 use std::path::{Path, PathBuf};
 
 /// Under which name the store keeps a mark of the secret key.
@@ -37,6 +42,24 @@ pub struct Context {
     pub public_url: String,
     /// What happens.
     pub events: Events,
+    /// The way to the providers. At their usual addresses, unless it is replaced.
+    pub providers: Providers,
+    /// What need not be read again.
+    pub memory: Memory,
+    /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
+    pub command: bool,
+}
+
+impl Context {
+    /// Makes room in memory for so many bytes. Without it nothing is kept.
+    pub fn set_memory(&mut self, bytes: u64) {
+        self.memory = Memory::new(&self.db, bytes);
+    }
+
+    /// Asks the providers at these addresses from now on.
+    pub fn set_providers(&mut self, config: config::Providers) {
+        self.providers = Providers::new(config);
+    }
 }
 
 /// Where the key that seals secrets comes from.
@@ -99,11 +122,14 @@ pub async fn open(
     };
     check_secret_key(&db, &vault).await?;
     Ok(Context {
+        memory: Memory::new(&db, 0),
+        command: false,
         db,
         clock,
         vault,
         public_url: public_url.to_owned(),
         events: Events::default(),
+        providers: Providers::new(config::Providers::default()),
     })
 }
 

@@ -3,7 +3,9 @@
 //! Invariant: a replay stores what can be read now, once, and removes the entry in the same transaction.
 
 use super::{
-    Context, found,
+    Context,
+    changes::{Changes, commit},
+    found,
     hooks::format,
     ingest::{self, Arrival, Outcome, Source},
 };
@@ -51,7 +53,7 @@ pub async fn discard(
     let mut session = context.db.write().await?;
     let gone = quarantine::delete(&mut session, account, id).await?;
     found(gone.then_some(()), "quarantined delivery")?;
-    Ok(session.commit().await?)
+    commit(context, session, Changes::none()).await
 }
 
 /// Reads an entry again. What can be understood now is stored; the entry goes if nothing of it is left, and the
@@ -91,14 +93,11 @@ pub async fn replay(
         proved: true,
         items: items.into_iter().filter(|item| !unreadable(item)).collect(),
     };
-    let (outcomes, events) = ingest::store_in(context, &mut session, &[vec![arrival]]).await?;
+    let (outcomes, changes) = ingest::store_in(context, &mut session, &[vec![arrival]]).await?;
     if left == 0 {
         quarantine::delete(&mut session, account, id).await?;
     }
-    session.commit().await?;
-    for event in events {
-        context.events.publish(event);
-    }
+    commit(context, session, changes).await?;
     let mut outcome = outcomes.into_iter().next().unwrap_or_default();
     outcome.quarantined = left as u64;
     Ok(outcome)

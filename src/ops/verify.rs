@@ -2,7 +2,10 @@
 //!
 //! Invariant: all checks look at one snapshot, so a server that is running cannot make a sound database look broken.
 
-use super::Context;
+use super::{
+    Context,
+    changes::{Changes, commit},
+};
 use crate::{error::Error, store::invariants, vault::Place};
 use serde::Serialize;
 
@@ -49,6 +52,6 @@ pub async fn repair(context: &Context) -> Result<u64, Error> {
     let mut session = context.db.write().await?;
     session.be_patient().await?;
     let repaired = invariants::repair_counts(&mut session).await?;
-    session.commit().await?;
+    commit(context, session, Changes::of_everything()).await?;
     Ok(repaired)
 }

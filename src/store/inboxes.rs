@@ -32,6 +32,7 @@ statements! {
     UPDATE = "UPDATE inboxes SET name = $1, settings = $2,
             switched_off_at = CASE WHEN CAST($3 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $3) END, change_id = $4
         WHERE account_id = $5 AND id = $6";
+    SET_SETTINGS = "UPDATE inboxes SET settings = $1 WHERE account_id = $2 AND id = $3";
     PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL";
     CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 ORDER BY change_id LIMIT $3";
     COUNT = "UPDATE inboxes SET messages_count = messages_count + $1 WHERE account_id = $2 AND id = $3";
@@ -51,7 +52,7 @@ const LOCK_TYPE: Sql = Sql {
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
 
 /// What a listing is narrowed to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only this type.
     pub channel: Option<Channel>,
@@ -177,6 +178,18 @@ pub async fn update(
         id.into(),
     ];
     session.execute(&UPDATE, &params).await?;
+    Ok(())
+}
+
+/// Changes what is set about its channel, and nothing that an event tells of.
+pub async fn set_settings(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+    settings: &str,
+) -> Result<(), Error> {
+    let params = [settings.into(), account.into(), id.into()];
+    session.execute(&SET_SETTINGS, &params).await?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use db::{Error, Session};
 statements! {
     PUT = "INSERT INTO inbox_secrets (account_id, inbox_id, name, sealed) VALUES ($1, $2, $3, $4)
         ON CONFLICT (account_id, inbox_id, name) DO UPDATE SET sealed = excluded.sealed";
+    FIND = "SELECT sealed FROM inbox_secrets WHERE account_id = $1 AND inbox_id = $2 AND name = $3";
     NAMES = "SELECT name FROM inbox_secrets WHERE account_id = $1 AND inbox_id = $2 ORDER BY name";
     DELETE = "DELETE FROM inbox_secrets WHERE account_id = $1 AND inbox_id = $2 AND name = $3";
     DELETE_ALL = "DELETE FROM inbox_secrets WHERE account_id = $1 AND inbox_id = $2";
@@ -23,6 +24,19 @@ pub async fn put(
     let row = [account.into(), inbox.into(), name.into(), sealed.into()];
     session.execute(&PUT, &row).await?;
     Ok(())
+}
+
+/// One of them.
+pub async fn find(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    name: &str,
+) -> Result<Option<Vec<u8>>, Error> {
+    let params = [account.into(), inbox.into(), name.into()];
+    session
+        .query_opt(&FIND, &params, |row| row.get::<Vec<u8>>(0))
+        .await
 }
 
 /// The names of those that are set.

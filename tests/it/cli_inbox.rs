@@ -5,6 +5,7 @@ use crate::{
     support::{
         Done, SECRET_KEY, Store, on_both_stores,
         program::{keys, text},
+        provider::{Provider, no, ok},
         whatsapp,
     },
 };
@@ -15,6 +16,8 @@ on_both_stores![
     list_filters_and_has_no_pages,
     show_gives_one,
     setup_says_what_to_paste,
+    connect_does_what_the_api_does,
+    connect_goes_through_the_proxy_of_the_environment,
     update_changes_what_is_given,
     delete_keeps_an_inbox_that_holds_messages_unless_purged,
     each_secret_can_come_from_a_file_or_standard_input,
@@ -97,6 +100,81 @@ async fn setup_says_what_to_paste(store: Store) {
     ];
     assert!(words.iter().all(|word| table.contains(word)), "{table}");
     assert!(!table.contains("s3cret"), "{table}");
+}
+
+async fn connect_does_what_the_api_does(store: Store) {
+    let shell = with_account(store).await;
+    let provider = Provider::with_a_bot().await;
+    shell.write("bot-token", "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw");
+    let create = ["inbox", "create", "--name", "Bot", "--type", "telegram"];
+    let file = ["--bot-token-file", "bot-token"];
+    let bot = text(&shell.json(&[&create[..], &file].concat())["id"]);
+    let public = ["--public-url", "https://inbox.example.com"];
+    let url = provider.url();
+    let at = ["--telegram-api-url", &url];
+    let run = async |what: &str, more: &[&str]| {
+        let arguments = [&["inbox", what, &bot], &public[..], &at, more].concat();
+        shell.run_async(&arguments).await
+    };
+
+    provider.replies("setWebhook", no(400, "Bad Request: bad webhook"));
+    let refused = run("connect", &[]).await;
+    refused.assert_error(
+        1,
+        &["Telegram refuses the webhook", "Bad Request: bad webhook"],
+    );
+    provider.replies("setWebhook", no(500, "Internal Server Error"));
+    let away = run("connect", &[]).await;
+    away.assert_error(1, &["Telegram cannot be reached", "Internal Server Error"]);
+    assert_eq!(shell.json(&["inbox", "show", &bot])["status"], "pending");
+
+    provider.replies("setWebhook", ok(json!(true)));
+    let connected = run("connect", &["--json"]).await.json();
+    assert_eq!(connected["status"], "active");
+    assert_eq!(connected["bot_username"], "toko_biru_bot");
+    assert_eq!(connected["provider"]["checked"], "bot_token");
+    assert_eq!(shell.json(&["inbox", "show", &bot])["status"], "active");
+    assert_eq!(run("setup", &["--json"]).await.json(), connected);
+    let table = run("setup", &[]).await.stdout;
+    for row in [
+        "bot_name",
+        "Toko Biru",
+        "provider.webhook_matches",
+        "provider.pending_update_count",
+    ] {
+        assert!(table.contains(row), "no {row} in {table}");
+    }
+
+    let unknown = shell.run(&["inbox", "connect", "inbox_unknown"]);
+    unknown.assert_error(1, &["inbox not found"]);
+    for wrong in [
+        "telegram",
+        "ftp://a",
+        "https://user:secret@a",
+        "https://a?b",
+    ] {
+        let wrong = shell.run(&["inbox", "connect", &bot, "--telegram-api-url", wrong]);
+        wrong.assert_error(2, &["--telegram-api-url", "must be an address"]);
+    }
+}
+
+async fn connect_goes_through_the_proxy_of_the_environment(store: Store) {
+    let shell = with_account(store).await;
+    let proxy = Provider::with_a_bot().await;
+    let create = ["inbox", "create", "--name", "Bot", "--type", "telegram"];
+    let token = ["--bot-token", "110201543:AAH"];
+    let bot = text(&shell.json(&[&create[..], &token].concat())["id"]);
+    // Nobody has this name: the proxy is asked to find it.
+    let at = ["--telegram-api-url", "http://telegram.invalid", "--json"];
+    let mut command = shell.command(&[&["inbox", "connect", &bot][..], &at].concat());
+    command
+        .env("HTTP_PROXY", proxy.url())
+        .env("http_proxy", proxy.url())
+        .env("NO_PROXY", "")
+        .env("no_proxy", "");
+    let connected = Done::of_async(command).await.json();
+    assert_eq!(connected["status"], "active");
+    assert_eq!(proxy.asked(), ["getMe", "setWebhook", "getWebhookInfo"]);
 }
 
 async fn update_changes_what_is_given(store: Store) {

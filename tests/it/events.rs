@@ -1,7 +1,7 @@
 //! `GET /events`: what happens, as it happens, and what was missed.
 
 use crate::support::{
-    Store, TestApp, on_both_stores,
+    Store, TestApp, client, on_both_stores,
     whatsapp::{delivery, text},
 };
 use inboxd::{domain::Scope, id::KeyId, ops::keys};
@@ -29,7 +29,7 @@ struct Stream {
 
 impl Stream {
     async fn open(app: &TestApp, key: &str, last: Option<&str>) -> Self {
-        let mut request = reqwest::Client::new()
+        let mut request = client()
             .get(format!("http://{}/events", app.address))
             .bearer_auth(key);
         if let Some(last) = last {

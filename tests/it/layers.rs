@@ -7,7 +7,7 @@ use std::{
 };
 
 /// From the front doors down. What stands in [`BESIDE`] may be used by all.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("main", &["cli"]),
     ("cli", &["serve", "demo", "ops", "store"]),
     ("serve", &["router", "http", "ops"]),
@@ -17,17 +17,27 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("hooks", &["http", "ops"]),
     ("livechat", &["http", "ops"]),
     ("http", &["ops"]),
-    ("ops", &["store"]),
+    ("ops", &["store", "provider"]),
     ("store", &[]),
+    ("provider", &[]),
 ];
 
 /// The modules beside the layers: they use each other, and know nothing of who uses them.
-const BESIDE: [&str; 6] = ["clock", "config", "domain", "error", "id", "vault"];
+const BESIDE: [&str; 7] = [
+    "clock", "config", "domain", "error", "id", "rendered", "vault",
+];
 
 /// Crates that only know HTTP, and the modules that must not know it.
-const OF_HTTP: [&str; 5] = ["axum", "hyper", "hyper_util", "tower", "tower_http"];
-const WITHOUT_HTTP: [&str; 9] = [
-    "cli", "ops", "store", "clock", "config", "domain", "error", "id", "vault",
+const OF_HTTP: [&str; 6] = [
+    "axum",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "tower",
+    "tower_http",
+];
+const WITHOUT_HTTP: [&str; 10] = [
+    "cli", "ops", "store", "clock", "config", "domain", "error", "id", "rendered", "vault",
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::support::{
     Running, Shell, Store, eventually, on_both_stores,
     program::text,
+    provider::{Provider, Reply, graph_error, no, ok},
     whatsapp::{self, delivery},
 };
 use serde_json::{Value, json};
@@ -28,13 +29,19 @@ async fn prepared(store: Store) -> (Shell, String, String) {
 /// Even where an operator asks for every detail.
 async fn neither_logs_nor_metrics_hold_keys_secrets_or_words(store: Store) {
     let (shell, inbox, key) = prepared(store).await;
+    let provider = Provider::with_a_bot().await;
     for filter in ["info", "trace"] {
         let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command.env("INBOXD_LOG", filter);
+        command
+            .env("INBOXD_LOG", filter)
+            .env("INBOXD_TELEGRAM_API_URL", provider.url())
+            .env("INBOXD_GRAPH_API_URL", provider.url())
+            .env("INBOXD_INSTAGRAM_API_URL", "http://127.0.0.1:1");
         let mut server = shell.start(command);
         let mut secrets = send_keys(&server, &key).await;
         secrets.extend(send_words(&server, filter).await);
         secrets.extend(send_secrets(&server, &key, &inbox).await);
+        secrets.extend(ask_providers(&server, &key, &inbox, &provider).await);
         let metrics = server.get("/metrics").send().await;
         server.signal("TERM");
         server.ended().await;
@@ -124,6 +131,54 @@ async fn send_secrets(server: &Running, key: &str, inbox: &str) -> Secrets {
         ("a bot token", "ong-token".to_owned()),
         ("a verify token", proof),
         ("the secret key", crate::support::SECRET_KEY.to_owned()),
+    ]
+}
+
+/// Credentials on their way to providers, which accept, refuse, fail, and are not there.
+async fn ask_providers(server: &Running, key: &str, inbox: &str, provider: &Provider) -> Secrets {
+    let bot_token = "110201543:a-bot-token-on-its-way";
+    let instagram_token = "an-access-token-that-nobody-gets";
+    let meta_token = "an-access-token-of-meta";
+    let create = async |body: Value| {
+        let made = server.post("/inboxes").key(key).json(&body).send().await;
+        format!("/inboxes/{}", text(&made.data()["id"]))
+    };
+    let connect = async |path: &str, status| {
+        let call = server.post(&format!("{path}/connect")).key(key);
+        call.send().await.assert_status(status);
+    };
+    let bot = json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": bot_token}});
+    let bot = create(bot).await;
+    provider.replies(
+        "getMe",
+        ok(json!({"id": 110_201_543, "first_name": "Toko Biru"})),
+    );
+    connect(&bot, 200).await;
+    let setup = server.get(&format!("{bot}/setup")).key(key).send().await;
+    let secret_token = text(&setup.data()["secret_token"]);
+    provider.replies("getMe", no(401, &format!("{bot_token} is wrong")));
+    connect(&bot, 409).await;
+    provider.replies("getMe", no(500, &format!("{bot_token} is too much")));
+    connect(&bot, 503).await;
+    provider.replies("getMe", Reply::Broken);
+    connect(&bot, 503).await;
+
+    let said = format!("Malformed access token {meta_token}");
+    provider.replies("42", graph_error(400, 190, &said));
+    connect(&format!("/inboxes/{inbox}"), 409).await;
+
+    let direct = json!({"name": "DM", "type": "instagram", "instagram_account_id": "ig_1",
+        "channel": {"app_secret": "s", "access_token": instagram_token}});
+    let direct = create(direct).await;
+    connect(&direct, 503).await;
+    for path in [bot, direct] {
+        let delete = server.call(reqwest::Method::DELETE, &path).key(key);
+        delete.send().await.assert_status(204);
+    }
+    vec![
+        ("a bot token", "a-bot-token-on-its-way".to_owned()),
+        ("a secret token", secret_token),
+        ("an access token", instagram_token.to_owned()),
     ]
 }
 

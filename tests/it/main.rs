@@ -18,6 +18,8 @@ mod hooks_instagram;
 mod hooks_telegram;
 mod hooks_whatsapp;
 mod hooks_whatsapp_messages;
+mod inboxes_connect;
+mod inboxes_connect_others;
 mod inboxes_create;
 mod inboxes_create_refused;
 mod inboxes_delete;

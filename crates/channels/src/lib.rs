@@ -1,4 +1,4 @@
-//! What providers send, as plain values.
+//! What providers send, as plain values; and what is asked of them.
 //!
 //! Each channel is one module of pure functions: bytes in, a [`Delivery`] out. Adding a channel means
 //! one such module, and one line here. Nothing here knows a database, HTTP or the time. This is not the
@@ -7,6 +7,8 @@
 //! Invariant: no input panics, and one bad item never costs its neighbours: what cannot be read comes
 //! out as [`Item::Unreadable`], beside everything that can.
 
+pub mod api;
+pub mod graph;
 pub mod instagram;
 mod json;
 mod meta;

@@ -6,6 +6,7 @@
 //! Invariant: an id that leaves here names one message of one chat of one account, for ever; Telegram's
 //! own `message_id` does not.
 
+pub mod bot_api;
 mod content;
 
 use serde_json::Value;

@@ -3,10 +3,11 @@
 
 mod common;
 
-use channels::{Delivery, instagram, signature, telegram, whatsapp};
+use channels::{Delivery, graph, instagram, signature, telegram, whatsapp};
 use common::{check, items, message_ids};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use telegram::bot_api;
 
 /// Words that the parsers look for, so that arbitrary values get past the first key.
 const WORDS: [&str; 40] = [
@@ -184,6 +185,33 @@ proptest! {
         }
         for kind in ["message", "edited_message", "deleted_business_messages", "message_reaction", "my_chat_member", "new"] {
             parse_with_all(format!(r#"{{"update_id":1,"{kind}":{value}}}"#).as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_answer_never_panics_and_never_tells_the_token(status in 100..600_u16, said in any_json_text()) {
+        const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
+        let told = format!("{said} {TOKEN}");
+        let told = Value::from(told);
+        for answer in [
+            said.clone(),
+            format!(r#"{{"ok":true,"result":{said}}}"#),
+            format!(r#"{{"ok":true,"result":{{"id":{said},"first_name":{told},"url":{told},"pending_update_count":1}}}}"#),
+            format!(r#"{{"ok":false,"error_code":{said},"description":{told},"parameters":{said}}}"#),
+            format!(r#"{{"id":{told},"verified_name":{told},"username":{said},"data":{said}}}"#),
+            format!(r#"{{"error":{{"code":{said},"message":{told}}}}}"#),
+        ] {
+            let answer = answer.as_bytes();
+            let meant = [
+                format!("{:?}", bot_api::get_me(TOKEN).read(status, answer)),
+                format!("{:?}", bot_api::set_webhook(TOKEN, "", "").read(status, answer)),
+                format!("{:?}", bot_api::get_webhook_info(TOKEN).read(status, answer)),
+                format!("{:?}", graph::number(TOKEN, "1").read(status, answer)),
+                format!("{:?}", graph::account(TOKEN).read(status, answer)),
+            ];
+            for meant in meant {
+                prop_assert!(!meant.contains(TOKEN), "{meant}");
+            }
         }
     }
 

@@ -10,10 +10,13 @@ mod migrate;
 mod postgres;
 mod sql;
 mod sqlite;
+mod stamp;
 mod value;
 
 pub use migrate::Migration;
+pub use postgres::listen::{Heard, Listener};
 pub use sql::Sql;
+pub use stamp::Stamp;
 pub use value::{Column, Row, Value};
 
 use std::{path::PathBuf, str::FromStr};
@@ -151,6 +154,32 @@ impl Database {
         counted("write", session.map(Session))
     }
 
+    /// How far the embedded database has come, through any process. `None` if that cannot be told just now, and always
+    /// on PostgreSQL, which does not say so without being asked.
+    pub fn stamp(&self) -> Option<Stamp> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.stamp(),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// Listens to what any process says with [`Session::notify`]. `None` on SQLite, whose [`Database::stamp`] tells
+    /// that something happened, if not what.
+    pub async fn listen(&self, channel: &str) -> Result<Option<Listener>, Error> {
+        match &self.0 {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => postgres.listen(channel).await.map(Some),
+        }
+    }
+
+    /// How many processes listen to this channel.
+    pub async fn listeners(&self, channel: &str) -> Result<usize, Error> {
+        match &self.0 {
+            Engine::Sqlite(_) => Ok(0),
+            Engine::Postgres(postgres) => postgres.listeners(channel).await,
+        }
+    }
+
     /// Brings the schema up to the last of `migrations`, under a lock, in one transaction: any number of
     /// processes may start at once. Returns the versions that it applied.
     pub async fn migrate(&self, migrations: &[Migration], now: i64) -> Result<Vec<i64>, Error> {
@@ -181,6 +210,9 @@ impl Database {
         }
     }
 }
+
+/// Bytes that a notice must stay below. <https://www.postgresql.org/docs/current/sql-notify.html>
+pub const NOTICE: usize = 8000;
 
 /// A conversation with the database: a read, or a transaction that takes effect with [`Session::commit`].
 pub struct Session(Inner);
@@ -243,6 +275,23 @@ impl Session {
         match &mut self.0 {
             Inner::Sqlite(session) => session.batch(sql.sqlite),
             Inner::Postgres(session) => session.batch(sql.postgres).await,
+        }
+    }
+
+    /// Has every [`Listener`] of this channel hear these texts, in order, once this transaction is committed, and not
+    /// otherwise. Each must be shorter than [`NOTICE`] bytes. On SQLite nobody listens, and nothing happens.
+    pub async fn notify(&mut self, channel: &str, notices: &[String]) -> Result<(), Error> {
+        match &mut self.0 {
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(session) => session.notify(channel, notices).await,
+        }
+    }
+
+    /// At which stamp a write transaction on the embedded database began: nobody else can commit before it ends.
+    pub fn began(&self) -> Option<Stamp> {
+        match &self.0 {
+            Inner::Sqlite(session) => session.began(),
+            Inner::Postgres(_) => None,
         }
     }
 

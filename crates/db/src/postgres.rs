@@ -2,6 +2,8 @@
 //!
 //! Invariant: no connection goes back to the pool with a transaction open on it.
 
+pub(crate) mod listen;
+
 use crate::{Error, Row, Value};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
@@ -34,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: Pool,
+    /// For connections outside the pool.
+    config: Config,
 }
 
 impl Postgres {
@@ -62,7 +66,7 @@ impl Postgres {
             config.ssl_mode(SslMode::Disable);
         }
         let manager = Manager::from_config(
-            config,
+            config.clone(),
             tls()?,
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
@@ -86,7 +90,7 @@ impl Postgres {
             }))
             .build()
             .map_err(|error| Error::Broken(error.to_string()))?;
-        Ok(Postgres { pool })
+        Ok(Postgres { pool, config })
     }
 
     async fn client(&self) -> Result<Object, Error> {
@@ -246,6 +250,16 @@ impl Session {
             .iter()
             .map(|rows| rows.iter().map(|row| read(&Row::Postgres(row))).collect())
             .collect()
+    }
+
+    pub(crate) async fn notify(&self, channel: &str, notices: &[String]) -> Result<(), Error> {
+        const NOTIFY: &str = "SELECT pg_notify($1, $2)";
+        let runs: Vec<_> = notices
+            .iter()
+            .map(|notice| vec![channel.into(), notice.into()])
+            .collect();
+        self.query_each(NOTIFY, &runs, &mut |_| Ok(())).await?;
+        Ok(())
     }
 
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {

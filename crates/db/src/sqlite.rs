@@ -5,7 +5,10 @@
 //!
 //! Invariant: a commit that returned is on the disk (`synchronous=FULL`), in the file that has the name.
 
-use crate::{Error, Missing, Row, Value};
+use crate::{
+    Error, Missing, Row, Value,
+    stamp::{Index, Stamp},
+};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags,
     config::DbConfig,
@@ -38,6 +41,8 @@ struct Shared {
     path: PathBuf,
     /// The file that was opened: a name that later leads elsewhere would swallow writes.
     file: (u64, u64),
+    /// Where other processes' commits show. Without it nobody can tell whether something is still true.
+    index: Option<Index>,
     readers: Mutex<Vec<Connection>>,
     writer: Arc<AsyncMutex<Connection>>,
 }
@@ -109,12 +114,26 @@ impl Sqlite {
         configure(&writer).map_err(explain)?;
         let file = identity(&path)
             .ok_or_else(|| Error::Address(format!("{} vanished", path.display())))?;
+        // The first look into the database makes the index.
+        writer
+            .query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))
+            .map_err(explain)?;
+        // SQLite's own name for the file: links are resolved in it, as in the names of the files beside it.
+        let name = writer.path().map_or_else(|| path.clone(), PathBuf::from);
+        let index = Index::of(&name)
+            .inspect_err(|error| tracing::warn!(%error, "the write-ahead log's index cannot be read: nothing is kept in memory"))
+            .ok();
         Ok(Sqlite(Arc::new(Shared {
             path,
             file,
+            index,
             readers: Mutex::new(Vec::new()),
             writer: Arc::new(AsyncMutex::new(writer)),
         })))
+    }
+
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        self.0.index?.stamp()
     }
 
     pub(crate) fn read(&self) -> Result<Session, Error> {
@@ -125,6 +144,7 @@ impl Sqlite {
         };
         Ok(Session {
             connection: Some(Held::Reader(connection, self.clone())),
+            began: None,
         })
     }
 
@@ -170,6 +190,8 @@ impl Sqlite {
         .await?;
         Ok(Session {
             connection: Some(Held::Writer(guard)),
+            // Nobody else can commit before this session ends.
+            began: self.stamp(),
         })
     }
 
@@ -236,6 +258,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 pub(crate) struct Session {
     /// Gone only after a commit or a drop.
     connection: Option<Held>,
+    /// At which stamp a write transaction began.
+    began: Option<Stamp>,
 }
 
 enum Held {
@@ -244,6 +268,10 @@ enum Held {
 }
 
 impl Session {
+    pub(crate) fn began(&self) -> Option<Stamp> {
+        self.began
+    }
+
     fn connection(&self) -> &Connection {
         match self.connection.as_ref() {
             Some(Held::Reader(connection, _)) => connection,

@@ -25,6 +25,7 @@ pub(super) struct Walk {
     writer: String,
     inbox: String,
     telegram: String,
+    livechat: String,
     /// Telegram's secret token.
     token: String,
     /// The verify tokens of the hooks that Meta calls.
@@ -47,7 +48,8 @@ impl Walk {
         ];
         let inbox = inbox.to_string();
         let origins = json!({"allowed_origins": ["https://www.example.com"]});
-        app.inbox(json!({"name": "Website", "type": "livechat", "channel": origins}))
+        let livechat = app
+            .inbox(json!({"name": "Website", "type": "livechat", "channel": origins}))
             .await;
         let telegram =
             json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "7:abc"}});
@@ -78,12 +80,14 @@ impl Walk {
             writer,
             inbox,
             telegram,
+            livechat: livechat.to_string(),
         }
     }
 
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut steps = self.lists();
         steps.extend(self.things());
+        steps.extend(self.connections());
         steps.extend(self.verifications());
         steps.extend(self.changes());
         steps.extend(self.hooks());
@@ -160,6 +164,24 @@ impl Walk {
             Step(Method::GET, path, " unknown".to_owned(), call, 404)
         }));
         steps
+    }
+
+    /// What a provider answers is in `inboxes_connect`: here is none.
+    fn connections(&self) -> Vec<Step> {
+        let path = "/inboxes/{id}/connect";
+        let call = |id: &str| self.app.post(&format!("/inboxes/{id}/connect"));
+        let (live, writer) = (&self.livechat, &self.writer);
+        [
+            ("", call(live).key(writer), 200),
+            (" body", call(live).key(writer).body(too_large()), 413),
+            (" no key", call(live), 401),
+            (" reader", call(live).key(&self.reader), 403),
+            (" unknown", call("inbox_x").key(writer), 404),
+            (" no token", call(&self.inbox).key(writer), 409),
+            (" nobody there", call(&self.telegram).key(writer), 503),
+        ]
+        .map(|(what, call, status)| Step(Method::POST, path, what.to_owned(), call, status))
+        .into()
     }
 
     fn changes(&self) -> Vec<Step> {

@@ -4,8 +4,21 @@ use reqwest::{
     Client, Method, RequestBuilder, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
+
+/// A client. It trusts no certificate: the tests speak plain HTTP. (`Client::new` would want a TLS provider that the whole
+/// process has agreed on.)
+pub(crate) fn client() -> Client {
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring knows them")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let client = Client::builder().tls_backend_preconfigured(tls);
+    client.build().expect("a client")
+}
 
 /// A request that is being put together.
 pub(crate) struct Call(RequestBuilder, Method);

@@ -8,11 +8,12 @@ mod http;
 )]
 mod postgres;
 pub(crate) mod program;
+pub(crate) mod provider;
 mod store;
 pub(crate) mod whatsapp;
 
 pub(crate) use bodies::whatsapp_body;
-pub(crate) use http::{Answer, Call};
+pub(crate) use http::{Answer, Call, client};
 #[cfg(feature = "postgres-tests")]
 pub(crate) use postgres::Postgres;
 pub(crate) use program::{Done, Running, Shell, eventually};
@@ -21,16 +22,21 @@ pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
 use db::{Missing, Sql};
 use inboxd::{
     clock::Clock,
-    config::{Config, Limits},
+    config::{CACHE, Config, Limits, Providers},
     domain::Scope,
-    id::{AccountId, InboxId},
-    ops::{self, Context, SecretKey, accounts, inboxes, keys},
+    id::{AccountId, EventId, InboxId},
+    ops::{
+        self, Context, SecretKey, accounts,
+        events::{Event, Live},
+        inboxes, keys,
+    },
     serve::Server,
 };
 use reqwest::{Client, Method};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::broadcast::Receiver;
 
 /// The moment at which the clock of every [`TestApp`] stands: 2025-01-15T08:00:00Z.
 pub(crate) const START: i64 = 1_736_928_000;
@@ -56,8 +62,17 @@ impl TestApp {
     pub(crate) async fn with(store: Store, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
+        Self::new(store, limits, provider::nowhere()).await
+    }
+
+    /// A server that asks providers at other addresses: by itself it would find nobody there.
+    pub(crate) async fn asking(store: Store, providers: Providers) -> Self {
+        Self::new(store, Limits::default(), providers).await
+    }
+
+    async fn new(store: Store, limits: Limits, providers: Providers) -> Self {
         let place = Arc::new(Place::migrated(store).await);
-        let app = Self::on(place, limits, Clock::manual(START)).await;
+        let app = Self::on(place, limits, providers, Clock::manual(START)).await;
         let account = accounts::create(&app.context, "Toko Biru").await;
         TestApp {
             account: account.expect("an account").id,
@@ -68,23 +83,27 @@ impl TestApp {
     /// A second server on the same store, that shares nothing else with this one but the time.
     pub(crate) async fn another_node(&self) -> Self {
         let clock = self.context.clock.clone();
-        let app = Self::on(self.place.clone(), Limits::default(), clock).await;
+        let (limits, providers) = (Limits::default(), provider::nowhere());
+        let app = Self::on(self.place.clone(), limits, providers, clock).await;
         TestApp {
             account: self.account.clone(),
             ..app
         }
     }
 
-    async fn on(place: Arc<Place>, limits: Limits, clock: Clock) -> Self {
+    async fn on(place: Arc<Place>, limits: Limits, providers: Providers, clock: Clock) -> Self {
         let key = SecretKey::Text(SECRET_KEY.to_owned());
         let url = "https://inbox.example.com";
-        let context = ops::open(&place.address(), Missing::Create, &key, url, clock)
+        let mut context = ops::open(&place.address(), Missing::Create, &key, url, clock)
             .await
             .expect("the store opens");
+        context.set_memory(CACHE);
+        context.set_providers(providers);
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: url.to_owned(),
             limits,
+            cache: CACHE,
         };
         let server = Server::start(context.clone(), &config)
             .await
@@ -92,7 +111,7 @@ impl TestApp {
         TestApp {
             account: AccountId::from_text(""),
             address: server.address(),
-            client: Client::new(),
+            client: client(),
             context,
             server,
             place,
@@ -184,4 +203,18 @@ impl TestApp {
         let count = session.query_opt(&sql, &[], |row| row.get::<i64>(0)).await;
         count.expect("a good statement").expect("a count")
     }
+}
+
+/// The next event after this one. On PostgreSQL it takes the way through the database.
+pub(crate) async fn next_event(events: &mut Receiver<Live>, after: &EventId) -> Event {
+    let next = async {
+        loop {
+            match events.recv().await.expect("the server goes on") {
+                Live::Happened(event) if event.id > *after => return event,
+                _ => {}
+            }
+        }
+    };
+    let next = tokio::time::timeout(program::PATIENCE, next).await;
+    next.expect("an event")
 }

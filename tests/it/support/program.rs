@@ -1,7 +1,7 @@
 //! The program itself, run as its users run it: commands that end, and a server that answers until it is told to stop.
 
 use super::{
-    Answer, Call,
+    Answer, Call, client,
     store::{Place, SECRET_KEY, Store},
     whatsapp,
 };
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place to run commands in: a database, its secret key, and a working folder of its own.
 pub(crate) struct Shell {
@@ -109,6 +109,11 @@ impl Shell {
     /// Runs `inboxd` with these arguments, however it ends.
     pub(crate) fn run(&self, arguments: &[&str]) -> Done {
         Done::of(&mut self.command(arguments))
+    }
+
+    /// The same, while the test goes on: for what the program wants to know from it.
+    pub(crate) async fn run_async(&self, arguments: &[&str]) -> Done {
+        Done::of_async(self.command(arguments)).await
     }
 
     /// Runs it with this text on its standard input.
@@ -196,6 +201,12 @@ impl Done {
         Done::from(command.output().expect("it runs"))
     }
 
+    /// The same, while the test goes on.
+    pub(crate) async fn of_async(mut command: Command) -> Self {
+        let done = tokio::task::spawn_blocking(move || Done::of(&mut command));
+        done.await.expect("a command ends")
+    }
+
     #[track_caller]
     pub(crate) fn assert_code(&self, code: i32) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -262,7 +273,7 @@ impl Running {
             said,
             rest: Mutex::new(rest),
             log,
-            client: Client::new(),
+            client: client(),
         }
     }
 

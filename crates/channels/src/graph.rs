@@ -1,0 +1,128 @@
+//! What is asked of Meta's Graph API: whether an access token is good for an inbox's address.
+//!
+//! Sending messages is not here, nor is what WhatsApp and Instagram deliver.
+//!
+//! Invariant: only a refusal that Meta itself spells out counts as one. An overloaded or broken Graph API says nothing
+//! about a token.
+
+use serde_json::Value;
+
+use crate::api::{Api, Call, Failure, words};
+use crate::json::{self, Object};
+
+/// The version that is asked. Meta keeps one for about two years.
+pub const VERSION: &str = "v23.0";
+
+/// Error codes that say "later", not "no": unknown errors, outages, and too many calls.
+const TRANSIENT: [i64; 10] = [1, 2, 4, 17, 32, 341, 613, 80_007, 130_429, 131_016];
+
+/// A WhatsApp number as Meta knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Number {
+    /// The number as Meta writes it: for people, not for comparing.
+    pub display: Option<String>,
+    /// The business's name that Meta has verified.
+    pub verified_name: Option<String>,
+}
+
+/// The Instagram account that a token is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The ids under which Meta knows it: that of the professional account, and one that only this app sees.
+    pub ids: Vec<String>,
+    /// Its user name.
+    pub username: Option<String>,
+}
+
+/// Asks about a WhatsApp number, which only a token with rights on it may.
+pub fn number(token: &str, phone_number_id: &str) -> Call<Number> {
+    let path = format!(
+        "/{VERSION}/{}?fields=display_phone_number,verified_name",
+        encoded(phone_number_id)
+    );
+    call(Api::Graph, path, token, |status, answer| {
+        let answer = success(status, answer)?;
+        json::id(answer, "id").ok_or_else(unreadable)?;
+        Ok(Number {
+            display: shown(answer, "display_phone_number"),
+            verified_name: shown(answer, "verified_name"),
+        })
+    })
+}
+
+/// Asks whose an Instagram token is.
+pub fn account(token: &str) -> Call<Account> {
+    let path = format!("/{VERSION}/me?fields=user_id,username");
+    call(Api::Instagram, path, token, |status, answer| {
+        let answer = success(status, answer)?;
+        // Meta's guide wraps the account into a list, its reference does not.
+        let wrapped = answer.get("data").and_then(|data| data.get(0));
+        let account = wrapped.and_then(Value::as_object).unwrap_or(answer);
+        let ids: Vec<_> = ["user_id", "id"]
+            .iter()
+            .filter_map(|key| json::id(account, key))
+            .map(|id| words(&id))
+            .collect();
+        if ids.is_empty() {
+            return Err(unreadable());
+        }
+        Ok(Account {
+            ids,
+            username: shown(account, "username"),
+        })
+    })
+}
+
+fn call<T>(
+    api: Api,
+    path: String,
+    token: &str,
+    read: fn(u16, &Object) -> Result<T, Failure>,
+) -> Call<T> {
+    // A token in a query would be in the log of every proxy.
+    Call::get(api, path, token, read).bearing()
+}
+
+fn shown(object: &Object, key: &str) -> Option<String> {
+    json::name(object, key).map(|name| words(&name))
+}
+
+fn unreadable() -> Failure {
+    Failure::unclear("an answer that cannot be read")
+}
+
+/// The answer, if it is not an error. <https://developers.facebook.com/docs/graph-api/guides/error-handling>
+fn success(status: u16, answer: &Object) -> Result<&Object, Failure> {
+    let Some(error) = json::inner(answer, "error") else {
+        return match status {
+            200..300 => Ok(answer),
+            _ => Err(Failure::unclear(format!(
+                "status {status} without an error"
+            ))),
+        };
+    };
+    let code = json::int(error, "code");
+    let said = json::text(error, "message").map(|text| words(&text));
+    let later = json::flag(error, "is_transient")
+        || code.is_some_and(|code| TRANSIENT.contains(&code))
+        || status == 429
+        || status >= 500;
+    match said {
+        Some(said) if !later => Err(Failure::Refused(said)),
+        said => Err(Failure::unclear(format!(
+            "status {status}, error {}: {}",
+            code.unwrap_or_default(),
+            said.unwrap_or_default()
+        ))),
+    }
+}
+
+/// An id as one segment of a path, whatever was given for one.
+fn encoded(id: &str) -> String {
+    id.bytes()
+        .map(|byte| match byte {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

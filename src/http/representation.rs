@@ -1,0 +1,188 @@
+//! Which form of a body a client gets, and whether it has it already.
+//! <https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation>
+//!
+//! Invariant: two answers with the same `ETag` have the same bytes.
+
+use super::{App, envelope::JSON};
+use crate::rendered::{Form, Rendered};
+use axum::{
+    body::Body,
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
+};
+use std::convert::Infallible;
+
+/// What a client says of the body that it wants.
+pub struct Wanted {
+    form: Form,
+    /// The `ETag`s of what it has.
+    has: Vec<HeaderValue>,
+}
+
+impl FromRequestParts<App> for Wanted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let headers = &parts.headers;
+        Ok(Wanted {
+            form: best_form(headers),
+            has: headers
+                .get_all(header::IF_NONE_MATCH)
+                .iter()
+                .cloned()
+                .collect(),
+        })
+    }
+}
+
+/// 200 with the body in the form that is wanted, or 304 to a client that has it.
+pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
+    let (form, body) = rendered.body(wanted.form);
+    let tag = tag(rendered, form);
+    let has = !wanted.has.is_empty() && wanted.has.iter().any(|list| names(list, &tag));
+    let mut response = if has {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(Body::from(body))
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::CACHE_CONTROL, REVALIDATE);
+    headers.insert(header::VARY, VARY);
+    headers.insert(header::ETAG, tag);
+    if let Some(name) = encoding(form)
+        && !has
+    {
+        headers.insert(header::CONTENT_ENCODING, name);
+    }
+    let links = rendered.links().cloned();
+    if let Some(Ok(links)) = links.map(HeaderValue::from_maybe_shared) {
+        headers.insert(header::LINK, links);
+    }
+    response
+}
+
+/// For its reader alone, who asks each time whether it is still so: it may have changed the moment after.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// Whose inboxes they are depends on the key, wherever it is sent.
+const VARY: HeaderValue = HeaderValue::from_static("Authorization, api_key, Accept-Encoding");
+
+fn encoding(form: Form) -> Option<HeaderValue> {
+    match form {
+        Form::Plain => None,
+        Form::Gzip => Some(HeaderValue::from_static("gzip")),
+        Form::Brotli => Some(HeaderValue::from_static("br")),
+    }
+}
+
+/// A strong `ETag`. Each form has its own, since its bytes are others.
+fn tag(rendered: &Rendered, form: Form) -> HeaderValue {
+    let suffix = match form {
+        Form::Plain => "",
+        Form::Gzip => "-gzip",
+        Form::Brotli => "-br",
+    };
+    let text = format!("\"{}{suffix}\"", rendered.fingerprint());
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
+        .expect("a fingerprint is fit for a header")
+}
+
+/// Whether a list of `ETag`s names this one. A proxy that compresses makes a strong one weak, which is as good here.
+/// <https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match>
+fn names(list: &HeaderValue, tag: &HeaderValue) -> bool {
+    let Ok(list) = list.to_str() else {
+        return false;
+    };
+    list.split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes())
+}
+
+/// The shortest form of those that the client likes best.
+fn best_form(headers: &HeaderMap) -> Form {
+    let mut best = (Form::Plain, 0);
+    for (name, form) in [("br", Form::Brotli), ("gzip", Form::Gzip)] {
+        let liking = liking(headers, &header::ACCEPT_ENCODING, name);
+        if liking > best.1 {
+            best = (form, liking);
+        }
+    }
+    best.0
+}
+
+/// How much a client likes an encoding, in thousandths. One that it does not name it likes as `*`, or not at all.
+fn liking(headers: &HeaderMap, header: &HeaderName, name: &str) -> u16 {
+    let mut any = 0;
+    for value in headers.get_all(header) {
+        for entry in value.to_str().unwrap_or_default().split(',') {
+            let (coding, weight) = entry.split_once(';').unwrap_or((entry, ""));
+            let coding = coding.trim();
+            if coding.eq_ignore_ascii_case(name) {
+                return thousandths(weight);
+            }
+            if coding == "*" {
+                any = thousandths(weight);
+            }
+        }
+    }
+    any
+}
+
+/// `q=0.5` is 500. No weight is 1000, and one that makes no sense is 0: what is not understood is not sent.
+fn thousandths(weight: &str) -> u16 {
+    let weight = weight.trim();
+    if weight.is_empty() {
+        return 1000;
+    }
+    let number = weight
+        .strip_prefix("q=")
+        .or_else(|| weight.strip_prefix("Q="))
+        .and_then(|text| text.trim().parse::<f32>().ok());
+    match number {
+        Some(number) if (0.0..=1.0).contains(&number) => (number * 1000.0) as u16,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best(accepted: &[&'static str]) -> Form {
+        let mut headers = HeaderMap::new();
+        for value in accepted {
+            headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
+        }
+        best_form(&headers)
+    }
+
+    #[test]
+    fn the_client_says_which_form_it_gets() {
+        assert_eq!(best(&[]), Form::Plain);
+        assert_eq!(best(&["gzip, deflate, br"]), Form::Brotli);
+        assert_eq!(best(&["gzip"]), Form::Gzip);
+        assert_eq!(best(&["GZIP;q=1.0, br;q=0.5"]), Form::Gzip);
+        assert_eq!(best(&["deflate", "br;q=0.001"]), Form::Brotli);
+        assert_eq!(best(&["*"]), Form::Brotli);
+        assert_eq!(best(&["br;q=0, *"]), Form::Gzip);
+        for none in [
+            "identity", "gzip;q=0", "gzip;q=2", "gzip;q=x", "", ";", "deflate",
+        ] {
+            assert_eq!(best(&[none]), Form::Plain, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_found_in_a_list_weak_or_not() {
+        let tag = HeaderValue::from_static("\"a\"");
+        for list in ["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*"] {
+            assert!(names(&HeaderValue::from_static(list), &tag), "{list}");
+        }
+        for list in ["", "a", "\"b\"", "\"a-br\""] {
+            assert!(!names(&HeaderValue::from_static(list), &tag), "{list}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Credentials of inboxes: sealed on their way into the store, opened on their way out.
+//!
+//! Which an inbox can have is not said here, but with its type.
+//!
+//! Invariant: what the store holds of a credential opens under the server's key and in its own place only.
+
+use super::Context;
+use crate::{
+    error::Error,
+    id::{AccountId, InboxId},
+    store::secrets,
+    vault::Place,
+};
+use db::Session;
+
+/// Sets these credentials, and forgets those that have no value.
+pub(super) async fn put_all(
+    context: &Context,
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    given: &[(&'static str, Option<String>)],
+) -> Result<(), Error> {
+    for (name, secret) in given {
+        match secret {
+            Some(secret) => {
+                let place = Place {
+                    account,
+                    inbox,
+                    name,
+                };
+                let sealed = context.vault.seal(&place, secret);
+                secrets::put(session, account, inbox, name, &sealed).await?;
+            }
+            None => secrets::delete(session, account, inbox, name).await?,
+        }
+    }
+    Ok(())
+}
+
+/// A credential of an inbox, if it is set.
+pub(super) async fn find(
+    context: &Context,
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    name: &'static str,
+) -> Result<Option<String>, Error> {
+    let sealed = secrets::find(session, account, inbox, name).await?;
+    let place = Place {
+        account,
+        inbox,
+        name,
+    };
+    sealed
+        .map(|sealed| context.vault.open(&place, &sealed))
+        .transpose()
+        .map_err(|error| Error::Internal(format!("inbox {inbox}: {error}")))
+}

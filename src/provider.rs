@@ -1,0 +1,178 @@
+//! Asking the providers' APIs over HTTP. What is asked and what an answer means is said in the crate `channels`; what
+//! comes of it, in `ops`.
+//!
+//! Invariants: an answer is there within the time that was given, or counts as none; it takes a bounded amount of memory;
+//! and no address that was asked leaves this file, since Telegram's holds the bot's token.
+
+use crate::config;
+use channels::api::{Api, Call, Failure};
+use reqwest::{Client, Method, Url, header, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use std::{
+    error::Error as _,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// Bytes of an answer. Those that are expected have a few hundred.
+const MAX_ANSWER: usize = 64 * 1024;
+/// How long a connection is kept for the next call: long enough for those that belong together.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// The way to the providers. Cheap to clone.
+#[derive(Clone)]
+pub struct Providers(Arc<Parts>);
+
+struct Parts {
+    config: config::Providers,
+    /// Made for the first call: most processes never ask anybody, and the system's root certificates take a moment to read.
+    client: OnceLock<Result<Client, String>>,
+}
+
+impl Providers {
+    /// The way to the APIs at these addresses.
+    pub fn new(config: config::Providers) -> Self {
+        Providers(Arc::new(Parts {
+            config,
+            client: OnceLock::new(),
+        }))
+    }
+
+    /// Asks, for as long as a change may wait for it.
+    pub async fn ask<T>(&self, call: &Call<T>) -> Result<T, Failure> {
+        self.within(self.0.config.patience, call).await
+    }
+
+    /// Asks, for as long as somebody waits who only wants to have a look.
+    pub async fn look<T>(&self, call: &Call<T>) -> Result<T, Failure> {
+        self.within(self.0.config.glance, call).await
+    }
+
+    async fn within<T>(&self, time: Duration, call: &Call<T>) -> Result<T, Failure> {
+        match timeout(time, self.exchange(call)).await {
+            Ok(Ok((status, body))) => call.read(status, &body),
+            Ok(Err(cause)) => Err(Failure::unclear(cause)),
+            Err(_) => Err(Failure::unclear(format!("no answer within {time:?}"))),
+        }
+    }
+
+    /// Sends a request, and gets the status and the body of the answer; or why there is none.
+    async fn exchange<T>(&self, call: &Call<T>) -> Result<(u16, Vec<u8>), String> {
+        let client = self.0.client.get_or_init(client).as_ref()?;
+        let base = match call.api {
+            Api::Telegram => &self.0.config.telegram_url,
+            Api::Graph => &self.0.config.graph_url,
+            Api::Instagram => &self.0.config.instagram_url,
+        };
+        let url = format!("{base}{}", call.path);
+        let mut request = match &call.body {
+            None => client.request(Method::GET, url),
+            Some(body) => client
+                .request(Method::POST, url)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.clone()),
+        };
+        if let Some(token) = &call.bearer {
+            request = request.bearer_auth(token);
+        }
+        let mut response = request.send().await.map_err(cause)?;
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(cause)? {
+            if body.len() + piece.len() > MAX_ANSWER {
+                return Err(format!("an answer of more than {MAX_ANSWER} bytes"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok((response.status().as_u16(), body))
+    }
+}
+
+/// Checks the base address of an API, and gives it without a trailing slash.
+pub fn base_address(text: &str) -> Result<String, &'static str> {
+    const RULE: &str = "must be an address like https://api.example.com, without a query";
+    let url = Url::parse(text).map_err(|_| RULE)?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain {
+        Ok(text.trim().trim_end_matches('/').to_owned())
+    } else {
+        Err(RULE)
+    }
+}
+
+fn client() -> Result<Client, String> {
+    Client::builder()
+        .user_agent(concat!("inboxd/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls()?)
+        // The APIs do not redirect, and a credential must not follow somebody elsewhere.
+        .redirect(redirect::Policy::none())
+        .pool_idle_timeout(KEPT)
+        .build()
+        .map_err(cause)
+}
+
+/// Certificates are checked against the system's roots, where an operator can add one, and against Mozilla's where the
+/// system has none: a bare container need not bring any.
+fn tls() -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    // Named, not taken from the process: the one provider of all TLS here.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// What went wrong, with all that is behind it, and without the address.
+fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        text = format!("{text}: {error}");
+        behind = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_address_is_http_and_nothing_but_an_address() {
+        for (text, base) in [
+            ("https://api.telegram.org", "https://api.telegram.org"),
+            ("http://127.0.0.1:8081/", "http://127.0.0.1:8081"),
+            (
+                "https://proxy.example/telegram/",
+                "https://proxy.example/telegram",
+            ),
+        ] {
+            assert_eq!(base_address(text).as_deref(), Ok(base));
+        }
+        for wrong in [
+            "",
+            "api.telegram.org",
+            "https://",
+            "https://a:port",
+            "ftp://a",
+            "https://user:secret@a",
+            "https://a?b",
+            "https://a#b",
+        ] {
+            assert!(base_address(wrong).is_err(), "{wrong}");
+        }
+    }
+}
