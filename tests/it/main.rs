@@ -25,6 +25,8 @@ mod inboxes_create_refused;
 mod inboxes_delete;
 mod inboxes_get;
 mod inboxes_list;
+mod inboxes_list_again;
+mod inboxes_list_long;
 mod inboxes_setup;
 mod inboxes_update;
 mod keys;
