@@ -319,7 +319,9 @@ fn classify(error: &Error) -> (StatusCode, &'static str) {
         Error::Validation(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
         Error::Unauthorized | Error::UnknownVisitor => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         Error::Forbidden(_) | Error::Origin => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-        Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+        Error::RateLimited(_) | Error::TooManyFailures(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED")
+        }
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
@@ -335,7 +337,9 @@ impl IntoResponse for Error {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Error::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
-            Error::RateLimited(seconds) => Some((header::RETRY_AFTER, (*seconds).into())),
+            Error::RateLimited(seconds) | Error::TooManyFailures(seconds) => {
+                Some((header::RETRY_AFTER, (*seconds).into()))
+            }
             _ => None,
         };
         let body = Failure {
