@@ -35,6 +35,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0002.postgres.sql"),
         },
     },
+    Migration {
+        version: 3,
+        name: "rate limits",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0003.sqlite.sql"),
+            postgres: include_str!("../../migrations/0003.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.

@@ -37,6 +37,7 @@ mod messages;
 mod openapi;
 mod properties;
 mod quarantine;
+mod rate_limits;
 mod schema;
 mod serve;
 mod statements;
