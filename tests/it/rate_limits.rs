@@ -1,6 +1,6 @@
 //! How much a key may ask in a minute, and how often an address may be wrong about a key.
 
-use crate::support::{Answer, START, Shell, Store, TestApp, on_both_stores};
+use crate::support::{Answer, START, Shell, Store, TestApp, client, on_both_stores};
 use inboxd::{
     domain::Scope,
     id::KeyId,
@@ -127,7 +127,7 @@ async fn every_answer_to_a_good_key_says_how_its_count_stands(store: Store) {
 async fn a_stream_of_events_is_one_request_and_says_so(store: Store) {
     let app = limited(store, 100).await;
     let key = app.key(&[Scope::Read]).await;
-    let request = reqwest::Client::new()
+    let request = client()
         .get(format!("http://{}/events", app.address))
         .bearer_auth(&key);
     let stream = request.send().await.expect("an answer");
