@@ -202,6 +202,15 @@ impl Database {
         }
     }
 
+    /// What has to be done for the engine every few seconds, so that it finds short ways through tables that are growing.
+    pub async fn tend(&self) -> Result<(), Error> {
+        match &self.0 {
+            // It takes each statement's index by the schema alone.
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.look_at_new_tables().await,
+        }
+    }
+
     /// Ends the connections. On SQLite the write-ahead log is folded into the database file.
     pub async fn close(&self) {
         match &self.0 {

@@ -124,6 +124,26 @@ impl Postgres {
         Ok(())
     }
 
+    /// Has statistics made of tables that have grown and that the server has not looked at yet.
+    ///
+    /// It does so by itself a minute later. Until then it plans as if they were empty, where any index is as good
+    /// as any other, and each look-up can take longer the more there is.
+    pub(crate) async fn look_at_new_tables(&self) -> Result<(), Error> {
+        const UNSEEN: &str =
+            "SELECT format('ANALYZE %I.%I', schemaname, relname) FROM pg_stat_user_tables
+            WHERE schemaname = current_schema() AND n_mod_since_analyze >= 500
+              AND last_analyze IS NULL AND last_autoanalyze IS NULL";
+        let mut session = self.write().await?;
+        let mut read = |row: &Row<'_>| row.get::<String>(0);
+        let unseen = session.query(UNSEEN, &[], &mut read).await?;
+        // Of a dump that was restored, there may be much to look at.
+        session.be_patient().await?;
+        for analyze in unseen {
+            session.batch(&analyze).await?;
+        }
+        session.commit().await
+    }
+
     /// A statement prepared under the old schema may not fit the new one.
     pub(crate) fn forget_statements(&self) {
         self.pool.manager().statement_caches.clear();
