@@ -279,6 +279,20 @@ impl Session {
         }
     }
 
+    /// The same for a query whose parameters are all texts and whose columns have names of their own. On PostgreSQL
+    /// the runs are one statement, which costs it far less than one for each.
+    pub async fn find_each<T>(
+        &mut self,
+        sql: &Sql,
+        runs: &[Vec<Value<'_>>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        match &mut self.0 {
+            Inner::Sqlite(_) => self.query_each(sql, runs, read).await,
+            Inner::Postgres(session) => session.find_each(sql.postgres, runs, &mut read).await,
+        }
+    }
+
     /// Runs a text of many statements, without parameters: for schemas.
     pub async fn batch(&mut self, sql: &Sql) -> Result<(), Error> {
         match &mut self.0 {
