@@ -2,24 +2,13 @@
 //! and all of it under load, are in `faults_under_load`.
 
 use crate::support::{
-    Answer, Running, Shell, Store, TestApp, on_both_stores,
+    Answer, Shell, Store, TestApp, on_both_stores,
     whatsapp::{self, delivery},
 };
 use db::{Database, Missing, Sql};
 use inboxd::domain::Scope;
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeSet, hash_map::DefaultHasher},
-    fs,
-    hash::{Hash, Hasher},
-    path::Path,
-    process::Command,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 on_both_stores![a_log_that_cannot_be_written_stops_nothing,];
 

@@ -173,6 +173,11 @@ impl Ledger {
         self.sent += 1;
         self.sent - 1
     }
+
+    fn refuse(&mut self, number: usize) {
+        self.unsure.push(number);
+        self.refused += 1;
+    }
 }
 
 /// The load on one database.
@@ -301,10 +306,7 @@ async fn send(ledger: Arc<Mutex<Ledger>>, server: Arc<Running>, stopping: Arc<At
             }
             Ok(answer) => {
                 answer.assert_status(503);
-                let mut ledger = ledger();
-                ledger.unsure.push(number);
-                ledger.refused += 1;
-                drop(ledger);
+                ledger().refuse(number);
                 sleep(Duration::from_millis(20)).await;
             }
             // The server is gone, and this delivery may or may not be stored.
