@@ -159,6 +159,9 @@ async fn keep_house(
             Ok(count) => metrics::gauge!("inboxd_quarantined_deliveries").set(count as f64),
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
         }
+        if let Err(error) = context.db.tend().await {
+            tracing::warn!(%error, "the store could not be tended");
+        }
         bounds.tidy();
         rates.tidy(context.clock.now());
         recorder.run_upkeep();

@@ -78,7 +78,7 @@ pub async fn find_each(
         .iter()
         .map(|key| key.params(&key.contact.provider_id))
         .collect();
-    let found = session.query_each(&FIND, &runs, read).await?;
+    let found = session.find_each(&FIND, &runs, read).await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 

@@ -66,7 +66,7 @@ pub async fn find_each(
 ) -> Result<Vec<Option<ConversationId>>, Error> {
     let runs: Vec<_> = keys.iter().map(Key::params).collect();
     let found = session
-        .query_each(&FIND, &runs, |row| row.get::<String>(0))
+        .find_each(&FIND, &runs, |row| row.get::<String>(0))
         .await?;
     Ok(found
         .into_iter()

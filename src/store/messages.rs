@@ -107,7 +107,7 @@ pub async fn find_each_by_provider_id(
 ) -> Result<Vec<Option<(MessageId, ConversationId)>>, Error> {
     let runs: Vec<_> = keys.iter().map(Key::params).collect();
     let found = session
-        .query_each(&FIND_BY_PROVIDER_ID, &runs, |row| {
+        .find_each(&FIND_BY_PROVIDER_ID, &runs, |row| {
             Ok((
                 MessageId::from_text(row.get::<String>(0)?),
                 ConversationId::from_text(row.get::<String>(1)?),

@@ -1,30 +1,16 @@
-//! What happens when the store fails, or the server is killed: nothing is accepted that is not kept, nothing
-//! that was acknowledged is lost, and nobody has to restart anything.
+//! What happens when the store fails: nothing is accepted that is not kept, and nobody has to restart anything. Kills,
+//! and all of it under load, are in `faults_under_load`.
 
 use crate::support::{
-    Answer, Running, Shell, Store, TestApp, on_both_stores,
+    Answer, Shell, Store, TestApp, on_both_stores,
     whatsapp::{self, delivery},
 };
 use db::{Database, Missing, Sql};
 use inboxd::domain::Scope;
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeSet, hash_map::DefaultHasher},
-    fs,
-    hash::{Hash, Hasher},
-    path::Path,
-    process::Command,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
-on_both_stores![
-    what_was_acknowledged_survives_a_kill,
-    a_log_that_cannot_be_written_stops_nothing,
-];
+on_both_stores![a_log_that_cannot_be_written_stops_nothing,];
 
 /// The documented answer while the store is away.
 #[track_caller]
@@ -227,120 +213,6 @@ async fn a_log_that_cannot_be_written_stops_nothing(store: Store) {
     server.get("/nowhere").send().await.assert_status(404);
     server.signal("TERM");
     assert_eq!(server.ended().await.0.code(), Some(0));
-}
-
-/// A few rounds: many senders deliver, and the server is killed at some moment.
-async fn what_was_acknowledged_survives_a_kill(store: Store) {
-    const ROUNDS: usize = 3;
-    let shell = Shell::ready(store).await;
-    shell.account("Toko Biru");
-    let inboxes = ["42", "43"].map(|id| shell.whatsapp(id));
-    let key = shell.key();
-    let stream = Arc::new(Stream::default());
-    for round in 1..=ROUNDS {
-        let server = Arc::new(shell.serve());
-        stream.send_until_killed(&server, 40 * round).await;
-        drop(server);
-
-        let stored = rows(&shell).await;
-        let once: BTreeSet<_> = stored.iter().cloned().collect();
-        assert_eq!(once.len(), stored.len(), "each is there once");
-        let acknowledged = stream.acknowledged.lock().expect("no panic inside");
-        let lost: Vec<_> = acknowledged.difference(&once).collect();
-        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    }
-
-    let server = Arc::new(shell.serve());
-    let sent = stream.sent.load(Ordering::Relaxed);
-    redeliver_shuffled(&server, sent).await;
-    let all: BTreeSet<_> = (0..sent).flat_map(ids).collect();
-    let stored = rows(&shell).await;
-    assert_eq!(stored, all.into_iter().collect::<Vec<_>>());
-    let mut counted = 0;
-    for inbox in inboxes {
-        let shown = server.get(&format!("/inboxes/{inbox}")).key(&key);
-        counted += shown.send().await.data()["messages_count"]
-            .as_u64()
-            .expect("a number");
-    }
-    assert_eq!(counted, stored.len() as u64);
-    Arc::into_inner(server).expect("nobody sends").stop().await;
-}
-
-/// Deliveries by number, and which messages were acknowledged.
-#[derive(Default)]
-struct Stream {
-    sent: AtomicUsize,
-    acknowledged: Mutex<BTreeSet<String>>,
-}
-
-impl Stream {
-    /// Eight senders deliver until the server is killed, which is done once `goal` messages are acknowledged.
-    async fn send_until_killed(self: &Arc<Self>, server: &Arc<Running>, goal: usize) {
-        let senders: Vec<_> = (0..8)
-            .map(|_| tokio::spawn(self.clone().send(server.clone(), goal)))
-            .collect();
-        for sender in senders {
-            sender.await.expect("a sender ends well");
-        }
-    }
-
-    async fn send(self: Arc<Self>, server: Arc<Running>, goal: usize) {
-        loop {
-            let number = self.sent.fetch_add(1, Ordering::Relaxed);
-            // Without an answer the server is gone, and this delivery may or may not be stored.
-            let Ok(answer) = server.delivery(&numbered(number)).try_send().await else {
-                return;
-            };
-            answer.assert_status(200);
-            let mut acknowledged = self.acknowledged.lock().expect("no panic inside");
-            acknowledged.extend(ids(number));
-            if acknowledged.len() >= goal {
-                server.signal("KILL");
-            }
-        }
-    }
-}
-
-/// Delivers what was ever sent once more, in another order, by four senders at once.
-async fn redeliver_shuffled(server: &Arc<Running>, sent: usize) {
-    let mut numbers: Vec<_> = (0..sent).collect();
-    numbers.sort_by_cached_key(|number| {
-        let mut hasher = DefaultHasher::new();
-        number.hash(&mut hasher);
-        hasher.finish()
-    });
-    let senders: Vec<_> = numbers
-        .chunks(sent.div_ceil(4))
-        .map(|part| {
-            let (server, part) = (server.clone(), part.to_vec());
-            tokio::spawn(async move {
-                for number in part {
-                    server.deliver(&numbered(number)).await.assert_status(200);
-                }
-            })
-        })
-        .collect();
-    for sender in senders {
-        sender.await.expect("a sender ends well");
-    }
-}
-
-/// The ids of the one to three messages of a delivery.
-fn ids(number: usize) -> Vec<String> {
-    (0..=number % 3)
-        .map(|part| format!("wamid.{number:05}.{part}"))
-        .collect()
-}
-
-/// A delivery to one of two numbers, from one of five people.
-fn numbered(number: usize) -> Value {
-    let from = format!("62811{}", number % 5);
-    let messages: Vec<_> = ids(number)
-        .iter()
-        .map(|id| whatsapp::text(&from, id, "Hello"))
-        .collect();
-    delivery(["42", "43"][number % 2], &messages)
 }
 
 /// The provider ids of all stored messages, in order.

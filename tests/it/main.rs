@@ -13,6 +13,7 @@ mod envelope;
 mod events;
 mod every_route;
 mod faults;
+mod faults_under_load;
 mod health;
 mod hooks_instagram;
 mod hooks_telegram;

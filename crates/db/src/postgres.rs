@@ -124,6 +124,26 @@ impl Postgres {
         Ok(())
     }
 
+    /// Has statistics made of tables that have grown and that the server has not looked at yet.
+    ///
+    /// It does so by itself a minute later. Until then it plans as if they were empty, where any index is as good
+    /// as any other, and each look-up can take longer the more there is.
+    pub(crate) async fn look_at_new_tables(&self) -> Result<(), Error> {
+        const UNSEEN: &str =
+            "SELECT format('ANALYZE %I.%I', schemaname, relname) FROM pg_stat_user_tables
+            WHERE schemaname = current_schema() AND n_mod_since_analyze >= 500
+              AND last_analyze IS NULL AND last_autoanalyze IS NULL";
+        let mut session = self.write().await?;
+        let mut read = |row: &Row<'_>| row.get::<String>(0);
+        let unseen = session.query(UNSEEN, &[], &mut read).await?;
+        // Of a dump that was restored, there may be much to look at.
+        session.be_patient().await?;
+        for analyze in unseen {
+            session.batch(&analyze).await?;
+        }
+        session.commit().await
+    }
+
     /// A statement prepared under the old schema may not fit the new one.
     pub(crate) fn forget_statements(&self) {
         self.pool.manager().statement_caches.clear();
@@ -262,6 +282,37 @@ impl Session {
         Ok(())
     }
 
+    /// Runs a query many times as one statement: what each run asks for comes in arrays. All parameters must be texts.
+    pub(crate) async fn find_each<T>(
+        &self,
+        sql: &str,
+        runs: &[Vec<Value<'_>>],
+        read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<Vec<T>>, Error> {
+        let mut found: Vec<Vec<T>> = runs.iter().map(|_| Vec::new()).collect();
+        let Some(first) = runs.first() else {
+            return Ok(found);
+        };
+        let columns = (0..first.len())
+            .map(|at| runs.iter().map(|run| text(run.get(at))).collect())
+            .collect::<Result<Vec<Vec<&str>>, Error>>()?;
+        let params: Vec<_> = columns
+            .iter()
+            .map(|column| column as &(dyn ToSql + Sync))
+            .collect();
+        let client = self.client();
+        let statement = self
+            .answer(client.prepare_cached(&for_each(sql, columns.len())))
+            .await?;
+        for row in self.answer(client.query(&statement, &params)).await? {
+            let which: i64 = row.try_get(row.len() - 1).map_err(explain)?;
+            if let Some(rows) = found.get_mut((which - 1) as usize) {
+                rows.push(read(&Row::Postgres(&row))?);
+            }
+        }
+        Ok(found)
+    }
+
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.answer(self.client().batch_execute(sql)).await
     }
@@ -299,6 +350,31 @@ impl Drop for Session {
             });
         }
     }
+}
+
+fn text<'a>(value: Option<&Value<'a>>) -> Result<&'a str, Error> {
+    match value {
+        Some(Value::Text(text)) => Ok(text),
+        _ => Err(Error::Broken(
+            "what is found for each is found by texts".into(),
+        )),
+    }
+}
+
+/// A query that runs once for each element of its parameters, which are arrays. The last column is the element's
+/// number, from 1.
+fn for_each(sql: &str, params: usize) -> String {
+    // From the last on, since `$1` begins `$10`, too.
+    let query = (1..=params).rev().fold(sql.to_owned(), |sql, number| {
+        sql.replace(&format!("${number}"), &format!("run.p{number}"))
+    });
+    let list = |of: &dyn Fn(usize) -> String| (1..=params).map(of).collect::<Vec<_>>().join(", ");
+    let arrays = list(&|number| format!("${number}::text[]"));
+    let names = list(&|number| format!("p{number}"));
+    format!(
+        "SELECT found.*, run.number FROM unnest({arrays}) WITH ORDINALITY AS run ({names}, number),
+            LATERAL ({query}) AS found"
+    )
 }
 
 fn as_params<'a>(params: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {

@@ -5,10 +5,13 @@
 //!
 //! Invariant: a commit that returned is on the disk (`synchronous=FULL`), in the file that has the name.
 
+mod checkpoint;
+
 use crate::{
     Error, Missing, Row, Value,
     stamp::{Index, Stamp},
 };
+use checkpoint::Checkpoints;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags,
     config::DbConfig,
@@ -45,6 +48,7 @@ struct Shared {
     index: Option<Index>,
     readers: Mutex<Vec<Connection>>,
     writer: Arc<AsyncMutex<Connection>>,
+    checkpoints: Arc<Checkpoints>,
 }
 
 impl Shared {
@@ -96,7 +100,7 @@ impl Sqlite {
                     path.display()
                 ))
             })?;
-        let writer = Connection::open_with_flags(
+        let mut writer = Connection::open_with_flags(
             &path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
@@ -123,12 +127,14 @@ impl Sqlite {
         let index = Index::of(&name)
             .inspect_err(|error| tracing::warn!(%error, "the write-ahead log's index cannot be read: nothing is kept in memory"))
             .ok();
+        let checkpoints = Checkpoints::take_over(&mut writer, &path).map_err(explain)?;
         Ok(Sqlite(Arc::new(Shared {
             path,
             file,
             index,
             readers: Mutex::new(Vec::new()),
             writer: Arc::new(AsyncMutex::new(writer)),
+            checkpoints,
         })))
     }
 
@@ -180,16 +186,18 @@ impl Sqlite {
         let guard = turn.await.map_err(|_| {
             Error::Unavailable("other writes were waiting for too long already".into())
         })?;
-        let shared = self.0.clone();
-        let guard = blocking(guard, move |connection| {
-            shared.reachable()?;
-            // A caller that gave up between here and its session left the transaction open.
-            roll_back(connection);
-            connection.execute_batch("BEGIN IMMEDIATE").map_err(explain)
-        })
-        .await?;
+        self.reachable()?;
+        // A caller that gave up between here and its session left the transaction open.
+        roll_back(&guard);
+        let guard = match begin(&guard, Duration::ZERO) {
+            // Another process is writing.
+            Err(Error::Unavailable(_)) => {
+                blocking(guard, |connection| begin(connection, BUSY_TIMEOUT)).await?
+            }
+            begun => begun.map(|()| guard)?,
+        };
         Ok(Session {
-            connection: Some(Held::Writer(guard)),
+            connection: Some(Held::Writer(guard, self.0.checkpoints.clone())),
             // Nobody else can commit before this session ends.
             began: self.stamp(),
         })
@@ -223,6 +231,14 @@ impl Sqlite {
             tracing::warn!(%error, "the write-ahead log stays beside the database");
         }
     }
+}
+
+/// Opens a write transaction, and waits so long for another process that has one.
+fn begin(connection: &Connection, patience: Duration) -> Result<(), Error> {
+    connection.busy_timeout(patience).map_err(explain)?;
+    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(explain);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
+    begun
 }
 
 /// Runs `work` on a blocking thread and gives the connection back if it succeeds.
@@ -264,7 +280,7 @@ pub(crate) struct Session {
 
 enum Held {
     Reader(Connection, Sqlite),
-    Writer(OwnedMutexGuard<Connection>),
+    Writer(OwnedMutexGuard<Connection>, Arc<Checkpoints>),
 }
 
 impl Session {
@@ -275,7 +291,7 @@ impl Session {
     fn connection(&self) -> &Connection {
         match self.connection.as_ref() {
             Some(Held::Reader(connection, _)) => connection,
-            Some(Held::Writer(guard)) => guard,
+            Some(Held::Writer(guard, _)) => guard,
             None => unreachable!("a session holds its connection until it ends"),
         }
     }
@@ -308,15 +324,18 @@ impl Session {
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
-        if let Some(Held::Writer(guard)) = self.connection.take() {
-            blocking(guard, |connection| {
+        if let Some(Held::Writer(guard, checkpoints)) = self.connection.take() {
+            let after = checkpoints.clone();
+            blocking(guard, move |connection| {
                 let committed = connection.execute_batch("COMMIT").map_err(explain);
-                if committed.is_err() {
-                    roll_back(connection);
+                match &committed {
+                    Ok(()) => after.after_commit(),
+                    Err(_) => roll_back(connection),
                 }
                 committed
             })
             .await?;
+            checkpoints.beside();
         }
         Ok(())
     }
@@ -325,7 +344,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         match self.connection.take() {
-            Some(Held::Writer(guard)) => roll_back(&guard),
+            Some(Held::Writer(guard, _)) => roll_back(&guard),
             Some(Held::Reader(connection, sqlite)) => {
                 roll_back(&connection);
                 let mut readers = sqlite.readers();

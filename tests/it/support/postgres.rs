@@ -26,11 +26,13 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// `$1` is the server's folder, `$2` the folder of the binaries; the rest says how to become who may run it.
+/// `$1` is the server's folder, `$2` the folder of the binaries, `$3` the size of a disk in memory that it is on, or
+/// nothing; the rest says how to become who may run it.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
-dir=$1; bin=$2; shift 2
-fail() { cat "$dir/"*.log >&2; rm -rf "$dir"; exit 1; }
+dir=$1; bin=$2; size=$3; shift 3
+clean() { [ -z "$size" ] || umount -l "$dir"; rm -rf "$dir"; }
+fail() { cat "$dir/"*.log >&2; clean; exit 1; }
 control() { "$@" >>"$dir/control.log" 2>&1 </dev/null; }
 start() {
     control "$@" "$bin/pg_ctl" -s -w -D "$dir/data" -l "$dir/server.log" -o "-k '$dir' -c listen_addresses='' \
@@ -38,6 +40,10 @@ start() {
     echo started
 }
 stop() { control "$@" "$bin/pg_ctl" -s -w -D "$dir/data" -m fast stop; echo stopped; }
+if [ "$size" ]; then
+    owner=$(stat -c %u:%g "$dir")
+    mount -t tmpfs -o "size=$size,mode=0700" tmpfs "$dir" && chown "$owner" "$dir" || { size=; fail; }
+fi
 control "$@" "$bin/initdb" -D "$dir/data" -U inboxd -A trust -E UTF8 --locale=C --no-sync || fail
 start "$@"
 while read -r command; do
@@ -47,7 +53,7 @@ while read -r command; do
     esac
 done
 control "$@" "$bin/pg_ctl" -s -w -D "$dir/data" -m immediate stop
-rm -rf "$dir"
+clean
 "#;
 
 /// One server.
@@ -68,6 +74,14 @@ impl Postgres {
     /// # Panics
     /// If PostgreSQL is not installed, or does not start.
     pub(crate) fn start() -> Self {
+        Self::on_disk_of("")
+    }
+
+    /// One whose data is on a disk in memory of this size, as `mount` understands it.
+    ///
+    /// # Panics
+    /// If this process may not mount.
+    pub(crate) fn on_disk_of(size: &str) -> Self {
         let binaries = binaries();
         let folder = tempfile::Builder::new()
             .prefix("inboxd-pg-")
@@ -78,7 +92,8 @@ impl Postgres {
         command
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
-            .arg(&binaries);
+            .arg(&binaries)
+            .arg(size);
         // PostgreSQL refuses to run as root.
         if fs::metadata("/proc/self").expect("/proc").uid() == 0 {
             let (user, uid, gid) = unprivileged();
@@ -116,6 +131,18 @@ impl Postgres {
     /// Starts it again.
     pub(crate) fn resume(&self) {
         self.order("start", "started");
+    }
+
+    /// Leaves no room on its disk, which must be one of its own.
+    pub(crate) fn fill_disk(&self) {
+        let mut file = fs::File::create(self.folder.join("filling")).expect("a file");
+        let piece = vec![0; 64 * 1024];
+        while file.write_all(&piece).is_ok() {}
+    }
+
+    /// Makes room again.
+    pub(crate) fn clear_disk(&self) {
+        fs::remove_file(self.folder.join("filling")).expect("it was filled");
     }
 
     fn order(&self, order: &str, answer: &str) {
