@@ -4,7 +4,8 @@
 //!
 //! Invariant: what is recalled was true of the store when the [`Sight`] that it was recalled by was taken. On SQLite
 //! that holds to the commit, for any process's commits. On PostgreSQL it holds to the commit for this process's own,
-//! and to [`LEASE`] for others'.
+//! and to [`LEASE`] for others'. On both, nothing is recalled that is older than what was last read from the store for
+//! the same account: an older answer never follows a newer one.
 
 use super::{changes::Changes, keys::Known};
 use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
@@ -53,6 +54,8 @@ pub struct Memory(Arc<Inner>);
 
 struct Inner {
     start: Instant,
+    /// Whether there is room for anything at all.
+    keeps: bool,
     /// All accounts of which something is kept. Whose leaves takes its keys along.
     accounts: Cache<AccountId, Arc<Account>>,
     keys: Arc<Keys>,
@@ -94,8 +97,12 @@ struct Seen {
 /// PostgreSQL says what was committed by anybody, but takes a moment.
 struct Lease {
     start: Instant,
-    /// Milliseconds after the start until which it holds.
+    /// Microseconds after the start until which it holds.
     until: AtomicU64,
+    /// All that anybody could see before this moment is accounted for.
+    heard: AtomicU64,
+    /// When the store was last read for an account of which nothing was kept.
+    read: AtomicU64,
 }
 
 /// What is kept of one account.
@@ -117,8 +124,20 @@ struct Kept {
     flights: usize,
     /// Whether it has made room for others: nobody tells it of changes any more.
     gone: bool,
-    pages: HashMap<Page, Arc<Rendered>>,
+    /// Counts how often the store was read for this account.
+    reads: u64,
+    /// When that was last, as [`Lease`] counts.
+    read: u64,
+    pages: HashMap<Page, KeptPage>,
     keys: Vec<KeyHash>,
+}
+
+struct KeptPage {
+    rendered: Arc<Rendered>,
+    /// When the read that gave it began.
+    asked: u64,
+    /// Which of the account's reads gave it; 0 if others went on at the same time.
+    by: u64,
 }
 
 /// Whether memory may be used, by what was so at one moment during a request.
@@ -134,15 +153,18 @@ pub enum Sight {
 pub enum Recall {
     /// The page.
     Page(Arc<Rendered>),
-    /// Read it from the store, and keep it with the ticket, if there is one.
-    Ask(Option<Ticket>),
+    /// Read it from the store, and hand it in with the ticket before anybody is shown it.
+    Ask(Ticket),
 }
 
-/// The right to keep a page that is read from the store after the ticket was given.
+/// For handing in a page that is read from the store after the ticket was given.
 pub struct Ticket {
-    account: Arc<Account>,
-    generation: u64,
+    account: Option<Arc<Account>>,
     page: Page,
+    asked: u64,
+    reads: u64,
+    /// The account's generation, if the page may be kept.
+    generation: Option<u64>,
 }
 
 impl Memory {
@@ -160,6 +182,8 @@ impl Memory {
             EngineKind::Postgres => Horizon::Lease(Lease {
                 start: Instant::now(),
                 until: AtomicU64::new(0),
+                heard: AtomicU64::new(0),
+                read: AtomicU64::new(0),
             }),
         };
         let keys = Arc::new(Keys(Default::default()));
@@ -184,6 +208,7 @@ impl Memory {
         };
         Memory(Arc::new(Inner {
             start: Instant::now(),
+            keeps: bytes > 0,
             accounts,
             keys,
             keys_era: AtomicU64::new(0),
@@ -198,7 +223,11 @@ impl Memory {
             Horizon::File(file) => self.is_current(file),
             Horizon::Lease(lease) => lease.holds(),
         };
-        if clear { Sight::Clear } else { Sight::Clouded }
+        if clear && self.0.keeps {
+            Sight::Clear
+        } else {
+            Sight::Clouded
+        }
     }
 
     fn is_current(&self, file: &File) -> bool {
@@ -233,10 +262,13 @@ impl Memory {
         self.0.era.load(Ordering::Acquire)
     }
 
-    /// Everything that PostgreSQL was told before this moment has been passed on to this memory.
+    /// Everything that anybody could see in PostgreSQL before this moment has been passed on to this memory.
     pub fn alive(&self, at: Instant) {
         if let Horizon::Lease(lease) = &self.0.horizon {
-            lease.extend(at + LEASE);
+            lease.heard.store(lease.moment(at), Ordering::Release);
+            lease
+                .until
+                .store(lease.moment(at + LEASE), Ordering::Release);
         }
     }
 
@@ -263,10 +295,16 @@ impl Memory {
             self.0.keys_era.fetch_add(1, Ordering::AcqRel);
         }
         for id in changes.accounts() {
-            if let Some(account) = self.0.accounts.get(id) {
-                account.forget();
+            match self.0.accounts.get(id) {
+                Some(account) => account.forget(),
+                None => self.see_off(),
             }
         }
+    }
+
+    /// Waits until an account that is just leaving the cache, and can no longer be found there, has left for good.
+    fn see_off(&self) {
+        self.0.accounts.run_pending_tasks();
     }
 
     /// Announces a commit with these changes, by the session that began at this stamp. Until the returned value is
@@ -301,8 +339,13 @@ impl Memory {
             return None;
         }
         let Entry { known, account } = self.0.keys.shard(hash).get(hash)?.clone();
-        (known.era == self.keys_era() && account.era == self.0.era.load(Ordering::Acquire))
-            .then_some((known, account))
+        let good =
+            known.era == self.keys_era() && account.era == self.0.era.load(Ordering::Acquire);
+        if !good {
+            return None;
+        }
+        self.touch(&account);
+        Some((known, account))
     }
 
     /// To be asked before a key is read from the store that is to be kept.
@@ -342,44 +385,106 @@ impl Memory {
 
     /// Looks for a page of this account.
     pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
+        let mut ticket = Ticket {
+            account: account.cloned(),
+            page,
+            asked: self.moment(),
+            reads: 0,
+            generation: None,
+        };
         let Some(account) = account else {
-            return Recall::Ask(None);
+            return Recall::Ask(ticket);
         };
         let kept = account.kept();
+        ticket.reads = kept.reads;
         if kept.flights > 0 {
-            return Recall::Ask(None);
+            return Recall::Ask(ticket);
         }
-        let Some(found) = kept.pages.get(&page) else {
-            return Recall::Ask(Some(Ticket {
-                generation: kept.generation,
-                account: account.clone(),
-                page,
-            }));
-        };
-        let found = found.clone();
-        drop(kept);
-        self.touch(account);
-        Recall::Page(found)
+        match kept.pages.get(&page) {
+            Some(found) if self.is_latest(&kept, found) => Recall::Page(found.rendered.clone()),
+            _ => {
+                ticket.generation = Some(kept.generation);
+                Recall::Ask(ticket)
+            }
+        }
     }
 
-    /// Keeps a page, unless its account has changed since the ticket was given.
+    /// Whether nothing newer than this page can have been shown. On PostgreSQL a read of the store may have met a
+    /// change that is not heard of yet.
+    fn is_latest(&self, kept: &Kept, page: &KeptPage) -> bool {
+        let Horizon::Lease(lease) = &self.0.horizon else {
+            return true;
+        };
+        let read = lease.read.load(Ordering::Acquire);
+        let heard = lease.heard.load(Ordering::Acquire);
+        heard >= kept.read.max(read) || (page.by == kept.reads && page.asked > read)
+    }
+
+    /// Takes in a page that was read from the store, and keeps it, unless its account has changed since the ticket was
+    /// given.
     pub fn keep_page(&self, ticket: Ticket, rendered: Arc<Rendered>) {
-        let Ticket {
-            account,
-            generation,
-            page,
-        } = ticket;
+        self.has_read(ticket.account.as_ref());
+        let (Some(account), Some(generation)) = (ticket.account, ticket.generation) else {
+            return;
+        };
         let mut kept = account.kept();
         if kept.generation != generation || kept.gone {
             return;
         }
-        if kept.pages.len() >= PAGES {
+        if kept.pages.len() >= PAGES && !kept.pages.contains_key(&ticket.page) {
             account.drop_pages(&mut kept);
         }
-        account.bytes.fetch_add(rendered.bytes(), Ordering::Relaxed);
-        kept.pages.insert(page, rendered);
+        let alone = kept.reads == ticket.reads + 1;
+        let page = KeptPage {
+            asked: ticket.asked,
+            by: if alone { kept.reads } else { 0 },
+            rendered,
+        };
+        let bytes = page.rendered.bytes();
+        let before = kept.pages.insert(ticket.page, page);
+        account.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(before) = before {
+            account
+                .bytes
+                .fetch_sub(before.rendered.bytes(), Ordering::Relaxed);
+        }
         drop(kept);
         self.weigh(&account);
+    }
+
+    /// Something that a change of this account's list can be told from was just read from the store, and is about to be
+    /// shown.
+    pub fn has_read(&self, account: Option<&Arc<Account>>) {
+        let Horizon::Lease(lease) = &self.0.horizon else {
+            // A file tells by itself that it has changed.
+            if let Some(account) = account {
+                account.kept().reads += 1;
+            }
+            return;
+        };
+        let now = self.moment();
+        match account {
+            Some(account) => {
+                let mut kept = account.kept();
+                kept.reads += 1;
+                kept.read = kept.read.max(now);
+                // The account may have begun anew under the same name.
+                if kept.gone || account.era != self.0.era.load(Ordering::Acquire) {
+                    lease.read.fetch_max(now, Ordering::AcqRel);
+                }
+            }
+            None => {
+                lease.read.fetch_max(now, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Now, as a [`Lease`] counts.
+    fn moment(&self) -> u64 {
+        match &self.0.horizon {
+            Horizon::File(_) => 0,
+            Horizon::Lease(lease) => lease.moment(Instant::now()),
+        }
     }
 
     /// Has the cache weigh an account again, unless it has left: nobody tells it of changes any more.
@@ -438,11 +543,11 @@ impl Drop for Flight {
         for account in &self.accounts {
             account.forget();
             account.kept().flights -= 1;
-            // Everything was forgotten meanwhile, or there was no room, and this account began anew.
-            if let Some(other) = self.memory.0.accounts.get(&account.id)
-                && !Arc::ptr_eq(&other, account)
-            {
-                other.forget();
+            match self.memory.0.accounts.get(&account.id) {
+                Some(same) if Arc::ptr_eq(&same, account) => {}
+                // Everything was forgotten meanwhile, or there was no room, and this account began anew.
+                Some(other) => other.forget(),
+                None => self.memory.see_off(),
             }
         }
         if let Horizon::File(file) = &self.memory.0.horizon {
@@ -526,14 +631,12 @@ impl File {
 }
 
 impl Lease {
-    fn extend(&self, until: Instant) {
-        let millis = until.duration_since(self.start).as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        self.until.store(millis, Ordering::Release);
+    fn holds(&self) -> bool {
+        self.moment(Instant::now()) < self.until.load(Ordering::Acquire)
     }
 
-    fn holds(&self) -> bool {
-        let now = self.start.elapsed().as_millis();
-        now < u128::from(self.until.load(Ordering::Acquire))
+    fn moment(&self, at: Instant) -> u64 {
+        let micros = at.saturating_duration_since(self.start).as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX)
     }
 }
