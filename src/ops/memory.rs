@@ -64,6 +64,21 @@ struct Inner {
     /// Counts what made everything that was kept before uncertain.
     era: Arc<AtomicU64>,
     horizon: Horizon,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What the memory was good for since the start, and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Pages that were there.
+    pub hits: u64,
+    /// Pages that had to be read from the store.
+    pub misses: u64,
+    /// Bytes that it takes now, on the safe side.
+    pub bytes: u64,
+    /// Accounts of which something is kept.
+    pub accounts: u64,
 }
 
 /// Keys by their hashes.
@@ -214,6 +229,8 @@ impl Memory {
             keys_era: AtomicU64::new(0),
             era,
             horizon,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }))
     }
 
@@ -383,8 +400,30 @@ impl Memory {
         Some(account)
     }
 
+    /// What it was good for, and what it takes.
+    pub fn figures(&self) -> Figures {
+        let accounts = &self.0.accounts;
+        accounts.run_pending_tasks();
+        Figures {
+            hits: self.0.hits.load(Ordering::Relaxed),
+            misses: self.0.misses.load(Ordering::Relaxed),
+            bytes: accounts.weighted_size(),
+            accounts: accounts.entry_count(),
+        }
+    }
+
     /// Looks for a page of this account.
     pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
+        let recall = self.find_page(account, page);
+        let count = match recall {
+            Recall::Page(_) => &self.0.hits,
+            Recall::Ask(_) => &self.0.misses,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        recall
+    }
+
+    fn find_page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
         let mut ticket = Ticket {
             account: account.cloned(),
             page,

@@ -13,6 +13,7 @@ mod envelope;
 mod events;
 mod every_route;
 mod faults;
+mod freshness;
 mod health;
 mod hooks_instagram;
 mod hooks_telegram;
