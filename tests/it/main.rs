@@ -33,6 +33,10 @@ mod layers;
 mod livechat;
 mod logs_and_metrics;
 mod messages;
+#[cfg(feature = "postgres-tests")]
+mod nginx;
+#[cfg(feature = "postgres-tests")]
+mod nodes;
 mod openapi;
 mod properties;
 mod quarantine;

@@ -26,11 +26,16 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// `$1` is the server's folder, `$2` the folder of the binaries; the rest says how to become who may run it.
+/// `$1` is the server's folder, `$2` the folder of the binaries, `$3` the owner and the size in MB of a file system of
+/// its own, if it gets one; the rest says how to become who may run it.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
-dir=$1; bin=$2; shift 2
-fail() { cat "$dir/"*.log >&2; rm -rf "$dir"; exit 1; }
+dir=$1; bin=$2; room=$3; shift 3
+clear() { [ -z "$room" ] || umount -l "$dir"; rm -rf "$dir"; }
+fail() { cat "$dir/"*.log >&2; clear; exit 1; }
+if [ -n "$room" ]; then
+    mount -t tmpfs -o "mode=700,$room" tmpfs "$dir" || { room=; fail; }
+fi
 control() { "$@" >>"$dir/control.log" 2>&1 </dev/null; }
 start() {
     control "$@" "$bin/pg_ctl" -s -w -D "$dir/data" -l "$dir/server.log" -o "-k '$dir' -c listen_addresses='' \
@@ -47,7 +52,7 @@ while read -r command; do
     esac
 done
 control "$@" "$bin/pg_ctl" -s -w -D "$dir/data" -m immediate stop
-rm -rf "$dir"
+clear
 "#;
 
 /// One server.
@@ -68,6 +73,15 @@ impl Postgres {
     /// # Panics
     /// If PostgreSQL is not installed, or does not start.
     pub(crate) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same on a file system of its own that has so many MB. Only root can make one.
+    pub(crate) fn with_room(megabytes: u32) -> Self {
+        Self::start_with(Some(megabytes))
+    }
+
+    fn start_with(megabytes: Option<u32>) -> Self {
         let binaries = binaries();
         let folder = tempfile::Builder::new()
             .prefix("inboxd-pg-")
@@ -79,14 +93,21 @@ impl Postgres {
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
             .arg(&binaries);
+        let root = fs::metadata("/proc/self").expect("/proc").uid() == 0;
+        assert!(
+            root || megabytes.is_none(),
+            "only root can make a file system that gets full: run this test as root"
+        );
         // PostgreSQL refuses to run as root.
-        if fs::metadata("/proc/self").expect("/proc").uid() == 0 {
+        if root {
             let (user, uid, gid) = unprivileged();
+            let room = megabytes.map(|size| format!("uid={uid},gid={gid},size={size}m"));
+            command.arg(room.unwrap_or_default());
             chown(&folder, Some(uid), Some(gid)).expect("root may give a folder away");
             command.args(["setpriv", "--reuid", &user, "--regid", &gid.to_string()]);
             command.args(["--clear-groups", "--"]);
         } else {
-            command.arg("env");
+            command.args(["", "env"]);
         }
         let mut child = command
             .current_dir("/")
@@ -116,6 +137,30 @@ impl Postgres {
     /// Starts it again.
     pub(crate) fn resume(&self) {
         self.order("start", "started");
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(".s.PGSQL.5432")
+    }
+
+    /// Takes all the room that is left on its file system.
+    pub(crate) fn fill_up(&self) {
+        let mut ballast = fs::File::create(self.ballast()).expect("a file");
+        let block = [1; 4096];
+        while ballast.write_all(&block).is_ok() {}
+    }
+
+    /// Gives the room back. A server that has given up for want of it is started again, as its keeper would.
+    pub(crate) fn make_room(&self) {
+        fs::remove_file(self.ballast()).expect("it is there");
+        if !self.socket().exists() {
+            self.resume();
+        }
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.folder.join("ballast")
     }
 
     fn order(&self, order: &str, answer: &str) {
