@@ -196,9 +196,7 @@ pub async fn list(
         Recall::Page(rendered) => rendered,
         Recall::Ask(ticket) => {
             let rendered = Arc::new(render(&app, &caller, page).await?);
-            if let Some(ticket) = ticket {
-                memory.keep_page(ticket, rendered.clone());
-            }
+            memory.keep_page(ticket, rendered.clone());
             rendered
         }
     };
@@ -306,6 +304,7 @@ pub async fn get(
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
+    app.context.memory.has_read(caller.kept.as_ref());
     let rendered = Rendered::new(envelope::body(inbox)?, None);
     Ok(respond(&wanted, &rendered))
 }

@@ -279,10 +279,8 @@ async fn hear(
                     context.events.publish(event);
                 }
             }
-            Ok(Notice::Confirm(word)) => {
-                let mut session = context.db.read().await?;
-                session.notify(HEARD, &[word]).await?;
-            }
+            // Over the same connection: a pool without a free one must not stop the hearing.
+            Ok(Notice::Confirm(word)) => listener.say(HEARD, &word).await?,
             // Another version's words: whatever they mean, nothing is certain any more.
             Err(error) => {
                 tracing::warn!(%error, "another node is not understood");

@@ -14,6 +14,7 @@ mod events;
 mod every_route;
 mod faults;
 mod faults_under_load;
+mod freshness;
 mod health;
 mod hooks_instagram;
 mod hooks_telegram;
@@ -35,6 +36,10 @@ mod layers;
 mod livechat;
 mod logs_and_metrics;
 mod messages;
+#[cfg(feature = "postgres-tests")]
+mod nginx;
+#[cfg(feature = "postgres-tests")]
+mod nodes;
 mod openapi;
 mod properties;
 mod quarantine;

@@ -83,9 +83,8 @@ impl Answer {
         self.header("x-request-id");
         let empty = self.body.is_empty();
         if empty || self.header("content-type") != "application/json" {
-            let allowed = self.status.is_success()
-                || self.status == StatusCode::NOT_MODIFIED
-                || *method == Method::HEAD;
+            let unchanged = self.status == StatusCode::NOT_MODIFIED;
+            let allowed = self.status.is_success() || unchanged || *method == Method::HEAD;
             assert!(allowed, "an error without the envelope: {self:?}");
             return;
         }
