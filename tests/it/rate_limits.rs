@@ -1,6 +1,6 @@
 //! How much a key may ask in a minute, and how often an address may be wrong about a key.
 
-use crate::support::{Answer, START, Shell, Store, TestApp, client, on_both_stores};
+use crate::support::{Answer, START, Shell, Store, TestApp, client, eventually, on_both_stores};
 use inboxd::{
     domain::Scope,
     id::KeyId,
@@ -31,6 +31,7 @@ on_both_stores![
     live_chat_counts_by_the_address_that_a_trusted_proxy_names,
     serve_has_the_documented_defaults,
     serve_takes_the_limits_and_the_proxies,
+    serve_warns_once_of_a_proxy_that_it_does_not_know,
 ];
 
 /// Limit, remaining and reset of an answer.
@@ -457,4 +458,23 @@ async fn serve_takes_the_limits_and_the_proxies(store: Store) {
             .run(&["serve", &flag_and_value])
             .assert_error(2, &[flag]);
     }
+}
+
+async fn serve_warns_once_of_a_proxy_that_it_does_not_know(store: Store) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    let key = shell.key();
+    let server = shell.serve();
+    for address in ["203.0.113.7", "203.0.113.8"] {
+        let call = server.get("/inboxes").key(&key);
+        let call = call.header("x-forwarded-for", address);
+        call.send().await.assert_status(200);
+    }
+    server.get("/inboxes?last").send().await.assert_status(401);
+    eventually("the log is complete", async || {
+        server.log().contains("\"status\":401")
+    })
+    .await;
+    assert_eq!(server.log().matches("INBOXD_TRUSTED_PROXIES").count(), 1);
+    server.stop().await;
 }

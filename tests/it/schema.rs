@@ -2,12 +2,18 @@
 
 use crate::support::{Place, Store, TestApp, on_both_stores};
 use db::{Database, Missing, Sql};
-use inboxd::{clock::Clock, ops, store::MIGRATIONS};
+use inboxd::{
+    clock::Clock,
+    id::AccountId,
+    ops,
+    store::{self, MIGRATIONS},
+};
 
 on_both_stores![
     many_that_start_at_once_migrate_once,
     a_newer_database_is_refused,
     a_failed_migration_leaves_no_trace,
+    keys_of_the_first_version_have_the_servers_limit,
 ];
 
 async fn many_that_start_at_once_migrate_once(store: Store) {
@@ -39,6 +45,28 @@ async fn a_newer_database_is_refused(store: Store) {
     let message = refused.expect_err("it is newer").to_string();
     assert!(message.contains("schema version 99"), "{message}");
     assert!(message.contains("newer inboxd"), "{message}");
+}
+
+async fn keys_of_the_first_version_have_the_servers_limit(store: Store) {
+    let place = Place::empty(store).await;
+    let db = Database::open(&place.address(), Missing::Create).await;
+    let db = db.expect("opened");
+    let first = db.migrate(&MIGRATIONS[..1], 0).await;
+    assert_eq!(first.expect("the first version"), [1]);
+    let mut session = db.write().await.expect("a session");
+    for row in [
+        "INSERT INTO accounts (account_id, name, created_at) VALUES ('acc_1', 'Toko Biru', 0)",
+        "INSERT INTO api_keys (account_id, id, name, scopes, created_at) VALUES ('acc_1', 'key_1', 'k', 'read', 0)",
+    ] {
+        let inserted = session.execute(&Sql::same(row), &[]).await;
+        inserted.expect("a row");
+    }
+    session.commit().await.expect("committed");
+    ops::migrate(&db, &Clock::system()).await.expect("migrated");
+    let mut session = db.read().await.expect("a session");
+    let keys = store::keys::list(&mut session, &AccountId::from_text("acc_1")).await;
+    let keys = keys.expect("keys");
+    assert_eq!((keys.len(), keys[0].rate_limit), (1, None));
 }
 
 async fn a_failed_migration_leaves_no_trace(store: Store) {
