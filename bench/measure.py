@@ -136,7 +136,8 @@ def new_database(inboxd: Path, root: Path, name: str, accounts: int, inboxes: in
 
 def serve_inboxd(inboxd: Path, database: Path, root: Path) -> Server:
     port = free_port()
-    command = [str(inboxd), "serve", "--listen", f"127.0.0.1:{port}", "--database-url", f"sqlite:{database}"]
+    # Counted as always, and never refused.
+    command = [str(inboxd), "serve", "--rate-limit", "1000000000", "--listen", f"127.0.0.1:{port}", "--database-url", f"sqlite:{database}"]
     return Server(command, port, root / "inboxd.log")
 
 

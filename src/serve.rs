@@ -9,6 +9,7 @@ use crate::{
         App, Parts, Peer,
         bounds::Bounds,
         connection::{Connection, Progress},
+        rates::Rates,
     },
     ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
     router::router,
@@ -40,6 +41,9 @@ use tower::Service;
 /// How often uses of keys go to the store, and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
+/// How long a connection may go without its first request once the server stops.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// A server that answers.
 pub struct Server {
     address: SocketAddr,
@@ -62,10 +66,12 @@ impl Server {
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
         let (stop, stopped) = watch::channel(false);
         let bounds = Bounds::new(config.limits.sockets_per_address);
+        let rates = Rates::new(&config.limits);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
             bounds: bounds.clone(),
+            rates: rates.clone(),
             uses: uses.clone(),
             limits: config.limits.clone(),
             stopped: stopped.clone(),
@@ -77,6 +83,7 @@ impl Server {
             context.clone(),
             uses.clone(),
             bounds,
+            rates,
             metrics,
             stopped,
         ));
@@ -140,6 +147,7 @@ async fn keep_house(
     context: Context,
     uses: Uses,
     bounds: Bounds,
+    rates: Rates,
     recorder: PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -158,6 +166,7 @@ async fn keep_house(
             tracing::warn!(%error, "the store could not be tended");
         }
         bounds.tidy();
+        rates.tidy(context.clock.now());
         recorder.run_upkeep();
     }
 }
@@ -207,11 +216,51 @@ async fn accept(
             place,
         ));
     }
-    drop(listener);
+    if let Err(error) = take_in_the_queue(listener, |stream, peer| {
+        let place = places.clone().try_acquire_owned().ok()?;
+        let (router, app, stopped) = (router.clone(), app.clone(), stopped.clone());
+        tokio::spawn(converse(stream, Peer(peer), router, app, stopped, place));
+        Some(())
+    }) {
+        tracing::debug!(%error, "connections that nobody took are cut off");
+    }
     // Every place is free again once every connection is closed.
     let closed = places.acquire_many(u32::try_from(all).unwrap_or(u32::MAX));
     if timeout(app.limits.shutdown_timeout, closed).await.is_err() {
         tracing::warn!("some requests did not finish in time");
+    }
+}
+
+/// Takes those who wait in the kernel's queue, and closes it. They believe to be connected, and have sent a request by
+/// now: closing the queue over them would cut them off without an answer.
+fn take_in_the_queue(
+    listener: TcpListener,
+    mut take: impl FnMut(TcpStream, SocketAddr) -> Option<()>,
+) -> io::Result<()> {
+    // tokio may not have heard yet of who came last; the kernel has.
+    let listener = listener.into_std()?;
+    loop {
+        let (stream, peer) = match listener.accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            accepted => accepted?,
+        };
+        stream.set_nonblocking(true)?;
+        if take(TcpStream::from_std(stream)?, peer).is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until the server stops. A connection that has not asked for anything yet gets a moment more: who has just
+/// connected is about to, and would be cut off without an answer.
+async fn time_to_go(stopped: &mut watch::Receiver<bool>, progress: &Progress) {
+    const STEP: Duration = Duration::from_millis(5);
+    // An error means that the server is gone, too.
+    stopped.wait_for(|stopped| *stopped).await.ok();
+    let mut left = FIRST_REQUEST;
+    while !progress.begun() && !left.is_zero() {
+        sleep(STEP).await;
+        left = left.saturating_sub(STEP);
     }
 }
 
@@ -228,6 +277,7 @@ async fn converse(
         tracing::debug!(%error, "a connection stays with Nagle's delay");
     }
     let progress = Progress::default();
+    let begun = progress.clone();
     let clock = app.context.clock.clone();
     let io = Connection::new(stream, progress.clone(), clock, &app.limits);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -254,7 +304,7 @@ async fn converse(
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopped.changed() => {
+        () = time_to_go(&mut stopped, &begun) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -10,9 +10,10 @@ use crate::{
         query::Query,
         representation::{Wanted, respond},
     },
-    id::{AccountId, InboxId},
+    id::InboxId,
     ops::{
         connect, inboxes,
+        keys::Caller,
         memory::{Page, Recall},
         setup::{self, Setup},
     },
@@ -43,6 +44,16 @@ struct ListParams {
     /// Number of results to skip for pagination.
     #[param(minimum = 0, default = 0)]
     offset: Option<i64>,
+}
+
+/// What a client may say of the answer that it has, for the document. [`Wanted`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "the document is made from it")]
+struct Conditional {
+    /// The `ETag` of the answer that you have.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
 }
 
 /// A page of inboxes.
@@ -143,10 +154,16 @@ pub(super) struct ChannelSettings {
 
 /// List inboxes
 ///
-/// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced.
+/// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced. Asking again
+/// with the `ETag` as `If-None-Match` costs next to nothing while nothing changes.
 #[utoipa::path(
-    get, path = "/inboxes", tag = "Inboxes", params(ListParams),
-    responses((status = 200, description = "A page of inboxes", body = InboxPage, example = json!({
+    get, path = "/inboxes", tag = "Inboxes", params(ListParams, Conditional),
+    responses((status = 200, description = "A page of inboxes", body = InboxPage,
+        headers(
+            ("ETag" = String, description = "Another for every other answer"),
+            ("Link" = String, description = "The `first`, `prev`, `next` and `last` page under the same filters, where there is one (RFC 8288)")
+        ),
+        example = json!({
         "success": true,
         "data": [
             {"id": "inbox_abc123", "name": "Customer Support", "type": "whatsapp", "status": "active",
@@ -155,7 +172,7 @@ pub(super) struct ChannelSettings {
              "instagram_account_id": "ig_789", "created_at": "2025-02-01T10:30:00Z", "messages_count": 8932}
         ],
         "pagination": {"total": 15, "limit": 50, "offset": 0}
-    })))
+    })), (status = 304, description = "The answer is the one that `If-None-Match` names"))
 )]
 pub async fn list(
     Reader(caller): Reader,
@@ -178,18 +195,17 @@ pub async fn list(
     let rendered = match memory.page(caller.kept.as_ref(), page) {
         Recall::Page(rendered) => rendered,
         Recall::Ask(ticket) => {
-            let rendered = Arc::new(render(&app, &caller.account, page).await?);
-            if let Some(ticket) = ticket {
-                memory.keep_page(ticket, rendered.clone());
-            }
+            let rendered = Arc::new(render(&app, &caller, page).await?);
+            memory.keep_page(ticket, rendered.clone());
             rendered
         }
     };
     Ok(respond(&wanted, &rendered))
 }
 
-async fn render(app: &App, account: &AccountId, page: Page) -> Result<Rendered, ApiError> {
-    let (inboxes, total) = inboxes::list(&app.context, account, page).await?;
+async fn render(app: &App, caller: &Caller, page: Page) -> Result<Rendered, ApiError> {
+    let kept = caller.kept.as_ref();
+    let (inboxes, total) = inboxes::list(&app.context, &caller.account, page, kept).await?;
     let pagination = Pagination {
         total,
         limit: page.limit,
@@ -273,8 +289,13 @@ pub async fn create(
 
 /// Get an inbox
 #[utoipa::path(
-    get, path = "/inboxes/{id}", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
-    responses((status = 200, description = "The inbox", body = InboxAnswer))
+    get, path = "/inboxes/{id}", tag = "Inboxes",
+    params(("id" = String, Path, description = "Inbox id"), Conditional),
+    responses(
+        (status = 200, description = "The inbox", body = InboxAnswer,
+            headers(("ETag" = String, description = "Another for every other answer"))),
+        (status = 304, description = "The answer is the one that `If-None-Match` names")
+    )
 )]
 pub async fn get(
     Reader(caller): Reader,
@@ -283,6 +304,7 @@ pub async fn get(
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
+    app.context.memory.has_read(caller.kept.as_ref());
     let rendered = Rendered::new(envelope::body(inbox)?, None);
     Ok(respond(&wanted, &rendered))
 }

@@ -67,6 +67,11 @@ impl Progress {
         self.0.endless.store(true, Ordering::Release);
     }
 
+    /// Whether there was any request yet.
+    pub fn begun(&self) -> bool {
+        self.now() > 0
+    }
+
     fn is_endless(&self) -> bool {
         self.0.endless.load(Ordering::Acquire)
     }

@@ -4,10 +4,18 @@
 //!
 //! Invariant: what is recalled was true of the store when the [`Sight`] that it was recalled by was taken. On SQLite
 //! that holds to the commit, for any process's commits. On PostgreSQL it holds to the commit for this process's own,
-//! and to [`LEASE`] for others'.
+//! and to [`LEASE`] for others'. On both, nothing is recalled that is older than what was last read from the store for
+//! the same account: an older answer never follows a newer one.
 
-use super::{changes::Changes, keys::Known};
-use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
+use super::{
+    changes::{Changes, Extent},
+    keys::Known,
+};
+use crate::{
+    id::AccountId,
+    rendered::Rendered,
+    store::inboxes::{Filter, Marks},
+};
 use db::{Database, EngineKind, Stamp};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
@@ -53,6 +61,8 @@ pub struct Memory(Arc<Inner>);
 
 struct Inner {
     start: Instant,
+    /// Whether there is room for anything at all.
+    keeps: bool,
     /// All accounts of which something is kept. Whose leaves takes its keys along.
     accounts: Cache<AccountId, Arc<Account>>,
     keys: Arc<Keys>,
@@ -61,6 +71,21 @@ struct Inner {
     /// Counts what made everything that was kept before uncertain.
     era: Arc<AtomicU64>,
     horizon: Horizon,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What the memory was good for since the start, and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Pages that were there.
+    pub hits: u64,
+    /// Pages that had to be read from the store.
+    pub misses: u64,
+    /// Bytes that it takes now, on the safe side.
+    pub bytes: u64,
+    /// Accounts of which something is kept.
+    pub accounts: u64,
 }
 
 /// Keys by their hashes.
@@ -94,8 +119,12 @@ struct Seen {
 /// PostgreSQL says what was committed by anybody, but takes a moment.
 struct Lease {
     start: Instant,
-    /// Milliseconds after the start until which it holds.
+    /// Microseconds after the start until which it holds.
     until: AtomicU64,
+    /// All that anybody could see before this moment is accounted for.
+    heard: AtomicU64,
+    /// When the store was last read for an account of which nothing was kept.
+    read: AtomicU64,
 }
 
 /// What is kept of one account.
@@ -111,14 +140,34 @@ pub struct Account {
 
 #[derive(Default)]
 struct Kept {
-    /// Counts this account's changes.
-    generation: u64,
-    /// Commits under way that change this account.
-    flights: usize,
+    /// Counts this account's changes, and commits under way that change it.
+    any: Count,
+    /// The same of those that change more than counts.
+    inboxes: Count,
     /// Whether it has made room for others: nobody tells it of changes any more.
     gone: bool,
-    pages: HashMap<Page, Arc<Rendered>>,
+    /// Counts how often the store was read for this account.
+    reads: u64,
+    /// When that was last, as [`Lease`] counts.
+    read: u64,
+    pages: HashMap<Page, KeptPage>,
+    /// Where the pages of its long lists begin.
+    marks: HashMap<Filter, Arc<Marks>>,
     keys: Vec<KeyHash>,
+}
+
+#[derive(Default)]
+struct Count {
+    changes: u64,
+    flights: usize,
+}
+
+struct KeptPage {
+    rendered: Arc<Rendered>,
+    /// When the read that gave it began.
+    asked: u64,
+    /// Which of the account's reads gave it; 0 if others went on at the same time.
+    by: u64,
 }
 
 /// Whether memory may be used, by what was so at one moment during a request.
@@ -134,15 +183,25 @@ pub enum Sight {
 pub enum Recall {
     /// The page.
     Page(Arc<Rendered>),
-    /// Read it from the store, and keep it with the ticket, if there is one.
-    Ask(Option<Ticket>),
+    /// Read it from the store, and hand it in with the ticket before anybody is shown it.
+    Ask(Ticket),
 }
 
-/// The right to keep a page that is read from the store after the ticket was given.
+/// For handing in a page that is read from the store after the ticket was given.
 pub struct Ticket {
-    account: Arc<Account>,
-    generation: u64,
+    account: Option<Arc<Account>>,
     page: Page,
+    asked: u64,
+    reads: u64,
+    /// The account's generation, if the page may be kept.
+    generation: Option<u64>,
+}
+
+/// The right to keep where pages begin, as it was read after the ticket was given.
+pub struct MarksTicket {
+    account: Arc<Account>,
+    changes: u64,
+    filter: Filter,
 }
 
 impl Memory {
@@ -160,6 +219,8 @@ impl Memory {
             EngineKind::Postgres => Horizon::Lease(Lease {
                 start: Instant::now(),
                 until: AtomicU64::new(0),
+                heard: AtomicU64::new(0),
+                read: AtomicU64::new(0),
             }),
         };
         let keys = Arc::new(Keys(Default::default()));
@@ -184,11 +245,14 @@ impl Memory {
         };
         Memory(Arc::new(Inner {
             start: Instant::now(),
+            keeps: bytes > 0,
             accounts,
             keys,
             keys_era: AtomicU64::new(0),
             era,
             horizon,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }))
     }
 
@@ -198,7 +262,11 @@ impl Memory {
             Horizon::File(file) => self.is_current(file),
             Horizon::Lease(lease) => lease.holds(),
         };
-        if clear { Sight::Clear } else { Sight::Clouded }
+        if clear && self.0.keeps {
+            Sight::Clear
+        } else {
+            Sight::Clouded
+        }
     }
 
     fn is_current(&self, file: &File) -> bool {
@@ -233,10 +301,13 @@ impl Memory {
         self.0.era.load(Ordering::Acquire)
     }
 
-    /// Everything that PostgreSQL was told before this moment has been passed on to this memory.
+    /// Everything that anybody could see in PostgreSQL before this moment has been passed on to this memory.
     pub fn alive(&self, at: Instant) {
         if let Horizon::Lease(lease) = &self.0.horizon {
-            lease.extend(at + LEASE);
+            lease.heard.store(lease.moment(at), Ordering::Release);
+            lease
+                .until
+                .store(lease.moment(at + LEASE), Ordering::Release);
         }
     }
 
@@ -262,11 +333,17 @@ impl Memory {
         if changes.keys {
             self.0.keys_era.fetch_add(1, Ordering::AcqRel);
         }
-        for id in changes.accounts() {
-            if let Some(account) = self.0.accounts.get(id) {
-                account.forget();
+        for (id, extent) in changes.accounts() {
+            match self.0.accounts.get(id) {
+                Some(account) => account.forget(extent),
+                None => self.see_off(),
             }
         }
+    }
+
+    /// Waits until an account that is just leaving the cache, and can no longer be found there, has left for good.
+    fn see_off(&self) {
+        self.0.accounts.run_pending_tasks();
     }
 
     /// Announces a commit with these changes, by the session that began at this stamp. Until the returned value is
@@ -282,9 +359,13 @@ impl Memory {
             }
         }
         let accounts = changes.accounts().into_iter();
-        let accounts: Vec<_> = accounts.map(|id| self.account(id)).collect();
-        for account in &accounts {
-            account.kept().flights += 1;
+        let accounts: Vec<_> = accounts
+            .map(|(id, extent)| (self.account(id), extent))
+            .collect();
+        for (account, extent) in &accounts {
+            for count in account.kept().counts(*extent) {
+                count.flights += 1;
+            }
         }
         Flight {
             memory: self.clone(),
@@ -301,8 +382,13 @@ impl Memory {
             return None;
         }
         let Entry { known, account } = self.0.keys.shard(hash).get(hash)?.clone();
-        (known.era == self.keys_era() && account.era == self.0.era.load(Ordering::Acquire))
-            .then_some((known, account))
+        let good =
+            known.era == self.keys_era() && account.era == self.0.era.load(Ordering::Acquire);
+        if !good {
+            return None;
+        }
+        self.touch(&account);
+        Some((known, account))
     }
 
     /// To be asked before a key is read from the store that is to be kept.
@@ -340,46 +426,173 @@ impl Memory {
         Some(account)
     }
 
-    /// Looks for a page of this account.
-    pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
-        let Some(account) = account else {
-            return Recall::Ask(None);
-        };
-        let kept = account.kept();
-        if kept.flights > 0 {
-            return Recall::Ask(None);
+    /// What it was good for, and what it takes.
+    pub fn figures(&self) -> Figures {
+        let accounts = &self.0.accounts;
+        accounts.run_pending_tasks();
+        Figures {
+            hits: self.0.hits.load(Ordering::Relaxed),
+            misses: self.0.misses.load(Ordering::Relaxed),
+            bytes: accounts.weighted_size(),
+            accounts: accounts.entry_count(),
         }
-        let Some(found) = kept.pages.get(&page) else {
-            return Recall::Ask(Some(Ticket {
-                generation: kept.generation,
-                account: account.clone(),
-                page,
-            }));
-        };
-        let found = found.clone();
-        drop(kept);
-        self.touch(account);
-        Recall::Page(found)
     }
 
-    /// Keeps a page, unless its account has changed since the ticket was given.
-    pub fn keep_page(&self, ticket: Ticket, rendered: Arc<Rendered>) {
-        let Ticket {
-            account,
-            generation,
+    /// Looks for a page of this account.
+    pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
+        let recall = self.find_page(account, page);
+        let count = match recall {
+            Recall::Page(_) => &self.0.hits,
+            Recall::Ask(_) => &self.0.misses,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        recall
+    }
+
+    fn find_page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
+        let mut ticket = Ticket {
+            account: account.cloned(),
             page,
-        } = ticket;
+            asked: self.moment(),
+            reads: 0,
+            generation: None,
+        };
+        let Some(account) = account else {
+            return Recall::Ask(ticket);
+        };
+        let kept = account.kept();
+        ticket.reads = kept.reads;
+        if kept.any.flights > 0 {
+            return Recall::Ask(ticket);
+        }
+        match kept.pages.get(&page) {
+            Some(found) if self.is_latest(&kept, found) => Recall::Page(found.rendered.clone()),
+            _ => {
+                ticket.generation = Some(kept.any.changes);
+                Recall::Ask(ticket)
+            }
+        }
+    }
+
+    /// Whether nothing newer than this page can have been shown. On PostgreSQL a read of the store may have met a
+    /// change that is not heard of yet.
+    fn is_latest(&self, kept: &Kept, page: &KeptPage) -> bool {
+        let Horizon::Lease(lease) = &self.0.horizon else {
+            return true;
+        };
+        let read = lease.read.load(Ordering::Acquire);
+        let heard = lease.heard.load(Ordering::Acquire);
+        heard >= kept.read.max(read) || (page.by == kept.reads && page.asked > read)
+    }
+
+    /// Takes in a page that was read from the store, and keeps it, unless its account has changed since the ticket was
+    /// given.
+    pub fn keep_page(&self, ticket: Ticket, rendered: Arc<Rendered>) {
+        self.has_read(ticket.account.as_ref());
+        let (Some(account), Some(generation)) = (ticket.account, ticket.generation) else {
+            return;
+        };
         let mut kept = account.kept();
-        if kept.generation != generation || kept.gone {
+        if kept.any.changes != generation || kept.gone {
             return;
         }
-        if kept.pages.len() >= PAGES {
+        if kept.pages.len() >= PAGES && !kept.pages.contains_key(&ticket.page) {
             account.drop_pages(&mut kept);
         }
-        account.bytes.fetch_add(rendered.bytes(), Ordering::Relaxed);
-        kept.pages.insert(page, rendered);
+        let alone = kept.reads == ticket.reads + 1;
+        let page = KeptPage {
+            asked: ticket.asked,
+            by: if alone { kept.reads } else { 0 },
+            rendered,
+        };
+        let bytes = page.rendered.bytes();
+        let before = kept.pages.insert(ticket.page, page);
+        account.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(before) = before {
+            account
+                .bytes
+                .fetch_sub(before.rendered.bytes(), Ordering::Relaxed);
+        }
         drop(kept);
         self.weigh(&account);
+    }
+
+    /// Where the pages of this account's list begin, if that is known and nothing is changing it; and the ticket to
+    /// keep it, or to see whether it was true throughout.
+    pub fn marks(
+        &self,
+        account: &Arc<Account>,
+        filter: Filter,
+    ) -> (Option<Arc<Marks>>, MarksTicket) {
+        let kept = account.kept();
+        let still = kept.inboxes.flights == 0;
+        let marks = kept.marks.get(&filter).filter(|_| still).cloned();
+        let ticket = MarksTicket {
+            account: account.clone(),
+            changes: kept.inboxes.changes,
+            filter,
+        };
+        (marks, ticket)
+    }
+
+    /// Whether no inbox of the account was changed since the ticket was given.
+    pub fn still(&self, ticket: &MarksTicket) -> bool {
+        let account = &ticket.account;
+        let same_era =
+            self.sight() == Sight::Clear && account.era == self.0.era.load(Ordering::Acquire);
+        let kept = account.kept();
+        same_era
+            && !kept.gone
+            && kept.inboxes.flights == 0
+            && kept.inboxes.changes == ticket.changes
+    }
+
+    /// Keeps marks, unless inboxes of their account have changed since the ticket was given.
+    pub fn keep_marks(&self, ticket: MarksTicket, marks: Marks) {
+        let account = ticket.account;
+        let mut kept = account.kept();
+        if kept.inboxes.changes != ticket.changes || kept.gone {
+            return;
+        }
+        account.bytes.fetch_add(marks.bytes(), Ordering::Relaxed);
+        kept.marks.insert(ticket.filter, Arc::new(marks));
+        drop(kept);
+        self.weigh(&account);
+    }
+
+    /// Something that a change of this account's list can be told from was just read from the store, and is about to be
+    /// shown.
+    pub fn has_read(&self, account: Option<&Arc<Account>>) {
+        let Horizon::Lease(lease) = &self.0.horizon else {
+            // A file tells by itself that it has changed.
+            if let Some(account) = account {
+                account.kept().reads += 1;
+            }
+            return;
+        };
+        let now = self.moment();
+        match account {
+            Some(account) => {
+                let mut kept = account.kept();
+                kept.reads += 1;
+                kept.read = kept.read.max(now);
+                // The account may have begun anew under the same name.
+                if kept.gone || account.era != self.0.era.load(Ordering::Acquire) {
+                    lease.read.fetch_max(now, Ordering::AcqRel);
+                }
+            }
+            None => {
+                lease.read.fetch_max(now, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Now, as a [`Lease`] counts.
+    fn moment(&self) -> u64 {
+        match &self.0.horizon {
+            Horizon::File(_) => 0,
+            Horizon::Lease(lease) => lease.moment(Instant::now()),
+        }
     }
 
     /// Has the cache weigh an account again, unless it has left: nobody tells it of changes any more.
@@ -424,7 +637,7 @@ pub struct Flight {
     began: Option<Stamp>,
     keys: bool,
     everything: bool,
-    accounts: Vec<Arc<Account>>,
+    accounts: Vec<(Arc<Account>, Extent)>,
 }
 
 impl Drop for Flight {
@@ -435,14 +648,16 @@ impl Drop for Flight {
         if self.keys {
             self.memory.0.keys_era.fetch_add(1, Ordering::AcqRel);
         }
-        for account in &self.accounts {
-            account.forget();
-            account.kept().flights -= 1;
-            // Everything was forgotten meanwhile, or there was no room, and this account began anew.
-            if let Some(other) = self.memory.0.accounts.get(&account.id)
-                && !Arc::ptr_eq(&other, account)
-            {
-                other.forget();
+        for (account, extent) in &self.accounts {
+            account.forget(*extent);
+            for count in account.kept().counts(*extent) {
+                count.flights -= 1;
+            }
+            match self.memory.0.accounts.get(&account.id) {
+                Some(same) if Arc::ptr_eq(&same, account) => {}
+                // Everything was forgotten meanwhile, or there was no room, and this account began anew.
+                Some(other) => other.forget(*extent),
+                None => self.memory.see_off(),
             }
         }
         if let Horizon::File(file) = &self.memory.0.horizon {
@@ -482,6 +697,7 @@ impl Keys {
     fn leave(&self, account: &Arc<Account>) {
         let mut kept = account.kept();
         kept.gone = true;
+        kept.marks = HashMap::new();
         account.drop_pages(&mut kept);
         for hash in std::mem::take(&mut kept.keys) {
             let mut shard = self.shard_mut(&hash);
@@ -496,16 +712,31 @@ impl Keys {
     }
 }
 
+impl Kept {
+    /// What counts changes of this extent.
+    fn counts(&mut self, extent: Extent) -> impl Iterator<Item = &mut Count> {
+        let inboxes = (extent == Extent::Inboxes).then_some(&mut self.inboxes);
+        std::iter::once(&mut self.any).chain(inboxes)
+    }
+}
+
 impl Account {
-    fn forget(&self) {
+    fn forget(&self, extent: Extent) {
         let mut kept = self.kept();
-        kept.generation += 1;
+        for count in kept.counts(extent) {
+            count.changes += 1;
+        }
+        if extent == Extent::Inboxes {
+            kept.marks = HashMap::new();
+        }
         self.drop_pages(&mut kept);
     }
 
     fn drop_pages(&self, kept: &mut Kept) {
         kept.pages = HashMap::new();
-        self.bytes.store(KEY * kept.keys.len(), Ordering::Relaxed);
+        let marks: usize = kept.marks.values().map(|marks| marks.bytes()).sum();
+        let bytes = KEY * kept.keys.len() + marks;
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -526,14 +757,12 @@ impl File {
 }
 
 impl Lease {
-    fn extend(&self, until: Instant) {
-        let millis = until.duration_since(self.start).as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        self.until.store(millis, Ordering::Release);
+    fn holds(&self) -> bool {
+        self.moment(Instant::now()) < self.until.load(Ordering::Acquire)
     }
 
-    fn holds(&self) -> bool {
-        let now = self.start.elapsed().as_millis();
-        now < u128::from(self.until.load(Ordering::Acquire))
+    fn moment(&self, at: Instant) -> u64 {
+        let micros = at.saturating_duration_since(self.start).as_micros();
+        u64::try_from(micros).unwrap_or(u64::MAX)
     }
 }

@@ -1,12 +1,13 @@
 //! `GET /events`: what happens, as it happens, and what was missed.
 
 use crate::support::{
-    Store, TestApp, client, on_both_stores,
+    Store, TestApp,
+    live::Stream,
+    on_both_stores,
     whatsapp::{delivery, text},
 };
 use inboxd::{domain::Scope, id::KeyId, ops::keys};
-use reqwest::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -21,52 +22,6 @@ on_both_stores![
     a_revoked_key_cannot_open_it,
 ];
 
-/// A stream that is being read.
-struct Stream {
-    response: Response,
-    text: String,
-}
-
-impl Stream {
-    async fn open(app: &TestApp, key: &str, last: Option<&str>) -> Self {
-        let mut request = client()
-            .get(format!("http://{}/events", app.address))
-            .bearer_auth(key);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let response = request.send().await.expect("an answer");
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Stream {
-            response,
-            text: String::new(),
-        }
-    }
-
-    /// The next event: its name, id and data. `None` at the end.
-    async fn next(&mut self) -> Option<(String, String, Value)> {
-        loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| {
-                    let line = event.lines().find_map(|line| line.strip_prefix(name));
-                    line.map(|value| value.trim().to_owned())
-                };
-                let found = (field("event:"), field("id:"), field("data:"));
-                self.text = rest.to_owned();
-                if let (Some(name), Some(id), Some(data)) = found {
-                    return Some((name, id, data.parse().expect("data is JSON")));
-                }
-                continue;
-            }
-            let chunk = timeout(Duration::from_secs(30), self.response.chunk());
-            let chunk = chunk.await.expect("something happens").ok().flatten()?;
-            self.text
-                .push_str(std::str::from_utf8(&chunk).expect("text"));
-        }
-    }
-}
-
 async fn start(store: Store) -> (TestApp, String) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
@@ -76,7 +31,7 @@ async fn start(store: Store) -> (TestApp, String) {
 
 async fn a_message_and_a_change_of_an_inbox_are_told(store: Store) {
     let (app, key) = start(store).await;
-    let mut stream = Stream::open(&app, &key, None).await;
+    let mut stream = Stream::open(app.address, &key, None).await;
     app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
@@ -97,7 +52,7 @@ async fn a_change_of_a_message_is_told_with_the_message(store: Store) {
     app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
-    let mut stream = Stream::open(&app, &key, None).await;
+    let mut stream = Stream::open(app.address, &key, None).await;
     let reaction = json!({"from": "628111", "id": "wamid.e", "timestamp": "1736928010", "type": "reaction",
         "reaction": {"message_id": "wamid.1", "emoji": "👍"}});
     for _ in 0..2 {
@@ -117,7 +72,7 @@ async fn another_accounts_events_are_not(store: Store) {
     let (app, _) = start(store).await;
     let other = app.another_account().await;
     let stranger = app.key_of(&other, &[Scope::Read]).await;
-    let mut stream = Stream::open(&app, &stranger, None).await;
+    let mut stream = Stream::open(app.address, &stranger, None).await;
     app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
@@ -129,7 +84,7 @@ async fn another_accounts_events_are_not(store: Store) {
 
 async fn last_event_id_brings_what_was_missed_in_order(store: Store) {
     let (app, key) = start(store).await;
-    let mut stream = Stream::open(&app, &key, None).await;
+    let mut stream = Stream::open(app.address, &key, None).await;
     app.deliver(&delivery("1001", &[text("628111", "wamid.0", "0")]))
         .await
         .assert_status(200);
@@ -146,7 +101,7 @@ async fn last_event_id_brings_what_was_missed_in_order(store: Store) {
             .await
             .assert_status(200);
     }
-    let mut stream = Stream::open(&app, &key, Some(&last)).await;
+    let mut stream = Stream::open(app.address, &key, Some(&last)).await;
     app.deliver(&delivery("1001", &[text("628111", "wamid.live", "live")]))
         .await
         .assert_status(200);
@@ -185,7 +140,7 @@ async fn a_silent_stream_outlives_the_limits_of_requests(store: Store) {
     })
     .await;
     let key = app.key(&[Scope::Read]).await;
-    let mut stream = Stream::open(&app, &key, None).await;
+    let mut stream = Stream::open(app.address, &key, None).await;
     // Longer than every limit of a request: if one applied, the stream would be over by then.
     tokio::time::sleep(Duration::from_secs(1)).await;
     app.livechat("Website").await;
@@ -194,7 +149,7 @@ async fn a_silent_stream_outlives_the_limits_of_requests(store: Store) {
 
 async fn a_stop_ends_the_stream(store: Store) {
     let (app, key) = start(store).await;
-    let mut stream = Stream::open(&app, &key, None).await;
+    let mut stream = Stream::open(app.address, &key, None).await;
     let stopped = timeout(Duration::from_secs(20), app.stop());
     stopped.await.expect("a stream does not hold up a stop");
     assert!(stream.next().await.is_none());

@@ -1,7 +1,7 @@
 //! `/livechat/{inbox_id}/…`: a visitor comes in, says and hears, over a WebSocket or plain HTTP.
 
-use crate::support::{Answer, Store, TestApp, on_both_stores};
-use futures_util::{SinkExt, StreamExt};
+use crate::support::{Answer, Store, TestApp, live::Socket, on_both_stores};
+use futures_util::SinkExt;
 use inboxd::{
     domain::{Channel, Scope},
     id::InboxId,
@@ -12,10 +12,8 @@ use inboxd::{
 };
 use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message as Frame,
-};
+use tokio::time::timeout;
+use tokio_tungstenite::{connect_async, tungstenite::Message as Frame};
 
 on_both_stores![
     a_visitor_says_something_and_it_is_counted,
@@ -278,66 +276,12 @@ async fn a_flood_is_held_back(store: Store) {
         .assert_status(201);
 }
 
-/// A visitor's socket.
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-impl Socket {
-    async fn open(app: &TestApp, inbox: &InboxId) -> Self {
-        let url = format!("ws://{}/livechat/{inbox}/socket", app.address);
-        let (socket, _) = connect_async(url).await.expect("the socket opens");
-        Socket(socket)
-    }
-
-    async fn hello(app: &TestApp, inbox: &InboxId, token: &str, after: Option<&str>) -> Self {
-        let mut socket = Self::open(app, inbox).await;
-        socket
-            .send(&json!({"type": "hello", "token": token, "after": after}))
-            .await;
-        assert_eq!(socket.next().await["type"], "welcome");
-        socket
-    }
-
-    async fn send(&mut self, frame: &Value) {
-        self.raw(Frame::text(frame.to_string())).await;
-    }
-
-    async fn raw(&mut self, frame: Frame) {
-        self.0.send(frame).await.expect("sent");
-    }
-
-    /// The next frame that says something. `Null` at the end.
-    async fn next(&mut self) -> Value {
-        loop {
-            let frame = timeout(Duration::from_secs(30), self.0.next());
-            match frame.await.expect("something happens") {
-                Some(Ok(Frame::Text(text))) => return serde_json::from_str(&text).expect("JSON"),
-                Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
-                _ => return Value::Null,
-            }
-        }
-    }
-
-    /// The next frame of this type.
-    async fn next_of(&mut self, kind: &str) -> Value {
-        loop {
-            let frame = self.next().await;
-            assert!(
-                !frame.is_null(),
-                "the socket ended before a frame of type {kind}"
-            );
-            if frame["type"] == kind {
-                return frame;
-            }
-        }
-    }
-}
-
 async fn a_socket_acknowledges_after_the_commit_and_shows_it_everywhere(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({})).await;
-    let mut one = Socket::hello(&app, &inbox, &token, None).await;
-    let mut two = Socket::hello(&app, &inbox, &token, None).await;
+    let mut one = Socket::hello(app.address, inbox.as_str(), &token, None).await;
+    let mut two = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     one.send(&json!({"type": "message", "client_id": "c1", "text": "Hello"}))
         .await;
     let ack = one.next_of("ack").await;
@@ -362,7 +306,7 @@ async fn a_socket_hears_the_business(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.livechat("Website").await;
     let (me, token) = enter(&app, &inbox, json!({})).await;
-    let mut socket = Socket::hello(&app, &inbox, &token, None).await;
+    let mut socket = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     socket
         .send(&json!({"type": "message", "client_id": "c1", "text": "Hello"}))
         .await;
@@ -389,7 +333,7 @@ async fn a_reconnect_goes_on_where_it_was(store: Store) {
     for n in 0..120 {
         reply(&app, &inbox, &me, &format!("r{n}"), &format!("{n}")).await;
     }
-    let mut socket = Socket::hello(&app, &inbox, &token, last.as_str()).await;
+    let mut socket = Socket::hello(app.address, inbox.as_str(), &token, last.as_str()).await;
     for n in 0..120 {
         let shown = socket.next_of("message").await;
         assert_eq!(shown["message"]["content"]["text"], n.to_string());
@@ -400,7 +344,7 @@ async fn wrong_frames_get_an_error_and_cost_nothing(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({})).await;
-    let mut socket = Socket::hello(&app, &inbox, &token, None).await;
+    let mut socket = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     for frame in [
         Frame::binary(b"binary".to_vec()),
         Frame::text("no json"),
@@ -425,7 +369,7 @@ async fn wrong_frames_get_an_error_and_cost_nothing(store: Store) {
         socket.next_of_end().await,
         "an oversized frame ends the socket"
     );
-    let mut other = Socket::hello(&app, &inbox, &token, None).await;
+    let mut other = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     for _ in 0..40 {
         if other.0.send(Frame::text("nonsense")).await.is_err() {
             break;
@@ -451,7 +395,7 @@ async fn a_socket_must_say_hello_with_its_own_token(store: Store) {
         json!({"type": "hello"}),
         json!({"type": "message", "client_id": "c1", "text": "Hello"}),
     ] {
-        let mut socket = Socket::open(&app, &inbox).await;
+        let mut socket = Socket::open(app.address, inbox.as_str()).await;
         socket.send(&first).await;
         assert_eq!(socket.next().await["type"], "error");
         assert!(socket.next_of_end().await);
@@ -467,8 +411,8 @@ async fn sockets_of_one_address_are_bounded(store: Store) {
     let app = TestApp::with(store, |limits| limits.sockets_per_address = 2).await;
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({})).await;
-    let one = Socket::hello(&app, &inbox, &token, None).await;
-    let _two = Socket::hello(&app, &inbox, &token, None).await;
+    let one = Socket::hello(app.address, inbox.as_str(), &token, None).await;
+    let _two = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     let url = format!("ws://{}/livechat/{inbox}/socket", app.address);
     assert!(connect_async(&url).await.is_err(), "a third is refused");
     drop(one);
@@ -491,7 +435,7 @@ async fn a_silent_socket_outlives_the_limits_of_requests(store: Store) {
     .await;
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({})).await;
-    let mut socket = Socket::hello(&app, &inbox, &token, None).await;
+    let mut socket = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     for round in 0..2 {
         // Longer than every limit of a request: if one applied, the socket would be over by then.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -505,7 +449,7 @@ async fn a_stop_ends_the_sockets(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({})).await;
-    let mut socket = Socket::hello(&app, &inbox, &token, None).await;
+    let mut socket = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     let stopped = timeout(Duration::from_secs(20), app.stop());
     stopped.await.expect("sockets do not hold up a stop");
     assert!(socket.next_of_end().await);
@@ -515,7 +459,7 @@ async fn nothing_is_stored_of_a_visitor_that_says_nothing(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({"name": "Ayu"})).await;
-    Socket::hello(&app, &inbox, &token, None).await;
+    Socket::hello(app.address, inbox.as_str(), &token, None).await;
     for table in [
         "contacts",
         "contact_identities",

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 mod http;
+pub(crate) mod live;
 #[cfg_attr(
     not(feature = "postgres-tests"),
     allow(dead_code, reason = "without the feature nothing starts one")
@@ -48,6 +49,7 @@ pub(crate) struct TestApp {
     pub(crate) account: AccountId,
     pub(crate) address: SocketAddr,
     server: Server,
+    limits: Limits,
     client: Client,
     /// Its data is removed last.
     place: Arc<Place>,
@@ -58,9 +60,13 @@ impl TestApp {
         Self::with(store, |_| {}).await
     }
 
-    /// A server with other limits.
+    /// A server with other limits. Only who sets them has limits on keys: a test's clock stands still, and no minute ends.
     pub(crate) async fn with(store: Store, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
+        let mut limits = Limits {
+            rate_limit: 0,
+            auth_failures: 0,
+            ..Limits::default()
+        };
         change(&mut limits);
         Self::new(store, limits, provider::nowhere()).await
     }
@@ -72,7 +78,8 @@ impl TestApp {
 
     async fn new(store: Store, limits: Limits, providers: Providers) -> Self {
         let place = Arc::new(Place::migrated(store).await);
-        let app = Self::on(place, limits, providers, Clock::manual(START)).await;
+        let config = Self::config(limits);
+        let app = Self::on(place, config, providers, Clock::manual(START)).await;
         let account = accounts::create(&app.context, "Toko Biru").await;
         TestApp {
             account: account.expect("an account").id,
@@ -80,31 +87,42 @@ impl TestApp {
         }
     }
 
-    /// A second server on the same store, that shares nothing else with this one but the time.
+    /// A second server on the same store with the same limits, that shares nothing else with this one but the time.
     pub(crate) async fn another_node(&self) -> Self {
+        self.another_node_with(CACHE).await
+    }
+
+    /// The same, with so many bytes of memory.
+    pub(crate) async fn another_node_with(&self, cache: u64) -> Self {
         let clock = self.context.clock.clone();
-        let (limits, providers) = (Limits::default(), provider::nowhere());
-        let app = Self::on(self.place.clone(), limits, providers, clock).await;
+        let config = Config {
+            cache,
+            ..Self::config(self.limits.clone())
+        };
+        let app = Self::on(self.place.clone(), config, provider::nowhere(), clock).await;
         TestApp {
             account: self.account.clone(),
             ..app
         }
     }
 
-    async fn on(place: Arc<Place>, limits: Limits, providers: Providers, clock: Clock) -> Self {
+    fn config(limits: Limits) -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            public_url: "https://inbox.example.com".to_owned(),
+            limits,
+            cache: CACHE,
+        }
+    }
+
+    async fn on(place: Arc<Place>, config: Config, providers: Providers, clock: Clock) -> Self {
         let key = SecretKey::Text(SECRET_KEY.to_owned());
-        let url = "https://inbox.example.com";
+        let url = &config.public_url;
         let mut context = ops::open(&place.address(), Missing::Create, &key, url, clock)
             .await
             .expect("the store opens");
-        context.set_memory(CACHE);
+        context.set_memory(config.cache);
         context.set_providers(providers);
-        let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            public_url: url.to_owned(),
-            limits,
-            cache: CACHE,
-        };
         let server = Server::start(context.clone(), &config)
             .await
             .expect("the server starts");
@@ -114,6 +132,7 @@ impl TestApp {
             client: client(),
             context,
             server,
+            limits: config.limits,
             place,
         }
     }
@@ -121,6 +140,14 @@ impl TestApp {
     /// Stops the server as a signal would. What it holds is gone after that.
     pub(crate) async fn stop(self) {
         self.server.stop().await;
+    }
+
+    /// That nothing is wrong with the data, as `inboxd verify` finds.
+    pub(crate) async fn verify(&self) {
+        let checks = ops::verify::run(&self.context).await;
+        for check in checks.expect("the store answers") {
+            assert_eq!(check.breaches, [""; 0], "{}", check.promise);
+        }
     }
 
     /// Where its data is.

@@ -152,6 +152,11 @@ impl Postgres {
         keeper.expect(answer);
     }
 
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join(".s.PGSQL.5432")
+    }
+
     /// The address of one of its databases.
     pub(crate) fn url(&self, name: &str) -> String {
         format!("postgres://inboxd@/{name}?host={}", self.folder.display())
