@@ -264,6 +264,8 @@ impl<'a> Load<'a> {
         assert!(sent > 0, "something was sent");
         {
             let mut ledger = self.ledger();
+            let (kept, refused) = (ledger.acknowledged.len(), ledger.refused);
+            println!("{sent} deliveries, {kept} acknowledged under faults, {refused} answers 503");
             ledger.unsure = (0..sent).collect();
             ledger.acknowledged.clear();
         }

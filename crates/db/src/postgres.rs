@@ -363,6 +363,9 @@ fn text<'a>(value: Option<&Value<'a>>) -> Result<&'a str, Error> {
 
 /// A query that runs once for each element of its parameters, which are arrays. The last column is the element's
 /// number, from 1.
+///
+/// `OFFSET 0` keeps it a query of its own, that starts from its parameters. Merged with the list of elements, the
+/// planner may read a whole table first, which it takes for small.
 fn for_each(sql: &str, params: usize) -> String {
     // From the last on, since `$1` begins `$10`, too.
     let query = (1..=params).rev().fold(sql.to_owned(), |sql, number| {
@@ -373,7 +376,7 @@ fn for_each(sql: &str, params: usize) -> String {
     let names = list(&|number| format!("p{number}"));
     format!(
         "SELECT found.*, run.number FROM unnest({arrays}) WITH ORDINALITY AS run ({names}, number),
-            LATERAL ({query}) AS found"
+            LATERAL ({query} OFFSET 0) AS found"
     )
 }
 
