@@ -1,6 +1,7 @@
 """A list of inboxes beside a static file of the same bytes: while nothing changes, and while messages arrive."""
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Rounds:
     beside: list[Load] = field(default_factory=list)
     # Microseconds of CPU in each second of arrivals, while nginx has the lists.
     alone: list[float] = field(default_factory=list)
+    # How many came in a second, without and beside lists.
+    arrived_alone: list[float] = field(default_factory=list)
     arrived: list[float] = field(default_factory=list)
     at_rest: float = 0
     after: float = 0
@@ -110,7 +113,7 @@ def one_round(rounds, server: Server, pids, nginx: Server, wanted: Path, files: 
         before, since = cpu(), time.monotonic()
         load(nginx, files, options.connections, options.seconds)
         rounds.alone.append((cpu() - before) / (time.monotonic() - since) * 1e6)
-    rounds.arrived += came
+    rounds.arrived_alone += came
     with arriving(server, deliveries, options, root) as came:
         rounds.beside.append(load(server, wanted, options.connections, options.seconds, cpu))
     rounds.arrived += came
@@ -133,9 +136,11 @@ def report(name: str, rounds: Rounds, options: argparse.Namespace, table: Table)
     table.add(f"{name}: lists a second", [one.rate for one in rounds.ours], ",.0f")
     table.add(f"{name}: nginx, files a second", [one.rate for one in rounds.theirs], ",.0f")
 
-    table.add(f"{name}: messages a second that arrived", rounds.arrived, ",.0f", f"at least {0.95 * options.arrivals:.0f}")
-    beside = f"while {options.arrivals:,} messages a second arrive"
-    costs = [alone / options.arrivals for alone in rounds.alone]
+    asked, came = options.arrivals, statistics.median(rounds.arrived)
+    full = came >= 0.95 * asked
+    table.add(f"{name}: messages a second that arrived", rounds.arrived, ",.0f", f"at least {0.95 * asked:.0f}")
+    beside = f"while {asked:,} messages a second arrive" if full else f"while only {came:,.0f} of {asked:,} messages a second arrive"
+    costs = [alone / rate for alone, rate in zip(rounds.alone, rounds.arrived_alone, strict=True)]
     table.add(f"{name}: CPU of an arriving message, without lists{store}, µs", costs, ".0f")
     whole = [one.micros for one in rounds.beside]
     table.add(f"{name}: CPU of a list with its share of arrivals, µs", whole, ".1f")
@@ -143,7 +148,7 @@ def report(name: str, rounds: Rounds, options: argparse.Namespace, table: Table)
     net = [one.micros - alone / one.rate for one, alone in zip(rounds.beside, rounds.alone, strict=True)]
     table.add(f"{name}: CPU of a list {beside}, µs", net, ".1f")
     ratios = [one / bar for one, bar in zip(net, theirs, strict=True)]
-    table.add(f"{name}: list / nginx {beside}", ratios, ".2f", "at most 2.0")
+    table.add(f"{name}: list / nginx {beside}", ratios, ".2f", "at most 2.0", full)
     table.add(f"{name}: lists a second {beside}", [one.rate for one in rounds.beside], ",.0f")
     table.add(f"{name}: resident memory at rest, MB", [rounds.at_rest], ".1f", "under 40")
     table.add(f"{name}: resident memory after the loads, MB", [rounds.after], ".1f", "under 100")

@@ -16,6 +16,7 @@ class Row:
     values: list[float]
     form: str
     goal: str
+    holds: bool
 
     @property
     def median(self) -> float:
@@ -26,6 +27,8 @@ class Row:
         """Whether the median is as the goal wants it. `None` if there is none."""
         if not self.goal:
             return None
+        if not self.holds:
+            return False
         relation, _, bound = self.goal.rpartition(" ")
         bound = float(bound)
         if relation == "within":
@@ -33,33 +36,14 @@ class Row:
             return 1 / bound <= self.median <= bound
         return {"at most": self.median <= bound, "under": self.median < bound, "at least": self.median >= bound}[relation]
 
-    def shown(self) -> list[str]:
-        values = (self.median, min(self.values), max(self.values))
-        verdict = {None: "", True: "met", False: "MISSED"}[self.met]
-        return [*(format(value, self.form) for value in values), self.goal, verdict]
-
-
-class Table:
-    """Figures, with the median and the range of their repeats."""
-
-    def __init__(self) -> None:
-        self.part = ""
-        self.rows: list[Row] = []
-
-    def add(self, name: str, values: list[float], form: str, goal: str = "") -> None:
-        """`goal` is "at most", "under", "at least" or "within" (a factor of, both ways), and a number."""
-        row = Row(self.part, name, values, form, goal)
-        self.rows.append(row)
-        say(f"{name}: {row.median:{form}}")
-
     def show(self) -> None:
-        part = None
-        for row in self.rows:
-            if row.part != part:
-                part = row.part
-                print(f"\n{part:72} {'median':>9} {'lowest':>9} {'highest':>9}   goal")
-            median, lowest, highest, goal, verdict = row.shown()
-            print(f"  {row.name:70} {median:>9} {lowest:>9} {highest:>9}   {goal:13} {verdict}".rstrip())
+        width = max(len(row.name) for row in self.rows)
+        for part in dict.fromkeys(row.part for row in self.rows):
+            print(f"\n{part:{width + 2}} {'median':>9} {'lowest':>9} {'highest':>9}   goal")
+            for row in self.rows:
+                if row.part == part:
+                    median, lowest, highest, goal, verdict = row.shown()
+                    print(f"  {row.name:{width}} {median:>9} {lowest:>9} {highest:>9}   {goal:13} {verdict}".rstrip())
 
     def save(self, file: Path, about: dict[str, str]) -> None:
         rows = [
