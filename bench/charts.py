@@ -84,7 +84,8 @@ class Results:
         data = json.loads(file.read_text())
         self.about = data
         self.figures = [
-            (row["part"], Figure(*(row[key] for key in ("name", "median", "values", "form", "goal", "met")))) for row in data["rows"]
+            (row["part"], Figure(*(row[key] for key in ("name", "median", "values", "form", "goal", "met"))))
+            for row in data["rows"]
         ]
 
     def all(self, part: str, pattern: str) -> list[Figure]:
@@ -112,7 +113,13 @@ def publish(file: Path, repository: Path) -> None:
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
     """One file for each chart of which something was measured."""
-    charts = {"lists": lists(results), "others": others(results), "flat": flat(results), "pages": pages(results), "ingest": ingest(results)}
+    charts = {
+        "lists": lists(results),
+        "others": others(results),
+        "flat": flat(results),
+        "pages": pages(results),
+        "ingest": ingest(results),
+    }
     titles = {
         "lists": "CPU of a list of inboxes, beside nginx sending the same bytes as a file",
         "others": "The same list from other services, on SQLite",
@@ -288,7 +295,9 @@ def figures(results: Results) -> str:
         found = [results.worst(part, f"{store}: {pattern}") for store in STORES]
         goal = next((one.goal + unit for one in found if one and one.goal), "")
         if any(found):
-            lines.append(f"| {label} | {' | '.join(cell(one, unit) for one in found)} | {goal.replace('within', 'within a factor of')} |")
+            lines.append(
+                f"| {label} | {' | '.join(cell(one, unit) for one in found)} | {goal.replace('within', 'within a factor of')} |"
+            )
     return "\n".join(lines)
 
 

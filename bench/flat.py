@@ -35,7 +35,9 @@ MODES = {"": [], ", nothing kept": ["--cache-bytes", "0"]}
 def options_for(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--many-accounts", type=int, default=1_000_000, help="accounts of the large databases (default 1000000)")
     parser.add_argument("--many-inboxes", type=int, default=100_000, help="inboxes of the large account (default 100000)")
-    parser.add_argument("--many-messages", type=int, default=10_000_000, help="messages of the largest database (default 10000000)")
+    parser.add_argument(
+        "--many-messages", type=int, default=10_000_000, help="messages of the largest database (default 10000000)"
+    )
     parser.add_argument("--flat-seconds", type=int, default=3, help="length of one load here: there are many (default 3)")
     parser.add_argument("--stores", default="SQLite,PostgreSQL", help="where flat cost and start are measured (default both)")
 
@@ -101,9 +103,7 @@ def make_sqlite(options: argparse.Namespace, folder: Path, parts: list[str]) -> 
         files["many"].rename(files["full"])
     say(f"SQLite: adding {options.many_messages:,} messages to a copy")
     fill(bulk.Sqlite(files["full"]), "full", 0, options)
-    return Large(
-        "SQLite", *(f"sqlite:{file}" for file in files.values()), pids=list, forget=lambda: forget(files["full"])
-    )
+    return Large("SQLite", *(f"sqlite:{file}" for file in files.values()), pids=list, forget=lambda: forget(files["full"]))
 
 
 def make_postgres(options: argparse.Namespace, server: Postgres, parts: list[str]) -> Large:
@@ -154,7 +154,9 @@ def measure_accounts(large: Large, options: argparse.Namespace, root: Path, tabl
         "no messages": (large.many, first),
         f"{options.many_messages:,} messages": (large.full, first),
     }
-    lines = {name: write(root, name, ((f"/inboxes?limit={PAGE}", n) for n in accounts)) for name, (_, accounts) in requests.items()}
+    lines = {
+        name: write(root, name, ((f"/inboxes?limit={PAGE}", n) for n in accounts)) for name, (_, accounts) in requests.items()
+    }
     bars = {name: f"{ASKED:,} accounts" for name in list(requests)[:4] if name != f"{ASKED:,} accounts"}
     bars[f"{options.many_messages:,} messages"] = "no messages"
     for mode, flags in MODES.items():
@@ -213,7 +215,9 @@ def totals_of(large: Large, options: argparse.Namespace, root: Path) -> dict[str
                 answer = get(server.port, f"/inboxes?limit=1{channel}{status}", headers)
                 totals[channel + status] = total(answer)
     if totals[""] != options.many_inboxes:
-        raise RuntimeError(f"{options.many_inboxes} inboxes were made, and {totals['']} are listed: bulk.py lags behind the schema")
+        raise RuntimeError(
+            f"{options.many_inboxes} inboxes were made, and {totals['']} are listed: bulk.py lags behind the schema"
+        )
     return totals
 
 
@@ -221,7 +225,9 @@ def total(answer: bytes) -> int:
     return int(answer.rpartition(b'"total":')[2].partition(b",")[0])
 
 
-def rounds(large: Large, options, root: Path, urls: dict[str, str], lines: dict[str, Path], flags: list[str]) -> dict[str, list[float]]:
+def rounds(
+    large: Large, options, root: Path, urls: dict[str, str], lines: dict[str, Path], flags: list[str]
+) -> dict[str, list[float]]:
     """The CPU of a list under each of the loads, which take turns, in microseconds."""
     costs: dict[str, list[float]] = {name: [] for name in lines}
     with ExitStack() as stack:

@@ -46,11 +46,11 @@ def measure(options: argparse.Namespace, root: Path, table: Table) -> None:
     database, keys = new_database(options, root)
     deliveries = Deliveries(database)
     with postgres(root) as server:
-        url = server.database("lists")
-        inboxd(options.inboxd, url, "migrate")
+        theirs = server.database("lists")
+        inboxd(options.inboxd, theirs, "migrate")
         say("copying them to PostgreSQL")
         copy_to_postgres(database, server, "lists", TABLES)
-        for name, url, pids in (("SQLite", f"sqlite:{database}", list), ("PostgreSQL", url, server.pids)):
+        for name, url, pids in (("SQLite", f"sqlite:{database}", list), ("PostgreSQL", theirs, server.pids)):
             report(name, measure_store(name, url, pids, keys, deliveries, options, root), options, table)
 
 
@@ -107,7 +107,6 @@ def one_round(rounds, server: Server, pids, nginx: Server, wanted: Path, files: 
     rounds.ours.append(ours)
     rounds.process.append((server.cpu() - before) / ours.requests * 1e6)
     rounds.theirs.append(load(nginx, files, options.connections, options.seconds))
-    count = options.arrivals * (options.seconds + 3 * MARGIN)
     with arriving(server, deliveries, options, root) as came:
         # The machine is as busy as with lists: on an idle one each message would wait for a disk of its own.
         before, since = cpu(), time.monotonic()
@@ -139,7 +138,9 @@ def report(name: str, rounds: Rounds, options: argparse.Namespace, table: Table)
     asked, came = options.arrivals, statistics.median(rounds.arrived)
     full = came >= 0.95 * asked
     table.add(f"{name}: messages a second that arrived", rounds.arrived, ",.0f", f"at least {0.95 * asked:.0f}")
-    beside = f"while {asked:,} messages a second arrive" if full else f"while only {came:,.0f} of {asked:,} messages a second arrive"
+    beside = (
+        f"while {asked:,} messages a second arrive" if full else f"while only {came:,.0f} of {asked:,} messages a second arrive"
+    )
     costs = [alone / rate for alone, rate in zip(rounds.alone, rounds.arrived_alone, strict=True)]
     table.add(f"{name}: CPU of an arriving message, without lists{store}, µs", costs, ".0f")
     whole = [one.micros for one in rounds.beside]

@@ -56,7 +56,9 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench/run", description="Measures inboxd beside nginx, a bare loop and two plain services.")
+    parser = argparse.ArgumentParser(
+        prog="bench/run", description="Measures inboxd beside nginx, a bare loop and two plain services."
+    )
     parser.add_argument("--inboxd", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--load", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", metavar="PART,…", help=f"of {', '.join(PARTS)} (default: all)")
@@ -64,7 +66,9 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=8, help="length of one load (default 8)")
     parser.add_argument("--connections", type=int, default=32, help="open at once in a load of lists (default 32)")
     parser.add_argument("--folder", type=Path, help="where the temporary databases go (default: the system's place)")
-    parser.add_argument("--results", type=Path, default=HERE / "results.json", help="file for the figures (default bench/results.json)")
+    parser.add_argument(
+        "--results", type=Path, default=HERE / "results.json", help="file for the figures (default bench/results.json)"
+    )
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=None,
                         help="write docs/charts and the README's figures (default: if all parts are measured)")  # fmt: skip
     for part in (lists, others, flat, ingest):
@@ -88,7 +92,10 @@ def about_this_run(options: argparse.Namespace) -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores of {model}, {memory:.0f} GB, {platform.system()} {platform.release().split('-')[0]}",
         "programs": ", ".join(programs),
         # Sizes, for the labels of charts and table.
-        **{name: f"{getattr(options, name):,}" for name in ("arrivals", "many_accounts", "many_inboxes", "many_messages", "sockets")},
+        **{
+            name: f"{getattr(options, name):,}"
+            for name in ("arrivals", "many_accounts", "many_inboxes", "many_messages", "sockets")
+        },
         "repeats": f"median of {options.rounds} rounds of {options.seconds} s",
     }
 
