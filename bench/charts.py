@@ -15,6 +15,16 @@ from pathlib import Path
 STORES = ("SQLite", "PostgreSQL")
 BEGIN, END = "<!-- figures: bench/run writes these lines -->", "<!-- /figures -->"
 
+# The names of figures, as the parts of the run give them, without the store or the service.
+QUIET, BUSY = "list / nginx", "list / nginx while .*"
+ACCOUNTS = r"[\d,]+ accounts?(, .* ask)? / [\d,]+ accounts"
+MESSAGES = r"[\d,]+ messages / no messages"
+PAGES = r"[\d,]+ inboxes, .* / \d+ inboxes"
+ANY_MODE = "(, nothing kept)?"
+BARE = "inboxd / bare loop.*"
+AT_REST, AFTER = "resident memory at rest, MB", "resident memory after the loads, MB"
+INGESTING, SOCKETS = "resident memory, MB", "resident memory, .* sockets open, MB"
+
 WIDTH, LEFT, BAR, ROW = 860, 300, 330, 26
 STYLE = """
   .surface { fill: #fcfcfb } .ink { fill: #0b0b0b } .muted { fill: #52514e } .ours { fill: #2a78d6 } .other { fill: #b4b2a9 }
@@ -140,8 +150,8 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
 def lists(results: Results) -> list[Panel]:
     quiet, busy = [], []
     for store in STORES:
-        quiet += [Bar(f"inboxd, {store}", one) for one in results.all("lists", f"{store}: list / nginx")]
-        busy += [Bar(f"inboxd, {store}{shortfall(one)}", one) for one in results.all("lists", f"{store}: list / nginx while .*")]
+        quiet += [Bar(f"inboxd, {store}", one) for one in results.all("lists", f"{store}: {QUIET}")]
+        busy += [Bar(f"inboxd, {store}{shortfall(one)}", one) for one in results.all("lists", f"{store}: {BUSY}")]
     bar = Bar("nginx, static file", Figure("nginx", 1, [1], ".2f", "", None), ours=False)
     rate = results.about["arrivals"]
     return [
@@ -156,7 +166,7 @@ def others(results: Results) -> list[Panel]:
     ratios, memory = [], []
     for name in names:
         label, ours = labels.get(name, name), name == "inboxd"
-        ratios += [Bar(label, one, ours) for one in results.all("others", f"{name}: list / nginx")]
+        ratios += [Bar(label, one, ours) for one in results.all("others", f"{name}: {QUIET}")]
         memory += [Bar(label, one, ours) for one in results.all("others", f"{name}: memory .*")]
     if ratios:
         ratios.insert(0, Bar(labels["nginx"], Figure("nginx", 1, [1], ".2f", "", None), ours=False))
@@ -173,8 +183,8 @@ def flat(results: Results) -> list[Panel]:
     panels = []
     for store in STORES:
         for mode, said in MODES.items():
-            accounts = results.all("flat", f"{store}: [\\d,]+ accounts?(, .* ask)? / [\\d,]+ accounts{mode}")
-            messages = results.all("flat", f"{store}: [\\d,]+ messages / no messages{mode}")
+            accounts = results.all("flat", f"{store}: {ACCOUNTS}{mode}")
+            messages = results.all("flat", f"{store}: {MESSAGES}{mode}")
             bars = [Bar(label(one, mode), one) for one in accounts + messages]
             panels.append(Panel(f"{store}, {said}", " ×", bars))
     return panels
@@ -184,7 +194,7 @@ def pages(results: Results) -> list[Panel]:
     panels = []
     for store in STORES:
         for mode, said in MODES.items():
-            found = results.all("flat", f"{store}: [\\d,]+ inboxes, .* / \\d+ inboxes{mode}")
+            found = results.all("flat", f"{store}: {PAGES}{mode}")
             bars = [Bar(label(one, mode).partition(", ")[2], one) for one in found]
             panels.append(Panel(f"{store}, {said}", " ×", bars))
     return panels
@@ -198,12 +208,12 @@ def label(figure: Figure, mode: str) -> str:
 def ingest(results: Results) -> list[Panel]:
     ratios, memory = [], []
     for store in STORES:
-        ratios += [Bar(f"inboxd, {store}", one) for one in results.all("ingest", f"{store}: inboxd / bare loop.*")]
+        ratios += [Bar(f"inboxd, {store}", one) for one in results.all("ingest", f"{store}: {BARE}")]
         for part, pattern, label in (
-            ("lists", "resident memory at rest, MB", "at rest"),
-            ("lists", "resident memory after the loads, MB", "after lists and arrivals"),
-            ("ingest", "resident memory, MB", "while deliveries come"),
-            ("ingest", "resident memory, .* sockets open, MB", "with live-chat sockets open"),
+            ("lists", AT_REST, "at rest"),
+            ("lists", AFTER, "after lists and arrivals"),
+            ("ingest", INGESTING, "while deliveries come"),
+            ("ingest", SOCKETS, "with live-chat sockets open"),
         ):
             memory += [Bar(f"{store}, {label}", one) for one in results.all(part, f"{store}: {pattern}")]
     return [
@@ -271,19 +281,20 @@ def verdict(figure: Figure, unit: str) -> str:
 def figures(results: Results) -> str:
     """The README's table: of each group of figures the one that is farthest from its goal."""
     about = results.about
+    count = {name: about[name] for name in ("arrivals", "many_accounts", "many_messages", "many_inboxes", "sockets")}
+    # Label, part, pattern of the figures' names, unit.
     rows = [
-        ("CPU of a list, beside nginx sending the same bytes", "lists", "list / nginx", " ×"),
-        (f"the same while {about['arrivals']} messages a second arrive", "lists", "list / nginx while .*", " ×"),
-        (f"CPU of a list with 1 or {about['many_accounts']} accounts, beside 1,000", "flat",
-         ".* accounts?(, .* ask)? / [\\d,]+ accounts(, nothing kept)?", " ×"),
-        (f"CPU of a list with {about['many_messages']} messages, beside none", "flat", ".* messages / no messages(, nothing kept)?", " ×"),
-        (f"CPU of a page of 50 out of {about['many_inboxes']} inboxes, beside one of 10", "flat", ".* inboxes, .* / \\d+ inboxes(, nothing kept)?", " ×"),
-        ("start to the first list on that database", "start", "start to first list.*", " s"),
-        ("deliveries a second, beside a bare loop that writes the rows", "ingest", "inboxd / bare loop.*", " ×"),
-        ("resident memory at rest", "lists", "resident memory at rest, MB", " MB"),
-        ("resident memory after the loads of lists", "lists", "resident memory after the loads, MB", " MB"),
-        (f"resident memory with {about['sockets']} live-chat sockets open", "ingest", "resident memory, .* sockets open, MB", " MB"),
-    ]  # fmt: skip
+        ("CPU of a list, beside nginx sending the same bytes", "lists", QUIET, " ×"),
+        ("the same while {arrivals} messages a second arrive", "lists", BUSY, " ×"),
+        ("CPU of a list with 1 or {many_accounts} accounts, beside 1,000", "flat", ACCOUNTS + ANY_MODE, " ×"),
+        ("CPU of a list with {many_messages} messages, beside none", "flat", MESSAGES + ANY_MODE, " ×"),
+        ("CPU of a page of 50 out of {many_inboxes} inboxes, beside one of 10", "flat", PAGES + ANY_MODE, " ×"),
+        ("start to the first list on the largest database", "start", "start to first list.*", " s"),
+        ("deliveries a second, beside a bare loop that writes the rows", "ingest", BARE, " ×"),
+        ("resident memory at rest", "lists", AT_REST, " MB"),
+        ("resident memory after the loads of lists", "lists", AFTER, " MB"),
+        ("resident memory with {sockets} live-chat sockets open", "ingest", SOCKETS, " MB"),
+    ]
     lines = [
         f"{about['repeats'].capitalize()} (lowest to highest), {about['machine']}, {about['date']}.",
         "Where several loads stand behind a line, it is the one that is farthest from its goal.",
@@ -298,6 +309,9 @@ def figures(results: Results) -> str:
             lines.append(
                 f"| {label} | {' | '.join(cell(one, unit) for one in found)} | {goal.replace('within', 'within a factor of')} |"
             )
+    for name in ("Fastify", "FastAPI"):
+        for one in results.all("others", f"{name}: {QUIET}"):
+            lines.append(f"| CPU of the same list from a {name} service, beside nginx | {cell(one, ' ×')} | | |")
     return "\n".join(lines)
 
 
