@@ -234,8 +234,8 @@ def draw(title: str, panels: list[Panel], about: dict[str, str]) -> str:
         parts += draw_bars(panel, y)
         y += ROW * len(panel.bars) + 8
     y += 22
-    said = f"{about['repeats']}, thin line: lowest to highest" + ("; " if goals else "")
-    parts.append(f'<text class="small muted" x="20" y="{y}">{escape(said)}{"upright line: the goal" if goals else ""}</text>')
+    legend = f"{about['repeats']}, thin line: lowest to highest" + ("; " if goals else "")
+    parts.append(f'<text class="small muted" x="20" y="{y}">{escape(legend)}{"upright line: the goal" if goals else ""}</text>')
     y += 17
     parts.append(f'<text class="small muted" x="20" y="{y}">{escape(about["machine"])}; {about["date"]}</text>')
     height = y + 18
@@ -278,6 +278,11 @@ def verdict(figure: Figure, unit: str) -> str:
     return f"{figure.goal}{unit}: {'met' if figure.met else 'not met'}"
 
 
+def said(figure: Figure, unit: str) -> str:
+    """The goal in words."""
+    return figure.goal.replace("within", "within a factor of") if figure.goal.startswith("within") else figure.goal + unit
+
+
 def figures(results: Results) -> str:
     """The README's table: of each group of figures the one that is farthest from its goal."""
     about = results.about
@@ -304,11 +309,10 @@ def figures(results: Results) -> str:
     ]
     for label, part, pattern, unit in rows:
         found = [results.worst(part, f"{store}: {pattern}") for store in STORES]
-        goal = next((one.goal + unit for one in found if one and one.goal), "")
+        goal = next((said(one, unit) for one in found if one and one.goal), "")
         if any(found):
-            lines.append(
-                f"| {label} | {' | '.join(cell(one, unit) for one in found)} | {goal.replace('within', 'within a factor of')} |"
-            )
+            cells = " | ".join(cell(one, unit) for one in found)
+            lines.append(f"| {label.format(**count)} | {cells} | {goal} |")
     for name in ("Fastify", "FastAPI"):
         for one in results.all("others", f"{name}: {QUIET}"):
             lines.append(f"| CPU of the same list from a {name} service, beside nginx | {cell(one, ' ×')} | | |")
