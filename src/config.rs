@@ -1,5 +1,6 @@
 //! What an operator can set, as checked values. How they are written on the command line is `cli`'s business.
 
+use ipnet::IpNet;
 use std::{net::SocketAddr, time::Duration};
 
 /// How the server answers, and what it allows a client to take.
@@ -39,6 +40,12 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
     /// Live-chat sockets that one client address may have open at once.
     pub sockets_per_address: usize,
+    /// Requests a minute of an API key that has no limit of its own; 0 is no limit.
+    pub rate_limit: i64,
+    /// Wrong API keys a minute from one client address; 0 is no limit.
+    pub auth_failures: i64,
+    /// Proxies that are believed when they say for which address they ask. What is limited by address goes by it.
+    pub trusted_proxies: Vec<IpNet>,
     /// Deliveries that wait for the store. More are answered with 503, and the provider tries again.
     pub queue: usize,
 }
@@ -82,6 +89,9 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(75),
             shutdown_timeout: Duration::from_secs(30),
             sockets_per_address: 100,
+            rate_limit: 1000,
+            auth_failures: 60,
+            trusted_proxies: Vec::new(),
             queue: 4096,
         }
     }

@@ -185,6 +185,8 @@ pub struct ApiKey {
     /// When it stops working, if ever.
     #[serde(serialize_with = "clock::serialize_option")]
     pub expires_at: Option<i64>,
+    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
+    pub rate_limit: Option<i64>,
     /// When it was revoked, if it was.
     #[serde(serialize_with = "clock::serialize_option")]
     pub revoked_at: Option<i64>,

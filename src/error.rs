@@ -29,6 +29,9 @@ pub enum Error {
     /// Too much at once. The number is how many seconds to wait.
     #[error("Too many requests: wait, and try again")]
     RateLimited(u64),
+    /// Too many wrong keys from one address. The number is how many seconds to wait.
+    #[error("Too many wrong API keys from this address: wait, and try again")]
+    TooManyFailures(u64),
     /// No such thing in this account.
     #[error("{0} not found")]
     NotFound(&'static str),

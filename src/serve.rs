@@ -9,6 +9,7 @@ use crate::{
         App, Parts, Peer,
         bounds::Bounds,
         connection::{Connection, Progress},
+        rates::Rates,
     },
     ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
     router::router,
@@ -62,10 +63,12 @@ impl Server {
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
         let (stop, stopped) = watch::channel(false);
         let bounds = Bounds::new(config.limits.sockets_per_address);
+        let rates = Rates::new(&config.limits);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
             bounds: bounds.clone(),
+            rates: rates.clone(),
             uses: uses.clone(),
             limits: config.limits.clone(),
             stopped: stopped.clone(),
@@ -77,6 +80,7 @@ impl Server {
             context.clone(),
             uses.clone(),
             bounds,
+            rates,
             metrics,
             stopped,
         ));
@@ -140,6 +144,7 @@ async fn keep_house(
     context: Context,
     uses: Uses,
     bounds: Bounds,
+    rates: Rates,
     recorder: PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -155,6 +160,7 @@ async fn keep_house(
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
         }
         bounds.tidy();
+        rates.tidy(context.clock.now());
         recorder.run_upkeep();
     }
 }

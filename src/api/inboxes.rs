@@ -10,9 +10,10 @@ use crate::{
         query::Query,
         representation::{Wanted, respond},
     },
-    id::{AccountId, InboxId},
+    id::InboxId,
     ops::{
         connect, inboxes,
+        keys::Caller,
         memory::{Page, Recall},
         setup::{self, Setup},
     },
@@ -178,7 +179,7 @@ pub async fn list(
     let rendered = match memory.page(caller.kept.as_ref(), page) {
         Recall::Page(rendered) => rendered,
         Recall::Ask(ticket) => {
-            let rendered = Arc::new(render(&app, &caller.account, page).await?);
+            let rendered = Arc::new(render(&app, &caller, page).await?);
             if let Some(ticket) = ticket {
                 memory.keep_page(ticket, rendered.clone());
             }
@@ -188,8 +189,9 @@ pub async fn list(
     Ok(respond(&wanted, &rendered))
 }
 
-async fn render(app: &App, account: &AccountId, page: Page) -> Result<Rendered, ApiError> {
-    let (inboxes, total) = inboxes::list(&app.context, account, page).await?;
+async fn render(app: &App, caller: &Caller, page: Page) -> Result<Rendered, ApiError> {
+    let kept = caller.kept.as_ref();
+    let (inboxes, total) = inboxes::list(&app.context, &caller.account, page, kept).await?;
     let pagination = Pagination {
         total,
         limit: page.limit,

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
-        Content, OpenApi as Document, Ref, RefOr, Response,
+        Content, Object, OpenApi as Document, Ref, RefOr, Response, Type,
+        header::Header,
         path::{Operation, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
@@ -18,11 +19,11 @@ use utoipa::{
 #[openapi(
     info(
         title = "inboxd",
-        description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.",
+        description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.\n\nEvery answer to a good key that has a limit, whatever its status, says how the key's count stands: `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. A key's minute begins with its first request. Each node of a server counts for itself.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     components(schemas(Failure)),
-    modifiers(&Security),
+    modifiers(&Security, &RateHeaders),
     security(("bearer" = []), ("api_key_header" = []), ("api_key_query" = [])),
     tags(
         (name = "Inboxes", description = "The addresses under which customers reach you"),
@@ -50,6 +51,42 @@ impl Modify for Security {
         components.add_security_scheme("api_key_header", SecurityScheme::ApiKey(header));
         let query = ApiKey::Query(ApiKeyValue::new("api_key"));
         components.add_security_scheme("api_key_query", SecurityScheme::ApiKey(query));
+    }
+}
+
+/// The headers with which a key's count is told, and what they say.
+const RATE_HEADERS: [(&str, &str, i64); 3] = [
+    (
+        "X-RateLimit-Limit",
+        "Requests a minute that this key may make. Absent, as are the others, for a key without a limit",
+        1000,
+    ),
+    (
+        "X-RateLimit-Remaining",
+        "How many more it may make before `X-RateLimit-Reset`",
+        999,
+    ),
+    (
+        "X-RateLimit-Reset",
+        "When it may make all of them again: seconds since 1970, UTC",
+        1_736_928_060,
+    ),
+];
+const RETRY_AFTER: (&str, &str, i64) =
+    ("Retry-After", "Seconds to wait before the next request", 60);
+
+/// Declares the headers once; [`complete`] refers to them.
+struct RateHeaders;
+
+impl Modify for RateHeaders {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for (name, description, example) in RATE_HEADERS.into_iter().chain([RETRY_AFTER]) {
+            let mut header = Header::new(Object::with_type(Type::Integer));
+            header.description = Some(description.to_owned());
+            header.example = Some(example.into());
+            components.headers.insert(name.to_owned(), RefOr::T(header));
+        }
     }
 }
 
@@ -96,6 +133,12 @@ const MEDIA_TYPE: Shared = Shared {
     code: "UNSUPPORTED_MEDIA_TYPE",
     message: "Send the body as application/json",
     description: "The body is not JSON by its own word",
+};
+const TOO_MANY: Shared = Shared {
+    status: "429",
+    code: "RATE_LIMITED",
+    message: "Too many requests: wait, and try again",
+    description: "The key has no requests left in this minute, or too many wrong keys came from this address",
 };
 const INTERNAL: Shared = Shared {
     status: "500",
@@ -155,8 +198,35 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     if with_key && with_body {
         add_shared(operation, &MEDIA_TYPE);
     }
+    if with_key {
+        add_shared(operation, &TOO_MANY);
+    }
     add_shared(operation, &INTERNAL);
     add_shared(operation, &UNAVAILABLE);
+    if with_key {
+        add_rate_headers(operation);
+    }
+}
+
+/// On successes and on 429, where clients look for them; the frame's description says that all other answers have them, too.
+fn add_rate_headers(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else {
+            continue;
+        };
+        let refused = status == TOO_MANY.status;
+        let told = if refused || status.starts_with('2') {
+            &RATE_HEADERS[..]
+        } else {
+            &[]
+        };
+        for (name, ..) in told.iter().chain(refused.then_some(&RETRY_AFTER)) {
+            let reference = Ref::new(format!("#/components/headers/{name}"));
+            response
+                .headers
+                .insert((*name).to_owned(), RefOr::Ref(reference));
+        }
+    }
 }
 
 fn in_query(parameter: &RefOr<utoipa::openapi::path::Parameter>) -> bool {

@@ -32,12 +32,26 @@ pub(super) enum Key {
         /// When it stops working, as in 90d, 12h or 30m. Without it, never
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires_in: Option<i64>,
+        /// Requests a minute that it may make, 0 for no limit. Without it, the server's own limit counts
+        #[arg(long, value_name = "N")]
+        rate_limit: Option<i64>,
     },
     /// List the keys, without the keys themselves
     List {
         /// Whose keys. May be left out where there is one account
         #[arg(long, value_name = "ID")]
         account: Option<String>,
+    },
+    /// Change how much a key may ask. It holds from the next request on
+    Update {
+        /// Whose key. May be left out where there is one account
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+        /// The key's id (not the key)
+        id: String,
+        /// Requests a minute that it may make: a number, 0 for no limit, or default for the server's own
+        #[arg(long, value_name = "N", value_parser = rate_limit)]
+        rate_limit: RateLimit,
     },
     /// Make a key stop working, at once and for good
     Revoke {
@@ -58,11 +72,14 @@ impl Key {
                 name,
                 scopes,
                 expires_in,
+                rate_limit,
             } => {
                 let account = accounts::choose(&context, account.as_deref()).await?;
-                let (key, secret) =
-                    keys::create(&context, &account, &name, &scopes, expires_in).await?;
-                let shown = json!({
+                let (key, secret) = keys::create_limited(
+                    &context, &account, &name, &scopes, expires_in, rate_limit,
+                )
+                .await?;
+                let mut shown = json!({
                     "id": key.id,
                     "key": secret.expose_secret(),
                     "name": key.name,
@@ -70,6 +87,10 @@ impl Key {
                     "created_at": rfc3339(key.created_at),
                     "expires_at": key.expires_at.map(rfc3339),
                 });
+                // Scripts were promised these keys. Only who asked for a limit gets one more.
+                if let Some(limit) = key.rate_limit {
+                    shown["rate_limit"] = limit.into();
+                }
                 output.one(&shown, || {
                     vec![
                         ("id", key.id.to_string()),
@@ -78,6 +99,7 @@ impl Key {
                         ("scopes", scopes_text(&key)),
                         ("created_at", rfc3339(key.created_at)),
                         ("expires_at", or_dash(key.expires_at.map(rfc3339))),
+                        ("rate_limit", limit_text(&key)),
                     ]
                 })
             }
@@ -90,13 +112,37 @@ impl Key {
                     "scopes",
                     "created_at",
                     "expires_at",
+                    "rate_limit",
                     "revoked_at",
                     "last_used_at",
                 ];
                 output.many(&all, &columns, |key| {
-                    let mut row = vec![key.id.to_string(), key.name.clone(), scopes_text(key)];
-                    row.extend(times(key));
-                    row
+                    vec![
+                        key.id.to_string(),
+                        key.name.clone(),
+                        scopes_text(key),
+                        rfc3339(key.created_at),
+                        or_dash(key.expires_at.map(rfc3339)),
+                        limit_text(key),
+                        or_dash(key.revoked_at.map(rfc3339)),
+                        or_dash(key.last_used_at.map(rfc3339)),
+                    ]
+                })
+            }
+            Key::Update {
+                account,
+                id,
+                rate_limit: RateLimit(rate_limit),
+            } => {
+                let account = accounts::choose(&context, account.as_deref()).await?;
+                let id = KeyId::from_text(id);
+                let key = keys::limit(&context, &account, &id, rate_limit).await?;
+                output.one(&key, || {
+                    vec![
+                        ("id", key.id.to_string()),
+                        ("name", key.name.clone()),
+                        ("rate_limit", limit_text(&key)),
+                    ]
                 })
             }
             Key::Revoke { account, id } => {
@@ -119,11 +165,27 @@ fn scopes_text(key: &ApiKey) -> String {
     names.join(", ")
 }
 
-fn times(key: &ApiKey) -> [String; 4] {
-    [
-        rfc3339(key.created_at),
-        or_dash(key.expires_at.map(rfc3339)),
-        or_dash(key.revoked_at.map(rfc3339)),
-        or_dash(key.last_used_at.map(rfc3339)),
-    ]
+/// A limit as `--rate-limit` takes it.
+fn limit_text(key: &ApiKey) -> String {
+    match key.rate_limit {
+        None => SERVERS_OWN.to_owned(),
+        Some(limit) => limit.to_string(),
+    }
+}
+
+/// The word for the server's own limit.
+const SERVERS_OWN: &str = "default";
+
+/// A key's limit that was written out; `None` is the server's own.
+#[derive(Clone, Copy)]
+pub(super) struct RateLimit(Option<i64>);
+
+fn rate_limit(text: &str) -> Result<RateLimit, String> {
+    if text == SERVERS_OWN {
+        return Ok(RateLimit(None));
+    }
+    match text.parse() {
+        Ok(limit) => Ok(RateLimit(Some(limit))),
+        Err(_) => Err(format!("must be a whole number, or {SERVERS_OWN}")),
+    }
 }

@@ -3,18 +3,19 @@
 use super::{
     Failure, Global,
     output::say,
-    settings::{ProviderFlags, duration, public_url},
+    settings::{ProviderFlags, duration, network, public_url},
 };
 use crate::{
     clock::Clock,
     config::{CACHE, Config, Limits},
     demo,
     domain::Account,
-    ops::{self, Context, SecretKey, accounts},
+    ops::{self, Context, SecretKey, accounts, keys::MOST_REQUESTS},
     serve::Server,
 };
-use clap::Args;
+use clap::{Args, value_parser};
 use db::{Address, Missing};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::{
@@ -66,6 +67,15 @@ pub(super) struct Serve {
     /// Live-chat sockets that one client address may have open
     #[arg(long, env = "INBOXD_MAX_SOCKETS_PER_ADDRESS", default_value_t = Limits::default().sockets_per_address, value_name = "N", help_heading = "Limits")]
     max_sockets_per_address: usize,
+    /// Requests a minute of an API key that has no limit of its own; 0 for no limit
+    #[arg(long, env = "INBOXD_RATE_LIMIT", default_value_t = Limits::default().rate_limit, value_parser = value_parser!(i64).range(0..=MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
+    rate_limit: i64,
+    /// Wrong API keys a minute from one client address; 0 for no limit
+    #[arg(long, env = "INBOXD_AUTH_FAILURES", default_value_t = Limits::default().auth_failures, value_parser = value_parser!(i64).range(0..=MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
+    auth_failures: i64,
+    /// Proxies whose X-Forwarded-For is believed: addresses and ranges, as in 127.0.0.1,10.0.0.0/8. Without it, none
+    #[arg(long, env = "INBOXD_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network, value_name = "ADDRESSES", help_heading = "Limits")]
+    trusted_proxies: Vec<IpNet>,
     /// How long a request's head may take to arrive
     #[arg(long, env = "INBOXD_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     header_timeout: i64,
@@ -183,6 +193,9 @@ impl Serve {
                 idle_timeout: seconds(self.idle_timeout),
                 shutdown_timeout: seconds(self.shutdown_timeout),
                 sockets_per_address: self.max_sockets_per_address,
+                rate_limit: self.rate_limit,
+                auth_failures: self.auth_failures,
+                trusted_proxies: self.trusted_proxies.clone(),
                 queue: self.max_queue,
             },
         })

@@ -8,9 +8,11 @@ use crate::{
 };
 use clap::Args;
 use db::{Address, Missing};
+use ipnet::{IpNet, Ipv4Net};
 use std::{
     fs,
     io::{self, Read},
+    net::IpAddr,
 };
 
 impl Global {
@@ -121,6 +123,26 @@ pub(super) fn public_url(text: &str) -> Result<String, String> {
     Ok(trimmed.to_owned())
 }
 
+/// A network, or an address as one that holds nothing else. IPv4 that is written as IPv6 is the IPv4 that it means.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    const RULE: &str = "must be an address or a range, as in 127.0.0.1 or 10.0.0.0/8";
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_canonical().into());
+    }
+    let network: IpNet = text.parse().map_err(|_| RULE.to_owned())?;
+    let mapped = match network {
+        IpNet::V6(six) => six.addr().to_ipv4_mapped(),
+        IpNet::V4(_) => None,
+    };
+    match (mapped, network.prefix_len().checked_sub(96)) {
+        (Some(four), Some(bits)) => Ipv4Net::new(four, bits)
+            .map(IpNet::V4)
+            .map_err(|_| RULE.to_owned()),
+        _ => Ok(network),
+    }
+}
+
 /// How long: a number and `s`, `m`, `h` or `d`. In seconds.
 pub(super) fn duration(text: &str) -> Result<i64, String> {
     const RULE: &str = "must be a whole number and s, m, h or d, as in 90d";
@@ -154,6 +176,32 @@ mod tests {
         assert_eq!(duration("30s"), Ok(30));
         for wrong in ["", "90", "d", "-1d", "1.5h", "0d", "99999999999d", "9ä"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_range() {
+        for (text, network_of) in [
+            ("127.0.0.1", "127.0.0.1/32"),
+            (" 10.0.0.0/8", "10.0.0.0/8"),
+            ("::1", "::1/128"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ] {
+            assert_eq!(
+                network(text).map(|it| it.to_string()).as_deref(),
+                Ok(network_of)
+            );
+        }
+        for wrong in [
+            "",
+            "localhost",
+            "10.0.0.0/33",
+            "10.0.0.1:80",
+            "10.0.0.0-10.0.0.9",
+        ] {
+            assert!(network(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -5,9 +5,10 @@
 //! Invariant: a key is read here and goes nowhere else, least of all into a log.
 
 use super::{
-    App,
+    App, client,
     envelope::{ApiError, Refusal},
     query::decode,
+    rates::Counted,
 };
 use crate::{
     domain::Scope,
@@ -43,7 +44,15 @@ impl FromRequestParts<App> for Writer {
 
 async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, ApiError> {
     let key = presented(&parts.headers, parts.uri.query()).ok_or(Error::Unauthorized)?;
-    let caller = keys::authenticate(&app.context, &app.uses, &key).await?;
+    let clock = &app.context.clock;
+    let address = client::address(parts, app)?;
+    app.rates.may_try(&key, address, clock.now())?;
+    let caller = match keys::authenticate(&app.context, &app.uses, &key).await {
+        Err(Error::Unauthorized) => return Err(app.rates.failed(address, clock.now()).into()),
+        other => other?,
+    };
+    let counted: Counted = parts.extensions.get().cloned().unwrap_or_default();
+    app.rates.count(&caller, address, &counted, clock.now())?;
     caller.may(scope)?;
     Ok(caller)
 }

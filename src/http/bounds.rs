@@ -3,11 +3,10 @@
 //! Invariant: the memory spent on counting is bounded by who was here in the last minutes, not by who ever was.
 
 use crate::error::Error;
-use axum::http::HeaderMap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -112,35 +111,9 @@ impl Drop for Place {
     }
 }
 
-/// Where a request comes from. A proxy on this machine is believed when it says for whom it asks.
-pub fn client(peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
-    let peer = peer.ip().to_canonical();
-    if !peer.is_loopback() {
-        return peer;
-    }
-    // Each proxy appends; only the last entry is this one's own word.
-    let said = headers.get_all("x-forwarded-for").into_iter().next_back();
-    said.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
-        .unwrap_or(peer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_proxy_on_this_machine_is_believed() {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            "x-forwarded-for",
-            "6.6.6.6, 203.0.113.7".parse().expect("a value"),
-        );
-        let local = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert_eq!(client(local, &headers), IpAddr::from([203, 0, 113, 7]));
-        let remote = SocketAddr::from(([198, 51, 100, 1], 1));
-        assert_eq!(client(remote, &headers), remote.ip());
-        assert_eq!(client(local, &HeaderMap::new()), local.ip());
-    }
 
     #[test]
     fn a_sockets_place_is_free_again_when_it_closes() {

@@ -336,7 +336,9 @@ fn classify(error: &Error) -> (StatusCode, &'static str) {
         Error::Validation(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
         Error::Unauthorized | Error::UnknownVisitor => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
         Error::Forbidden(_) | Error::Origin => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-        Error::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
+        Error::RateLimited(_) | Error::TooManyFailures(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED")
+        }
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
         Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
         Error::Unavailable(_) | Error::ProviderAway { .. } => {
@@ -358,7 +360,9 @@ impl IntoResponse for Error {
                 let seconds = retry_after.unwrap_or(PROVIDER_RETRY_AFTER);
                 Some((header::RETRY_AFTER, seconds.into()))
             }
-            Error::RateLimited(seconds) => Some((header::RETRY_AFTER, (*seconds).into())),
+            Error::RateLimited(seconds) | Error::TooManyFailures(seconds) => {
+                Some((header::RETRY_AFTER, (*seconds).into()))
+            }
             _ => None,
         };
         let body = Failure {

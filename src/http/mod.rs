@@ -4,21 +4,22 @@
 pub mod auth;
 pub mod body;
 pub mod bounds;
+pub mod client;
 pub mod connection;
 pub mod envelope;
+pub mod minutes;
 pub mod observe;
 pub mod query;
+pub mod rates;
 pub mod representation;
 
 use crate::{
     config::Limits,
-    error::Error,
     ops::{Context, ingest::Ingest, keys::Uses},
 };
-use axum::{extract::FromRequestParts, http::request};
 use bounds::Bounds;
-use envelope::ApiError;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rates::Rates;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 
@@ -34,6 +35,8 @@ pub struct Parts {
     pub ingest: Ingest,
     /// What strangers may do.
     pub bounds: Bounds,
+    /// What keys, and those who try some, may do.
+    pub rates: Rates,
     /// Uses of keys that are to be noted.
     pub uses: Uses,
     /// Bounds on what clients control.
@@ -51,18 +54,9 @@ impl App {
     }
 }
 
-/// The other end of the connection that a request came through.
+/// The other end of the connection that a request came through: an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
-
-impl FromRequestParts<App> for Peer {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, _: &App) -> Result<Self, ApiError> {
-        let peer = parts.extensions.get::<Peer>().copied();
-        peer.ok_or_else(|| Error::Internal("a request without a connection".into()).into())
-    }
-}
 
 impl std::ops::Deref for App {
     type Target = Parts;

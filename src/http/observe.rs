@@ -8,6 +8,7 @@ use super::{
     body::{self, announces_more_than},
     envelope::{Cause, JSON, Refusal, success},
     query::decode,
+    rates::{Counted, Quota},
 };
 use crate::clock;
 use axum::{
@@ -37,6 +38,8 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let path = without_keys(request.uri().path());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let counted = Counted::default();
+    request.extensions_mut().insert(counted.clone());
 
     let mut response = if is_preflight(&request) {
         preflight(request.headers())
@@ -59,7 +62,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
         ),
         None => tracing::info!(request_id, %method, path, status = status_code, micros, "request"),
     }
-    finish(&mut response, id);
+    finish(&mut response, id, counted.quota());
     response
 }
 
@@ -72,19 +75,26 @@ fn without_keys(path: &str) -> String {
     }
 }
 
-/// Headers that every answer has.
-fn finish(response: &mut Response, id: HeaderValue) {
+/// Headers that every answer has, and those that an answer to a good key has.
+fn finish(response: &mut Response, id: HeaderValue, quota: Option<Quota>) {
     let headers = response.headers_mut();
+    // Room for all of them at once: growing step by step would copy what is there.
+    headers.reserve(8);
     headers.insert(REQUEST_ID, id);
     headers.entry(header::CONTENT_TYPE).or_insert(JSON);
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if let Some(quota) = quota {
+        quota.write(headers);
+    }
 }
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id, Location, Retry-After");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag",
+);
 
 /// The caller's id if it sent a sane one, else a new one.
 fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {

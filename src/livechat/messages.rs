@@ -3,10 +3,10 @@
 use super::visitor;
 use crate::{
     http::{
-        App, Peer,
+        App,
         auth::IdPath,
         body::JsonObject,
-        bounds::client,
+        client::Client,
         envelope::{self, ApiError, CursorPagination},
         query::Query,
     },
@@ -56,13 +56,12 @@ pub(super) struct NewMessage {
 pub async fn say(
     State(app): State<App>,
     IdPath(id): IdPath,
-    Peer(peer): Peer,
+    Client(address): Client,
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
-    app.bounds
-        .message(&visitor.who.id, client(peer, &headers))?;
+    app.bounds.message(&visitor.who.id, address)?;
     let (message, new) = livechat::say(&app.context, &app.ingest, &visitor, body).await?;
     let status = if new {
         StatusCode::CREATED

@@ -3,10 +3,10 @@
 use super::origin;
 use crate::{
     http::{
-        App, Peer,
+        App,
         auth::IdPath,
         body::JsonObject,
-        bounds::client,
+        client::Client,
         envelope::{self, ApiError},
     },
     id::InboxId,
@@ -72,11 +72,11 @@ pub(super) struct SessionAnswer {
 pub async fn enter(
     State(app): State<App>,
     IdPath(id): IdPath,
-    Peer(peer): Peer,
+    Client(address): Client,
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    app.bounds.session(client(peer, &headers))?;
+    app.bounds.session(address)?;
     let inbox = InboxId::from_text(id);
     let (visitor, token) = livechat::enter(&app.context, &inbox, origin(&headers), body).await?;
     let session = Session {

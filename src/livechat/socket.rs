@@ -9,9 +9,10 @@ use super::origin;
 use crate::{
     error::Error,
     http::{
-        App, Peer,
+        App,
         auth::{IdPath, can_be_id},
-        bounds::{Place, client},
+        bounds::Place,
+        client::Client,
         envelope::{ApiError, problem},
     },
     id::{InboxId, MessageId},
@@ -62,13 +63,12 @@ const PAGE: i64 = 100;
 pub async fn open(
     State(app): State<App>,
     IdPath(id): IdPath,
-    Peer(peer): Peer,
+    Client(address): Client,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let upgrade =
         upgrade.map_err(|error| Error::field("upgrade", error.body_text().to_lowercase()))?;
-    let address = client(peer, &headers);
     let place = app.bounds.socket(address)?;
     let origin = origin(&headers).map(str::to_owned);
     let talk = Talk {

@@ -56,7 +56,8 @@ pub async fn create_first(
     };
     accounts::insert(&mut session, &account).await?;
     let key = "first key";
-    let made = keys::create_in(context, &mut session, &account.id, key, &Scope::ALL, None).await?;
+    let scopes = &Scope::ALL;
+    let made = keys::create_in(context, &mut session, &account.id, key, scopes, None, None).await?;
     commit(context, session, Changes::none()).await?;
     Ok(Some((account, made.1)))
 }

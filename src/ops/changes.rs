@@ -10,7 +10,10 @@ use super::{
 use crate::{error::Error, id::AccountId};
 use db::{Database, Heard, Listener, NOTICE, Session};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio::{
     sync::watch,
     time::{interval, sleep, timeout},
@@ -31,7 +34,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What a transaction changes of what is kept in memory or told to listeners.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
-    /// Accounts whose inboxes or counts change, beside those of the events.
+    /// Accounts whose counts change, beside those of the events.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accounts: BTreeSet<AccountId>,
     /// Whether a key is no longer what it was.
@@ -75,14 +78,23 @@ impl Changes {
         }
     }
 
-    /// The accounts whose list of inboxes is another afterwards.
-    pub fn accounts(&self) -> BTreeSet<&AccountId> {
-        let happened = self
-            .events
+    /// The accounts whose list of inboxes is another afterwards, and in what.
+    pub fn accounts(&self) -> BTreeMap<&AccountId, Extent> {
+        let mut accounts: BTreeMap<_, _> = self
+            .accounts
             .iter()
-            .filter(|event| !matches!(event.what, What::MessageChanged { .. }));
-        let happened = happened.map(|event| &event.account);
-        self.accounts.iter().chain(happened).collect()
+            .map(|id| (id, Extent::Counts))
+            .collect();
+        for event in &self.events {
+            let extent = match event.what {
+                What::MessageChanged { .. } => continue,
+                What::MessageCreated { .. } => Extent::Counts,
+                What::InboxChanged | What::InboxDeleted => Extent::Inboxes,
+            };
+            let entry = accounts.entry(&event.account).or_insert(extent);
+            *entry = extent.max(*entry);
+        }
+        accounts
     }
 
     /// And these.
@@ -96,6 +108,15 @@ impl Changes {
     fn is_empty(&self) -> bool {
         self.accounts.is_empty() && !self.keys && !self.everything && self.events.is_empty()
     }
+}
+
+/// In what an account's list is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// In how many messages its inboxes hold.
+    Counts,
+    /// In anything.
+    Inboxes,
 }
 
 /// What one process tells the others.

@@ -7,7 +7,7 @@ use super::{
     events::{Event, What},
     fields::{Fields, Given},
     found,
-    memory::Page,
+    memory::{Account, Page},
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
@@ -22,20 +22,44 @@ use crate::{
 use db::Session;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
-/// A page of the inboxes that match, by creation time and then id, and how many match in all.
+/// From how many inboxes on a walk to a page, and counting all, costs more than the page.
+const LONG: i64 = 200;
+
+/// A page of the inboxes that match, by creation time and then id, and how many match in all. `kept` is what memory has
+/// of the account, if it may be used: the pages of a long list are then found at once, wherever they are.
 pub async fn list(
     context: &Context,
     account: &AccountId,
     page: Page,
+    kept: Option<&Arc<Account>>,
 ) -> Result<(Vec<Inbox>, i64), Error> {
     let Page {
         filter,
         limit,
         offset,
     } = page;
+    let memory = &context.memory;
+    let known = kept.map(|kept| memory.marks(kept, filter));
     let mut session = context.db.read().await?;
-    Ok(inboxes::list(&mut session, account, filter, limit, offset).await?)
+    if let Some((Some(marks), ticket)) = &known {
+        let found = inboxes::page(&mut session, account, filter, limit, offset, marks).await?;
+        // Total and page are of one moment only if nothing happened in between.
+        if memory.still(ticket) {
+            return Ok((found, marks.total));
+        }
+    }
+    let (found, total) = inboxes::list(&mut session, account, filter, limit, offset).await?;
+    drop(session);
+    if let Some((None, ticket)) = known
+        && total > LONG
+    {
+        let mut session = context.db.snapshot().await?;
+        let marks = inboxes::marks(&mut session, account, filter).await?;
+        memory.keep_marks(ticket, marks);
+    }
+    Ok((found, total))
 }
 
 /// One of them.

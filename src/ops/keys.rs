@@ -1,4 +1,4 @@
-//! API keys: making them, checking them, revoking them.
+//! API keys: making them, checking them, limiting and revoking them.
 //!
 //! Invariant: the key itself is nowhere but in the answer to its creation. The store has its SHA-256,
 //! which is enough for 256 random bits.
@@ -35,6 +35,8 @@ const RANDOM: usize = 52;
 const CHECKSUM: usize = 7;
 /// How exact `last_used_at` is, in seconds: a write for each request would cost more than the request.
 const USE_GRAIN: i64 = 60;
+/// The highest limit that can be set, in requests a minute.
+pub const MOST_REQUESTS: i64 = 1_000_000_000;
 
 /// What the store says of a key.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub struct Known {
     id: KeyId,
     account: AccountId,
     scopes: Vec<Scope>,
+    rate_limit: Option<i64>,
     expires_at: Option<i64>,
     /// When a use of it was last noted; 0 for never.
     noted: AtomicI64,
@@ -56,6 +59,8 @@ pub struct Caller {
     pub account: AccountId,
     /// What is kept in memory for answering it, if that may be used.
     pub kept: Option<Arc<memory::Account>>,
+    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
+    pub rate_limit: Option<i64>,
     known: Arc<Known>,
     hash: KeyHash,
 }
@@ -69,6 +74,23 @@ impl Caller {
             Err(Error::Forbidden(scope))
         }
     }
+
+    /// What its key is told apart by where keys are counted.
+    pub fn fingerprint(&self) -> u128 {
+        shortened(&self.hash)
+    }
+}
+
+/// The [`Caller::fingerprint`] that a presented key would have, if it can be a key at all. Whether it is one is not asked.
+pub fn fingerprint(presented: &str) -> Option<u128> {
+    well_formed(presented).then(|| shortened(&hash(presented)))
+}
+
+/// Half of a hash is still far too much for two keys to share.
+fn shortened(hash: &[u8; 32]) -> u128 {
+    let (half, _) = hash.split_at(16);
+    half.iter()
+        .fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }
 
 /// Makes a key. The second value is the key itself, shown this once. `expires_in` is in seconds.
@@ -79,8 +101,29 @@ pub async fn create(
     scopes: &[Scope],
     expires_in: Option<i64>,
 ) -> Result<(ApiKey, SecretString), Error> {
+    create_limited(context, account, name, scopes, expires_in, None).await
+}
+
+/// The same, with a limit of its own: see [`limit`].
+pub async fn create_limited(
+    context: &Context,
+    account: &AccountId,
+    name: &str,
+    scopes: &[Scope],
+    expires_in: Option<i64>,
+    rate_limit: Option<i64>,
+) -> Result<(ApiKey, SecretString), Error> {
     let mut session = context.db.write().await?;
-    let made = create_in(context, &mut session, account, name, scopes, expires_in).await?;
+    let made = create_in(
+        context,
+        &mut session,
+        account,
+        name,
+        scopes,
+        expires_in,
+        rate_limit,
+    )
+    .await?;
     // No key that anybody could know is another now.
     commit(context, session, Changes::none()).await?;
     Ok(made)
@@ -94,7 +137,9 @@ pub(super) async fn create_in(
     name: &str,
     scopes: &[Scope],
     expires_in: Option<i64>,
+    rate_limit: Option<i64>,
 ) -> Result<(ApiKey, SecretString), Error> {
+    check_limit(rate_limit)?;
     let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
     let mut scopes = scopes.to_vec();
     scopes.sort_unstable();
@@ -110,6 +155,7 @@ pub(super) async fn create_in(
         scopes,
         created_at: now,
         expires_at: expires_in.map(|seconds| now.saturating_add(seconds)),
+        rate_limit,
         revoked_at: None,
         last_used_at: None,
     };
@@ -120,6 +166,33 @@ pub(super) async fn create_in(
 /// All keys of an account, oldest first, the revoked and expired ones too.
 pub async fn list(context: &Context, account: &AccountId) -> Result<Vec<ApiKey>, Error> {
     Ok(keys::list(&mut context.db.read().await?, account).await?)
+}
+
+/// Sets how many requests a minute a key may make, from the very next request on. 0 is no limit, `None` the server's own.
+pub async fn limit(
+    context: &Context,
+    account: &AccountId,
+    id: &KeyId,
+    rate_limit: Option<i64>,
+) -> Result<ApiKey, Error> {
+    check_limit(rate_limit)?;
+    let mut session = context.db.write().await?;
+    let key = found(
+        keys::limit(&mut session, account, id, rate_limit).await?,
+        "API key",
+    )?;
+    commit(context, session, Changes::of_keys()).await?;
+    Ok(key)
+}
+
+fn check_limit(rate_limit: Option<i64>) -> Result<(), Error> {
+    match rate_limit {
+        None | Some(0..=MOST_REQUESTS) => Ok(()),
+        Some(_) => {
+            let rule = format!("must be a whole number from 0 to {MOST_REQUESTS}");
+            Err(Error::field("rate_limit", rule))
+        }
+    }
 }
 
 /// Revokes a key: it stops working with the very next request. Revoking it again changes nothing.
@@ -175,6 +248,7 @@ async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
     Ok(Caller {
         account: known.account.clone(),
         kept,
+        rate_limit: known.rate_limit,
         known,
         hash,
     })
@@ -193,6 +267,7 @@ async fn ask(context: &Context, hash: &KeyHash) -> Result<Known, Error> {
         id: key.id,
         account,
         scopes: key.scopes,
+        rate_limit: key.rate_limit,
         expires_at: key.expires_at,
         noted: AtomicI64::new(key.last_used_at.unwrap_or(0)),
     })

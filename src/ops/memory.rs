@@ -6,8 +6,15 @@
 //! that holds to the commit, for any process's commits. On PostgreSQL it holds to the commit for this process's own,
 //! and to [`LEASE`] for others'.
 
-use super::{changes::Changes, keys::Known};
-use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
+use super::{
+    changes::{Changes, Extent},
+    keys::Known,
+};
+use crate::{
+    id::AccountId,
+    rendered::Rendered,
+    store::inboxes::{Filter, Marks},
+};
 use db::{Database, EngineKind, Stamp};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
@@ -52,6 +59,8 @@ pub struct Page {
 pub struct Memory(Arc<Inner>);
 
 struct Inner {
+    /// Whether there is room for anything.
+    on: bool,
     start: Instant,
     /// All accounts of which something is kept. Whose leaves takes its keys along.
     accounts: Cache<AccountId, Arc<Account>>,
@@ -111,14 +120,22 @@ pub struct Account {
 
 #[derive(Default)]
 struct Kept {
-    /// Counts this account's changes.
-    generation: u64,
-    /// Commits under way that change this account.
-    flights: usize,
+    /// Counts this account's changes, and commits under way that change it.
+    any: Count,
+    /// The same of those that change more than counts.
+    inboxes: Count,
     /// Whether it has made room for others: nobody tells it of changes any more.
     gone: bool,
     pages: HashMap<Page, Arc<Rendered>>,
+    /// Where the pages of its long lists begin.
+    marks: HashMap<Filter, Arc<Marks>>,
     keys: Vec<KeyHash>,
+}
+
+#[derive(Default)]
+struct Count {
+    changes: u64,
+    flights: usize,
 }
 
 /// Whether memory may be used, by what was so at one moment during a request.
@@ -143,6 +160,13 @@ pub struct Ticket {
     account: Arc<Account>,
     generation: u64,
     page: Page,
+}
+
+/// The right to keep where pages begin, as it was read after the ticket was given.
+pub struct MarksTicket {
+    account: Arc<Account>,
+    changes: u64,
+    filter: Filter,
 }
 
 impl Memory {
@@ -183,6 +207,7 @@ impl Memory {
                 .build()
         };
         Memory(Arc::new(Inner {
+            on: bytes > 0,
             start: Instant::now(),
             accounts,
             keys,
@@ -194,10 +219,11 @@ impl Memory {
 
     /// Looks whether memory may be used. Take one for each request, before anything is recalled or read for it.
     pub fn sight(&self) -> Sight {
-        let clear = match &self.0.horizon {
-            Horizon::File(file) => self.is_current(file),
-            Horizon::Lease(lease) => lease.holds(),
-        };
+        let clear = self.0.on
+            && match &self.0.horizon {
+                Horizon::File(file) => self.is_current(file),
+                Horizon::Lease(lease) => lease.holds(),
+            };
         if clear { Sight::Clear } else { Sight::Clouded }
     }
 
@@ -262,9 +288,9 @@ impl Memory {
         if changes.keys {
             self.0.keys_era.fetch_add(1, Ordering::AcqRel);
         }
-        for id in changes.accounts() {
+        for (id, extent) in changes.accounts() {
             if let Some(account) = self.0.accounts.get(id) {
-                account.forget();
+                account.forget(extent);
             }
         }
     }
@@ -282,9 +308,13 @@ impl Memory {
             }
         }
         let accounts = changes.accounts().into_iter();
-        let accounts: Vec<_> = accounts.map(|id| self.account(id)).collect();
-        for account in &accounts {
-            account.kept().flights += 1;
+        let accounts: Vec<_> = accounts
+            .map(|(id, extent)| (self.account(id), extent))
+            .collect();
+        for (account, extent) in &accounts {
+            for count in account.kept().counts(*extent) {
+                count.flights += 1;
+            }
         }
         Flight {
             memory: self.clone(),
@@ -346,12 +376,12 @@ impl Memory {
             return Recall::Ask(None);
         };
         let kept = account.kept();
-        if kept.flights > 0 {
+        if kept.any.flights > 0 {
             return Recall::Ask(None);
         }
         let Some(found) = kept.pages.get(&page) else {
             return Recall::Ask(Some(Ticket {
-                generation: kept.generation,
+                generation: kept.any.changes,
                 account: account.clone(),
                 page,
             }));
@@ -370,7 +400,7 @@ impl Memory {
             page,
         } = ticket;
         let mut kept = account.kept();
-        if kept.generation != generation || kept.gone {
+        if kept.any.changes != generation || kept.gone {
             return;
         }
         if kept.pages.len() >= PAGES {
@@ -378,6 +408,49 @@ impl Memory {
         }
         account.bytes.fetch_add(rendered.bytes(), Ordering::Relaxed);
         kept.pages.insert(page, rendered);
+        drop(kept);
+        self.weigh(&account);
+    }
+
+    /// Where the pages of this account's list begin, if that is known and nothing is changing it; and the ticket to
+    /// keep it, or to see whether it was true throughout.
+    pub fn marks(
+        &self,
+        account: &Arc<Account>,
+        filter: Filter,
+    ) -> (Option<Arc<Marks>>, MarksTicket) {
+        let kept = account.kept();
+        let still = kept.inboxes.flights == 0;
+        let marks = kept.marks.get(&filter).filter(|_| still).cloned();
+        let ticket = MarksTicket {
+            account: account.clone(),
+            changes: kept.inboxes.changes,
+            filter,
+        };
+        (marks, ticket)
+    }
+
+    /// Whether no inbox of the account was changed since the ticket was given.
+    pub fn still(&self, ticket: &MarksTicket) -> bool {
+        let account = &ticket.account;
+        let same_era =
+            self.sight() == Sight::Clear && account.era == self.0.era.load(Ordering::Acquire);
+        let kept = account.kept();
+        same_era
+            && !kept.gone
+            && kept.inboxes.flights == 0
+            && kept.inboxes.changes == ticket.changes
+    }
+
+    /// Keeps marks, unless inboxes of their account have changed since the ticket was given.
+    pub fn keep_marks(&self, ticket: MarksTicket, marks: Marks) {
+        let account = ticket.account;
+        let mut kept = account.kept();
+        if kept.inboxes.changes != ticket.changes || kept.gone {
+            return;
+        }
+        account.bytes.fetch_add(marks.bytes(), Ordering::Relaxed);
+        kept.marks.insert(ticket.filter, Arc::new(marks));
         drop(kept);
         self.weigh(&account);
     }
@@ -424,7 +497,7 @@ pub struct Flight {
     began: Option<Stamp>,
     keys: bool,
     everything: bool,
-    accounts: Vec<Arc<Account>>,
+    accounts: Vec<(Arc<Account>, Extent)>,
 }
 
 impl Drop for Flight {
@@ -435,14 +508,16 @@ impl Drop for Flight {
         if self.keys {
             self.memory.0.keys_era.fetch_add(1, Ordering::AcqRel);
         }
-        for account in &self.accounts {
-            account.forget();
-            account.kept().flights -= 1;
+        for (account, extent) in &self.accounts {
+            account.forget(*extent);
+            for count in account.kept().counts(*extent) {
+                count.flights -= 1;
+            }
             // Everything was forgotten meanwhile, or there was no room, and this account began anew.
             if let Some(other) = self.memory.0.accounts.get(&account.id)
                 && !Arc::ptr_eq(&other, account)
             {
-                other.forget();
+                other.forget(*extent);
             }
         }
         if let Horizon::File(file) = &self.memory.0.horizon {
@@ -482,6 +557,7 @@ impl Keys {
     fn leave(&self, account: &Arc<Account>) {
         let mut kept = account.kept();
         kept.gone = true;
+        kept.marks = HashMap::new();
         account.drop_pages(&mut kept);
         for hash in std::mem::take(&mut kept.keys) {
             let mut shard = self.shard_mut(&hash);
@@ -496,16 +572,31 @@ impl Keys {
     }
 }
 
+impl Kept {
+    /// What counts changes of this extent.
+    fn counts(&mut self, extent: Extent) -> impl Iterator<Item = &mut Count> {
+        let inboxes = (extent == Extent::Inboxes).then_some(&mut self.inboxes);
+        std::iter::once(&mut self.any).chain(inboxes)
+    }
+}
+
 impl Account {
-    fn forget(&self) {
+    fn forget(&self, extent: Extent) {
         let mut kept = self.kept();
-        kept.generation += 1;
+        for count in kept.counts(extent) {
+            count.changes += 1;
+        }
+        if extent == Extent::Inboxes {
+            kept.marks = HashMap::new();
+        }
         self.drop_pages(&mut kept);
     }
 
     fn drop_pages(&self, kept: &mut Kept) {
         kept.pages = HashMap::new();
-        self.bytes.store(KEY * kept.keys.len(), Ordering::Relaxed);
+        let marks: usize = kept.marks.values().map(|marks| marks.bytes()).sum();
+        let bytes = KEY * kept.keys.len() + marks;
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

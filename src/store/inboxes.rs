@@ -21,6 +21,24 @@ statements! {
     TOTAL = "SELECT COUNT(*) FROM inboxes
         WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
           AND (CAST($3 AS TEXT) IS NULL OR status = $3)";
+    // From a mark on. One for each way to narrow a list, so that each walks along its own index.
+    PAGE = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
+        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3)
+        ORDER BY created_at, id LIMIT $4 OFFSET $5";
+    PAGE_OF_TYPE = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
+        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND type = $4
+        ORDER BY created_at, id LIMIT $5 OFFSET $6";
+    PAGE_OF_STATUS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
+        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND status = $4
+        ORDER BY created_at, id LIMIT $5 OFFSET $6";
+    PAGE_OF_BOTH = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
+        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND type = $4 AND status = $5
+        ORDER BY created_at, id LIMIT $6 OFFSET $7";
+    MARKS = "SELECT created_at, id FROM
+            (SELECT created_at, id, ROW_NUMBER() OVER (ORDER BY created_at, id) AS place FROM inboxes
+                WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
+                  AND (CAST($3 AS TEXT) IS NULL OR status = $3)) AS numbered
+        WHERE (place - 1) % $4 = 0 ORDER BY created_at, id";
     FIND = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
         FROM inboxes WHERE account_id = $1 AND id = $2";
     FIND_DETAILS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
@@ -94,6 +112,80 @@ pub async fn list(
         }
         // Between the two statements, inboxes were added up to this page: it is no longer empty.
     }
+}
+
+/// Where the pages of a long list begin: the `created_at` and `id` of every so manieth that matches.
+#[derive(Debug)]
+pub struct Marks {
+    /// How many match in all.
+    pub total: i64,
+    marks: Vec<(i64, InboxId)>,
+}
+
+impl Marks {
+    /// How far apart they are: a page is then at most so many rows away from one, and a mark is a small part of what it marks.
+    const APART: i64 = 64;
+
+    /// Bytes of memory that they take.
+    pub fn bytes(&self) -> usize {
+        self.marks
+            .iter()
+            .map(|(_, id)| size_of::<(i64, InboxId)>() + id.as_str().len())
+            .sum()
+    }
+}
+
+/// The marks of those that match. Takes a look at each of them. Use a snapshot, of which total and marks both are.
+pub async fn marks(
+    session: &mut Session,
+    account: &AccountId,
+    filter: Filter,
+) -> Result<Marks, Error> {
+    let params = [
+        account.into(),
+        filter.channel.map(Channel::as_str).into(),
+        filter.status.map(InboxStatus::as_str).into(),
+        Marks::APART.into(),
+    ];
+    let total = session.query_opt(&TOTAL, &params[..3], |row| row.get(0));
+    let total = total.await?.unwrap_or(0);
+    let marks = session.query(&MARKS, &params, |row| {
+        Ok((row.get(0)?, InboxId::from_text(row.text(1)?)))
+    });
+    Ok(Marks {
+        total,
+        marks: marks.await?,
+    })
+}
+
+/// The same page as [`list`] gives, found by marks that still hold.
+pub async fn page(
+    session: &mut Session,
+    account: &AccountId,
+    filter: Filter,
+    limit: i64,
+    offset: i64,
+    marks: &Marks,
+) -> Result<Vec<Inbox>, Error> {
+    if offset >= marks.total {
+        return Ok(Vec::new());
+    }
+    let place = usize::try_from(offset / Marks::APART).unwrap_or(usize::MAX);
+    let Some((created_at, id)) = marks.marks.get(place) else {
+        return Ok(Vec::new());
+    };
+    let mut params: Vec<Value<'_>> = vec![account.into(), (*created_at).into(), id.into()];
+    let sql = match (filter.channel, filter.status) {
+        (None, None) => &PAGE,
+        (Some(_), None) => &PAGE_OF_TYPE,
+        (None, Some(_)) => &PAGE_OF_STATUS,
+        (Some(_), Some(_)) => &PAGE_OF_BOTH,
+    };
+    params.extend(filter.channel.map(|channel| Value::from(channel.as_str())));
+    params.extend(filter.status.map(|status| Value::from(status.as_str())));
+    params.push(limit.into());
+    params.push((offset % Marks::APART).into());
+    session.query(sql, &params, |row| read(row, 0)).await
 }
 
 /// One of them.

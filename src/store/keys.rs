@@ -8,16 +8,19 @@ use crate::{
 use db::{Error, Row, Session, Value};
 
 statements! {
-    INSERT = "INSERT INTO api_keys (account_id, id, name, scopes, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6)";
+    INSERT = "INSERT INTO api_keys (account_id, id, name, scopes, created_at, expires_at, rate_limit)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
     INSERT_HASH = "INSERT INTO api_key_hashes (key_hash, account_id, key_id) VALUES ($1, $2, $3)";
-    LIST = "SELECT id, name, scopes, created_at, expires_at, revoked_at, last_used_at
+    LIST = "SELECT id, name, scopes, created_at, expires_at, rate_limit, revoked_at, last_used_at
         FROM api_keys WHERE account_id = $1 ORDER BY created_at, id";
-    FIND_BY_HASH = "SELECT k.id, k.name, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.last_used_at, h.account_id
+    FIND_BY_HASH = "SELECT k.id, k.name, k.scopes, k.created_at, k.expires_at, k.rate_limit, k.revoked_at, k.last_used_at,
+            h.account_id
         FROM api_key_hashes h JOIN api_keys k ON k.account_id = h.account_id AND k.id = h.key_id
         WHERE h.key_hash = $1";
     REVOKE = "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $1) WHERE account_id = $2 AND id = $3
-        RETURNING id, name, scopes, created_at, expires_at, revoked_at, last_used_at";
+        RETURNING id, name, scopes, created_at, expires_at, rate_limit, revoked_at, last_used_at";
+    LIMIT = "UPDATE api_keys SET rate_limit = $1 WHERE account_id = $2 AND id = $3
+        RETURNING id, name, scopes, created_at, expires_at, rate_limit, revoked_at, last_used_at";
     TOUCH = "UPDATE api_keys SET last_used_at = $1
         WHERE account_id = $2 AND id = $3 AND COALESCE(last_used_at, 0) < $1";
 }
@@ -37,6 +40,7 @@ pub async fn insert(
         (&scopes).into(),
         key.created_at.into(),
         key.expires_at.into(),
+        key.rate_limit.into(),
     ];
     session.execute(&INSERT, &row).await?;
     let row = [hash.into(), account.into(), (&key.id).into()];
@@ -56,7 +60,7 @@ pub async fn find_by_hash(
 ) -> Result<Option<(ApiKey, AccountId)>, Error> {
     session
         .query_opt(&FIND_BY_HASH, &[hash.into()], |row| {
-            Ok((read(row)?, AccountId::from_text(row.text(7)?)))
+            Ok((read(row)?, AccountId::from_text(row.text(8)?)))
         })
         .await
 }
@@ -71,6 +75,17 @@ pub async fn revoke(
     session
         .query_opt(&REVOKE, &[now.into(), account.into(), id.into()], read)
         .await
+}
+
+/// Sets how many requests a minute one may make; `None` leaves that to the server.
+pub async fn limit(
+    session: &mut Session,
+    account: &AccountId,
+    id: &KeyId,
+    rate_limit: Option<i64>,
+) -> Result<Option<ApiKey>, Error> {
+    let row = [rate_limit.into(), account.into(), id.into()];
+    session.query_opt(&LIMIT, &row, read).await
 }
 
 /// Notes uses: each key of each account, and when.
@@ -90,8 +105,9 @@ fn read(row: &Row<'_>) -> Result<ApiKey, Error> {
         scopes: read_scopes(row.text(2)?),
         created_at: row.get(3)?,
         expires_at: row.get(4)?,
-        revoked_at: row.get(5)?,
-        last_used_at: row.get(6)?,
+        rate_limit: row.get(5)?,
+        revoked_at: row.get(6)?,
+        last_used_at: row.get(7)?,
     })
 }
 

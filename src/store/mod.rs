@@ -18,14 +18,32 @@ pub mod secrets;
 use db::{Migration, Sql};
 
 /// The schema's history. A new step goes to the end; an old one never changes.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "inboxes",
-    sql: Sql {
-        sqlite: include_str!("../../migrations/0001.sqlite.sql"),
-        postgres: include_str!("../../migrations/0001.postgres.sql"),
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "inboxes",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0001.sqlite.sql"),
+            postgres: include_str!("../../migrations/0001.postgres.sql"),
+        },
     },
-}];
+    Migration {
+        version: 2,
+        name: "narrowed lists",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0002.sqlite.sql"),
+            postgres: include_str!("../../migrations/0002.postgres.sql"),
+        },
+    },
+    Migration {
+        version: 3,
+        name: "rate limits",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0003.sqlite.sql"),
+            postgres: include_str!("../../migrations/0003.postgres.sql"),
+        },
+    },
+];
 
 /// Every statement of the program, by file.
 pub const STATEMENTS: &[&[Sql]] = &[

@@ -13,6 +13,7 @@ on_both_stores![
     account_list_gives_all_accounts,
     key_create_gives_the_key_this_once,
     key_create_takes_scopes_and_an_expiry,
+    key_create_and_update_take_a_rate_limit,
     key_revoke_notes_when,
     the_account_may_be_left_out_where_there_is_one,
     without_json_a_table_is_printed,
@@ -87,7 +88,7 @@ async fn key_create_gives_the_key_this_once(store: Store) {
 
     let listed = shell.json(&["key", "list"]);
     let columns = ["id", "name", "scopes", "created_at", "expires_at"];
-    let later = ["revoked_at", "last_used_at"];
+    let later = ["rate_limit", "revoked_at", "last_used_at"];
     assert_eq!(keys(&listed[0]), [&columns[..], &later].concat());
     assert_eq!(listed[0]["id"], made["id"]);
     assert!(!listed.to_string().contains(&key));
@@ -115,6 +116,40 @@ async fn key_create_takes_scopes_and_an_expiry(store: Store) {
     shell
         .run(&["key", "create", "--name", "A", "--scope", "root"])
         .assert_error(2, &["--scope", "read, write, admin"]);
+}
+
+async fn key_create_and_update_take_a_rate_limit(store: Store) {
+    let shell = with_account(store).await;
+    let create = ["key", "create", "--name", "A", "--rate-limit"];
+    let made = shell.json(&[&create[..], &["50"]].concat());
+    let documented = ["id", "key", "name", "scopes", "created_at", "expires_at"];
+    assert_eq!(keys(&made), [&documented[..], &["rate_limit"]].concat());
+    assert_eq!(made["rate_limit"], 50);
+
+    let id = text(&made["id"]);
+    let update = |limit: &str| shell.json(&["key", "update", &id, "--rate-limit", limit]);
+    let listed = || shell.json(&["key", "list"])[0].clone();
+    assert_eq!(listed()["rate_limit"], 50);
+    for (limit, stored) in [("7", json!(7)), ("0", json!(0)), ("default", Value::Null)] {
+        assert_eq!(update(limit), listed());
+        assert_eq!(listed()["rate_limit"], stored);
+    }
+    let table = shell.done(&["key", "list"]);
+    assert!(table.contains("rate_limit") && table.contains("default"));
+
+    for wrong in ["-1", "1000000001", "1.5", "many", ""] {
+        let flag = format!("--rate-limit={wrong}");
+        for command in [&create[..4], &["key", "update", &id]] {
+            let arguments = [command, &[flag.as_str()]].concat();
+            shell.run(&arguments).assert_error(2, &["--rate-limit"]);
+        }
+    }
+    shell
+        .run(&["key", "update", &id])
+        .assert_error(2, &["--rate-limit"]);
+    shell
+        .run(&["key", "update", "key_unknown", "--rate-limit", "1"])
+        .assert_error(1, &["API key not found"]);
 }
 
 async fn key_revoke_notes_when(store: Store) {

@@ -60,7 +60,16 @@ async fn every_answer_allows_any_origin_and_shows_the_documented_headers(store: 
         answer.assert_status(status);
         assert_eq!(answer.header("access-control-allow-origin"), "*");
         let shown = words(&answer, "access-control-expose-headers");
-        for header in ["x-request-id", "location", "retry-after"] {
+        for header in [
+            "x-request-id",
+            "location",
+            "retry-after",
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
+            "x-ratelimit-reset",
+            "link",
+            "etag",
+        ] {
             assert!(shown.contains(&header.to_owned()), "{path}: {shown:?}");
         }
         assert_eq!(answer.headers.get("access-control-allow-credentials"), None);

@@ -233,6 +233,7 @@ mod panics {
             context: app.context.clone(),
             ingest,
             bounds: inboxd::http::bounds::Bounds::new(1),
+            rates: inboxd::http::rates::Rates::new(&Limits::default()),
             uses: Uses::default(),
             limits: Limits::default(),
             stopped,

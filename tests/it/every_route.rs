@@ -9,6 +9,7 @@ on_both_stores![
     without_a_key_every_route_answers_the_same,
     another_accounts_things_are_not_found,
     too_small_a_scope_is_forbidden,
+    beyond_its_limit_a_key_gets_no_further,
     a_wrong_method_names_the_right_ones,
 ];
 
@@ -89,6 +90,25 @@ async fn too_small_a_scope_is_forbidden(store: Store) {
         let answer = call.json(&json!({"name": "mine"})).send().await;
         answer.assert_status(403);
         assert_eq!(answer.json()["error"]["code"], "FORBIDDEN");
+    }
+}
+
+async fn beyond_its_limit_a_key_gets_no_further(store: Store) {
+    let app = TestApp::with(store, |limits| limits.rate_limit = 1).await;
+    let inbox = app.livechat("Website").await;
+    for operation in with_key(inbox.as_str()) {
+        let key = app.key(&[Scope::Admin]).await;
+        let call = || {
+            let call = app.call(operation.method.clone(), &operation.path);
+            call.key(&key).json(&json!({"name": "mine"}))
+        };
+        let answer = call().send().await;
+        answer.assert_status(403);
+        assert_eq!(answer.header("x-ratelimit-remaining"), "0");
+        let answer = call().send().await;
+        let message = "Too many requests: wait, and try again";
+        answer.assert_error(429, "RATE_LIMITED", message);
+        assert_eq!(answer.header("retry-after"), "60");
     }
 }
 

@@ -47,7 +47,7 @@ async fn a_failed_migration_leaves_no_trace(store: Store) {
         .await
         .expect("opened");
     let broken = db::Migration {
-        version: 2,
+        version: MIGRATIONS.len() as i64 + 1,
         name: "broken",
         sql: Sql::same("CREATE TABLE left_over (id TEXT); CREATE TABLE left_over (id TEXT)"),
     };

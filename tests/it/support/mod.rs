@@ -48,6 +48,7 @@ pub(crate) struct TestApp {
     pub(crate) account: AccountId,
     pub(crate) address: SocketAddr,
     server: Server,
+    limits: Limits,
     client: Client,
     /// Its data is removed last.
     place: Arc<Place>,
@@ -58,9 +59,13 @@ impl TestApp {
         Self::with(store, |_| {}).await
     }
 
-    /// A server with other limits.
+    /// A server with other limits. Only who sets them has limits on keys: a test's clock stands still, and no minute ends.
     pub(crate) async fn with(store: Store, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
+        let mut limits = Limits {
+            rate_limit: 0,
+            auth_failures: 0,
+            ..Limits::default()
+        };
         change(&mut limits);
         Self::new(store, limits, provider::nowhere()).await
     }
@@ -80,10 +85,10 @@ impl TestApp {
         }
     }
 
-    /// A second server on the same store, that shares nothing else with this one but the time.
+    /// A second server on the same store with the same limits, that shares nothing else with this one but the time.
     pub(crate) async fn another_node(&self) -> Self {
         let clock = self.context.clock.clone();
-        let (limits, providers) = (Limits::default(), provider::nowhere());
+        let (limits, providers) = (self.limits.clone(), provider::nowhere());
         let app = Self::on(self.place.clone(), limits, providers, clock).await;
         TestApp {
             account: self.account.clone(),
@@ -102,7 +107,7 @@ impl TestApp {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             public_url: url.to_owned(),
-            limits,
+            limits: limits.clone(),
             cache: CACHE,
         };
         let server = Server::start(context.clone(), &config)
@@ -114,6 +119,7 @@ impl TestApp {
             client: client(),
             context,
             server,
+            limits,
             place,
         }
     }

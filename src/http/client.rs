@@ -1,0 +1,145 @@
+//! Where a request comes from, behind however many proxies.
+//!
+//! Invariant: what a request says of its own origin counts only as far as proxies that the operator named have said it.
+
+use super::{App, Peer, envelope::ApiError};
+use crate::error::Error;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, request::Parts},
+};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Once,
+};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The address of the client that a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub IpAddr);
+
+impl FromRequestParts<App> for Client {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        Ok(Client(address(parts, app)?))
+    }
+}
+
+/// The address of the client that this request comes from.
+pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
+    let Some(Peer(peer)) = parts.extensions.get() else {
+        return Err(Error::Internal("a request without a connection".into()));
+    };
+    Ok(client(&app.limits.trusted_proxies, *peer, &parts.headers))
+}
+
+/// Each proxy appends whom it asks for. So the last entry is the word of the peer, the one before that of whom the last
+/// entry names, and so on, as long as that is a trusted proxy.
+fn client(trusted: &[IpNet], peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+    let mut address = peer.ip().to_canonical();
+    if trusted.is_empty() {
+        mention(address, headers);
+        return address;
+    }
+    let mut said = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .rev()
+        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|entry| !entry.is_empty());
+    while trusted.iter().any(|network| network.contains(&address)) {
+        match said.next().and_then(entry) {
+            Some(before) => address = before,
+            // Nobody before, or something that is no address: this proxy is the last who is known.
+            None => break,
+        }
+    }
+    address
+}
+
+/// An entry: an address, as some write it in brackets or with a port.
+fn entry(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = || {
+        let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+        inner.parse().ok().map(IpAddr::V6)
+    };
+    let with_port = || text.parse::<SocketAddr>().ok().map(|both| both.ip());
+    let address = text.parse().ok().or_else(bare).or_else(with_port)?;
+    Some(address.to_canonical())
+}
+
+/// Tells an operator, once, whose proxy is not believed because nothing was set.
+fn mention(peer: IpAddr, headers: &HeaderMap) {
+    static SAID: Once = Once::new();
+    if headers.contains_key(FORWARDED_FOR) {
+        SAID.call_once(|| {
+            tracing::warn!(
+                %peer,
+                "X-Forwarded-For is not believed: if this peer is your proxy, set INBOXD_TRUSTED_PROXIES"
+            );
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client of a request through `peer` with these lines of the header, if 10.0.0.0/8 and ::1 are trusted.
+    fn of(peer: &str, lines: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8", "::1/128"].map(|text| text.parse().expect("a network"));
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(FORWARDED_FOR, line.parse().expect("a value"));
+        }
+        let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
+        client(&trusted, peer, &headers).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(of("10.0.0.1", &["203.0.113.7"]), "203.0.113.7");
+        assert_eq!(of("198.51.100.1", &["203.0.113.7"]), "198.51.100.1");
+        assert_eq!(of("127.0.0.1", &["203.0.113.7"]), "127.0.0.1");
+        assert_eq!(of("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn the_last_that_is_not_trusted_is_the_client_whatever_stands_before() {
+        assert_eq!(of("10.0.0.1", &["6.6.6.6, 203.0.113.7"]), "203.0.113.7");
+        let chain = "6.6.6.6, 203.0.113.7, 10.2.2.2,10.1.1.1";
+        assert_eq!(of("10.0.0.1", &[chain]), "203.0.113.7");
+        let lines = ["6.6.6.6", "203.0.113.7, 10.2.2.2", "10.1.1.1"];
+        assert_eq!(of("10.0.0.1", &lines), "203.0.113.7");
+        assert_eq!(of("10.0.0.1", &["10.3.3.3, 10.2.2.2"]), "10.3.3.3");
+    }
+
+    #[test]
+    fn the_walk_ends_where_something_is_no_address() {
+        for junk in ["unknown", "999.1.1.1", "[::1", "fe80::1%eth0", "a:1"] {
+            let chain = format!("203.0.113.7, {junk}, 10.2.2.2");
+            assert_eq!(of("10.0.0.1", &[&chain]), "10.2.2.2", "{junk}");
+        }
+        assert_eq!(of("10.0.0.1", &["203.0.113.7, , "]), "203.0.113.7");
+    }
+
+    #[test]
+    fn addresses_are_read_with_ports_and_brackets_and_mapped_ones_as_ipv4() {
+        for (written, address) in [
+            ("203.0.113.7:4711", "203.0.113.7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("[2001:db8::7]:4711", "2001:db8::7"),
+            ("2001:db8::7", "2001:db8::7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("[::ffff:203.0.113.7]:4711", "203.0.113.7"),
+        ] {
+            assert_eq!(of("::ffff:10.0.0.1", &[written]), address, "{written}");
+            assert_eq!(of("::1", &[written]), address, "{written}");
+        }
+    }
+}
