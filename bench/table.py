@@ -36,13 +36,33 @@ class Row:
             return 1 / bound <= self.median <= bound
         return {"at most": self.median <= bound, "under": self.median < bound, "at least": self.median >= bound}[relation]
 
+    def texts(self) -> list[str]:
+        values = (self.median, min(self.values), max(self.values))
+        verdict = {None: "", True: "met", False: "MISSED"}[self.met]
+        return [*(format(value, self.form) for value in values), self.goal, verdict]
+
+
+class Table:
+    """Figures, with the median and the range of their repeats."""
+
+    def __init__(self) -> None:
+        self.part = ""
+        self.rows: list[Row] = []
+
+    def add(self, name: str, values: list[float], form: str, goal: str = "", holds: bool = True) -> None:
+        """`goal` is "at most", "under", "at least" or "within" (a factor of, both ways), and a number. If what the
+        goal presupposes does not hold, it is not met, whatever the figure."""
+        row = Row(self.part, name, values, form, goal, holds)
+        self.rows.append(row)
+        say(f"{name}: {row.median:{form}}")
+
     def show(self) -> None:
         width = max(len(row.name) for row in self.rows)
         for part in dict.fromkeys(row.part for row in self.rows):
             print(f"\n{part:{width + 2}} {'median':>9} {'lowest':>9} {'highest':>9}   goal")
             for row in self.rows:
                 if row.part == part:
-                    median, lowest, highest, goal, verdict = row.shown()
+                    median, lowest, highest, goal, verdict = row.texts()
                     print(f"  {row.name:{width}} {median:>9} {lowest:>9} {highest:>9}   {goal:13} {verdict}".rstrip())
 
     def save(self, file: Path, about: dict[str, str]) -> None:
