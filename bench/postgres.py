@@ -41,9 +41,9 @@ class Postgres:
         self.programs = programs
         self.main = int((folder / "data" / "postmaster.pid").read_text().split()[0])
 
-    def database(self, name: str) -> str:
-        """Makes an empty database. Returns its URL."""
-        create = [str(self.programs / "createdb"), "-h", str(self.folder), "-U", "inboxd", name]
+    def database(self, name: str, template: str = "template1") -> str:
+        """Makes a database, empty or as a copy of another. Returns its URL."""
+        create = [str(self.programs / "createdb"), "-h", str(self.folder), "-U", "inboxd", "-T", template, name]
         subprocess.run(create, check=True)
         return f"postgres://inboxd@/{name}?host={self.folder}"
 

@@ -48,6 +48,10 @@ class Server:
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids())
         return sum(pages) * PAGE / 1e6
 
+    def share_of_memory(self) -> float:
+        """MB of memory that its processes take together: what several share is counted once."""
+        return sum(proportional(pid) for pid in self.pids()) / 1e3
+
     def pids(self) -> list[int]:
         main = self.process.pid
         children = (task.read_text().split() for task in Path(f"/proc/{main}/task").glob("*/children"))
@@ -63,6 +67,11 @@ def cpu_of(pids: list[int]) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += sum(map(int, fields[11:15]))
     return total / TICKS
+
+
+def proportional(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1])
 
 
 def get(port: int, path: str, headers: dict[str, str]) -> bytes:

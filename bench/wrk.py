@@ -1,0 +1,79 @@
+"""Loads by wrk: requests at random as fast as they are answered, and deliveries at a given rate."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers import Server
+
+HERE = Path(__file__).parent
+# Deliveries begin so long before what is measured beside them, and end so long after.
+MARGIN = 1
+
+
+@dataclass
+class Load:
+    """What one load came to."""
+
+    requests: int
+    seconds: float
+    cpu: float
+
+    @property
+    def micros(self) -> float:
+        """The server's CPU for one request, in microseconds."""
+        return self.cpu / self.requests * 1e6
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+def load(server: Server, lines: Path, connections: int, seconds: int, cpu: Callable[[], float] | None = None) -> Load:
+    """Keeps the server busy with requests at random from `lines`. `cpu` says whose CPU counts, if not the server's."""
+    cpu = cpu or server.cpu
+    while True:
+        before = cpu()
+        running = start("random.lua", server, lines, connections, seconds)
+        requests, took = finish(running)
+        # What has no answer yet at the end is paid for and not counted: it must not be much beside the rest.
+        if requests >= 10 * connections:
+            return Load(requests, took, cpu() - before)
+        if seconds > 60:
+            raise RuntimeError(f"{requests} answers in {took:.0f} s are too few to measure")
+        seconds *= 4
+
+
+@contextmanager
+def arrivals(server: Server, lines: Path, rate: int, seconds: int) -> Iterator[list[float]]:
+    """Each request of `lines` once, so many a second, for `seconds` and a margin before and after. At the end the list
+    that it gives has what the rate came to."""
+    running = start("arrivals.lua", server, lines, 64, seconds + 2 * MARGIN, str(rate))
+    came: list[float] = []
+    try:
+        time.sleep(MARGIN)
+        yield came
+    finally:
+        requests, took = finish(running)
+        came.append(requests / took)
+
+
+def start(script: str, server: Server, lines: Path, connections: int, seconds: int, *arguments: str) -> subprocess.Popen:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(HERE / script)]
+    command += [f"http://127.0.0.1:{server.port}", "--", str(lines), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def finish(running: subprocess.Popen) -> tuple[int, float]:
+    """How many answers came, in how many seconds. A wrong one ends the run."""
+    said, _ = running.communicate()
+    result = next((line for line in said.splitlines() if line.startswith("RESULT")), None)
+    if running.returncode or result is None:
+        raise RuntimeError(f"wrk ended with {running.returncode}:\n{said}")
+    requests, micros, wrong = (int(number) for number in result.split()[1:])
+    if wrong:
+        raise RuntimeError(f"{wrong} of {requests} requests went wrong:\n{said}")
+    return requests, micros / 1e6
