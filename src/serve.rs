@@ -64,7 +64,7 @@ impl Server {
         let metrics = recorder().map_err(io::Error::other)?;
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
         let (stop, stopped) = watch::channel(false);
-        let bounds = Bounds::new(config.limits.sockets_per_address);
+        let bounds = Bounds::new(&config.limits);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,

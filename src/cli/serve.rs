@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{CACHE, Config, Limits},
+    config::{CACHE, Config, Limits, Network},
     demo,
     domain::Account,
     ops::{self, Context, SecretKey, accounts},
@@ -66,6 +66,16 @@ pub(super) struct Serve {
     /// Live-chat sockets that one client address may have open
     #[arg(long, env = "INBOXD_MAX_SOCKETS_PER_ADDRESS", default_value_t = Limits::default().sockets_per_address, value_name = "N", help_heading = "Limits")]
     max_sockets_per_address: usize,
+    /// Proxies on other machines that are believed when `X-Forwarded-For` says for whom they ask: addresses or ranges,
+    /// with commas between. One on this machine always is
+    #[arg(
+        long = "trusted-proxy",
+        env = "INBOXD_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_name = "ADDRESS",
+        help_heading = "Limits"
+    )]
+    trusted_proxies: Vec<Network>,
     /// How long a request's head may take to arrive
     #[arg(long, env = "INBOXD_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     header_timeout: i64,
@@ -183,6 +193,7 @@ impl Serve {
                 idle_timeout: seconds(self.idle_timeout),
                 shutdown_timeout: seconds(self.shutdown_timeout),
                 sockets_per_address: self.max_sockets_per_address,
+                trusted_proxies: self.trusted_proxies.clone(),
                 queue: self.max_queue,
             },
         })

@@ -2,7 +2,10 @@
 //!
 //! Invariant: the memory spent on counting is bounded by who was here in the last minutes, not by who ever was.
 
-use crate::error::Error;
+use crate::{
+    config::{Limits, Network},
+    error::Error,
+};
 use axum::http::HeaderMap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::{
@@ -31,11 +34,12 @@ struct Inner {
     addresses: DefaultKeyedRateLimiter<IpAddr>,
     sockets: Mutex<HashMap<IpAddr, usize>>,
     sockets_per_address: usize,
+    trusted_proxies: Vec<Network>,
 }
 
 impl Bounds {
-    /// With this many sockets for an address.
-    pub fn new(sockets_per_address: usize) -> Self {
+    /// As far as these limits go.
+    pub fn new(limits: &Limits) -> Self {
         Bounds(Arc::new(Inner {
             visitors: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(VISITOR_BURST)),
             sessions: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(SESSION_BURST)),
@@ -43,8 +47,22 @@ impl Bounds {
                 Quota::per_second(ADDRESS_RATE).allow_burst(ADDRESS_BURST),
             ),
             sockets: Mutex::new(HashMap::new()),
-            sockets_per_address,
+            sockets_per_address: limits.sockets_per_address,
+            trusted_proxies: limits.trusted_proxies.clone(),
         }))
+    }
+
+    /// Where a request comes from. A proxy on this machine, or a trusted one, is believed when it says for whom it asks.
+    pub fn client(&self, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+        let peer = peer.ip().to_canonical();
+        let proxies = &self.0.trusted_proxies;
+        if !peer.is_loopback() && !proxies.iter().any(|network| network.contains(peer)) {
+            return peer;
+        }
+        // Each proxy appends; only the last entry is this one's own word.
+        let said = headers.get_all("x-forwarded-for").into_iter().next_back();
+        said.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
+            .unwrap_or(peer)
     }
 
     /// A visitor from this address wants in.
@@ -112,39 +130,44 @@ impl Drop for Place {
     }
 }
 
-/// Where a request comes from. A proxy on this machine is believed when it says for whom it asks.
-pub fn client(peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
-    let peer = peer.ip().to_canonical();
-    if !peer.is_loopback() {
-        return peer;
-    }
-    // Each proxy appends; only the last entry is this one's own word.
-    let said = headers.get_all("x-forwarded-for").into_iter().next_back();
-    said.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok())
-        .unwrap_or(peer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn bounds() -> Bounds {
+        Bounds::new(&Limits {
+            sockets_per_address: 1,
+            trusted_proxies: vec!["10.0.0.0/24".parse().expect("a network")],
+            ..Limits::default()
+        })
+    }
+
     #[test]
-    fn only_a_proxy_on_this_machine_is_believed() {
+    fn only_a_proxy_on_this_machine_or_a_trusted_one_is_believed() {
+        let bounds = bounds();
         let mut headers = HeaderMap::new();
         headers.insert(
             "x-forwarded-for",
             "6.6.6.6, 203.0.113.7".parse().expect("a value"),
         );
         let local = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert_eq!(client(local, &headers), IpAddr::from([203, 0, 113, 7]));
+        assert_eq!(
+            bounds.client(local, &headers),
+            IpAddr::from([203, 0, 113, 7])
+        );
         let remote = SocketAddr::from(([198, 51, 100, 1], 1));
-        assert_eq!(client(remote, &headers), remote.ip());
-        assert_eq!(client(local, &HeaderMap::new()), local.ip());
+        assert_eq!(bounds.client(remote, &headers), remote.ip());
+        let trusted = SocketAddr::from(([10, 0, 0, 9], 1));
+        assert_eq!(
+            bounds.client(trusted, &headers),
+            IpAddr::from([203, 0, 113, 7])
+        );
+        assert_eq!(bounds.client(local, &HeaderMap::new()), local.ip());
     }
 
     #[test]
     fn a_sockets_place_is_free_again_when_it_closes() {
-        let bounds = Bounds::new(1);
+        let bounds = bounds();
         let address = IpAddr::from([203, 0, 113, 7]);
         let place = bounds.socket(address).expect("free");
         assert!(bounds.socket(address).is_err());
@@ -155,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_visitor_that_floods_is_held_back_alone() {
-        let bounds = Bounds::new(1);
+        let bounds = bounds();
         let address = IpAddr::from([203, 0, 113, 7]);
         let sent = (0..100)
             .filter(|_| bounds.message("a", address).is_ok())

@@ -6,7 +6,6 @@ use crate::{
         App, Peer,
         auth::IdPath,
         body::JsonObject,
-        bounds::client,
         envelope::{self, ApiError, CursorPagination},
         query::Query,
     },
@@ -62,7 +61,7 @@ pub async fn say(
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
     app.bounds
-        .message(&visitor.who.id, client(peer, &headers))?;
+        .message(&visitor.who.id, app.bounds.client(peer, &headers))?;
     let (message, new) = livechat::say(&app.context, &app.ingest, &visitor, body).await?;
     let status = if new {
         StatusCode::CREATED

@@ -6,7 +6,6 @@ use crate::{
         App, Peer,
         auth::IdPath,
         body::JsonObject,
-        bounds::client,
         envelope::{self, ApiError},
     },
     id::InboxId,
@@ -76,7 +75,7 @@ pub async fn enter(
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    app.bounds.session(client(peer, &headers))?;
+    app.bounds.session(app.bounds.client(peer, &headers))?;
     let inbox = InboxId::from_text(id);
     let (visitor, token) = livechat::enter(&app.context, &inbox, origin(&headers), body).await?;
     let session = Session {

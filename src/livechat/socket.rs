@@ -11,7 +11,7 @@ use crate::{
     http::{
         App, Peer,
         auth::{IdPath, can_be_id},
-        bounds::{Place, client},
+        bounds::Place,
         envelope::{ApiError, problem},
     },
     id::{InboxId, MessageId},
@@ -68,7 +68,7 @@ pub async fn open(
 ) -> Result<Response, ApiError> {
     let upgrade =
         upgrade.map_err(|error| Error::field("upgrade", error.body_text().to_lowercase()))?;
-    let address = client(peer, &headers);
+    let address = app.bounds.client(peer, &headers);
     let place = app.bounds.socket(address)?;
     let origin = origin(&headers).map(str::to_owned);
     let talk = Talk {

@@ -232,7 +232,7 @@ mod panics {
         let parts = Parts {
             context: app.context.clone(),
             ingest,
-            bounds: inboxd::http::bounds::Bounds::new(1),
+            bounds: inboxd::http::bounds::Bounds::new(&inboxd::config::Limits::default()),
             uses: Uses::default(),
             limits: Limits::default(),
             stopped,

@@ -210,7 +210,7 @@ async fn what_happens_on_one_node_is_heard_on_the_other() {
     ];
     for said in 0..2 {
         let words = format!("Said on node {said}");
-        let say = json!({"type": "message", "client_id": words, "text": words});
+        let say = json!({"type": "message", "client_id": format!("c{said}"), "text": words});
         sockets[said].send(&say).await;
         for socket in &mut sockets {
             let message = socket.next_of("message").await;
@@ -379,7 +379,7 @@ async fn a_node_that_is_killed_under_load_costs_nothing() {
 }
 
 /// A connection whose other end is gone without a word looks like one on which nobody says anything.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listening_connection_that_goes_silent_makes_nothing_stale() {
     let postgres = Postgres::start();
     let proxy = Proxy::start(&postgres.socket()).await;

@@ -57,15 +57,26 @@ impl Call {
 
     /// Sends it to a server that may be gone before it has answered.
     pub(crate) async fn try_send(self) -> Result<Answer, reqwest::Error> {
-        let Call(request, method) = self;
-        let response = request.send().await?;
-        let answer = Answer {
+        let method = self.1.clone();
+        let answer = self.try_send_unchecked().await?;
+        answer.check(&method);
+        Ok(answer)
+    }
+
+    /// Sends it where somebody else than inboxd may answer.
+    #[cfg(feature = "postgres-tests")]
+    pub(crate) async fn send_unchecked(self) -> Answer {
+        let answer = self.try_send_unchecked().await;
+        answer.expect("every request gets an answer")
+    }
+
+    async fn try_send_unchecked(self) -> Result<Answer, reqwest::Error> {
+        let response = self.0.send().await?;
+        Ok(Answer {
             status: response.status(),
             headers: response.headers().clone(),
             body: response.bytes().await?.to_vec(),
-        };
-        answer.check(&method);
-        Ok(answer)
+        })
     }
 }
 
