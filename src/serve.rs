@@ -16,7 +16,7 @@ use crate::{
 use axum::{
     Router,
     body::{Body, HttpBody},
-    http::{Request, Response, StatusCode, Uri, uri::PathAndQuery},
+    http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -269,17 +269,23 @@ async fn converse(
     }
     let progress = Progress::default();
     let begun = progress.clone();
+    let stopping = stopped.clone();
     let clock = app.context.clock.clone();
     let io = Connection::new(stream, progress.clone(), clock, &app.limits);
     let service = service_fn(move |request: Request<Incoming>| {
         progress.step();
         let progress = progress.clone();
         let answer = answer(router.clone(), request, peer);
+        let stopping = stopping.clone();
         async move {
-            let Ok(response) = answer.await;
+            let Ok(mut response) = answer.await;
             let other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             if other_protocol || response.body().size_hint().exact().is_none() {
                 progress.endless();
+            }
+            if *stopping.borrow() && !other_protocol {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
             }
             progress.step();
             Ok::<_, Infallible>(response)

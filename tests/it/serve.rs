@@ -20,6 +20,8 @@ on_both_stores![
     one_line_says_that_it_is_ready,
     sigterm_and_sigint_end_it_with_0,
     a_request_in_flight_at_a_stop_finishes,
+    who_has_just_connected_at_a_stop_is_answered,
+    who_waits_to_be_accepted_at_a_stop_is_answered,
     what_the_command_line_changes_holds_from_the_next_request,
     a_wrong_secret_key_is_an_error_at_the_start,
     a_taken_port_is_an_error_at_the_start,
@@ -122,6 +124,54 @@ async fn a_request_in_flight_at_a_stop_finishes(store: Store) {
     assert_eq!(status.code(), Some(0));
     let listed = shell.json(&["inbox", "list"]);
     assert_eq!(listed[0]["name"], "Made at the last moment");
+}
+
+/// A client between its connection and its request cannot know that the server is stopping.
+async fn who_has_just_connected_at_a_stop_is_answered(store: Store) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    let mut server = shell.serve();
+    let mut stream = TcpStream::connect(server.address).expect("it listens");
+    // Once it has answered a later one, it has accepted this one.
+    server.get("/healthz").send().await.assert_status(200);
+    server.signal("TERM");
+    let address = server.address;
+    eventually("it takes no new connections", async || {
+        TcpStream::connect(address).is_err()
+    })
+    .await;
+    write!(stream, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert_eq!(server.ended().await.0.code(), Some(0));
+}
+
+/// The kernel takes connections for a server that is busy. They are as good as any other.
+async fn who_waits_to_be_accepted_at_a_stop_is_answered(store: Store) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    let mut server = shell.serve();
+    server.signal("STOP");
+    let mut streams: Vec<_> = (0..60)
+        .map(|_| TcpStream::connect(server.address).expect("the kernel listens"))
+        .collect();
+    for stream in &mut streams {
+        write!(
+            stream,
+            "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .expect("the kernel reads");
+    }
+    server.signal("TERM");
+    server.signal("CONT");
+    for mut stream in streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+    assert_eq!(server.ended().await.0.code(), Some(0));
 }
 
 async fn what_the_command_line_changes_holds_from_the_next_request(store: Store) {

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(crate) struct Postgres {
     pool: Pool,
     /// For connections outside the pool.
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl Postgres {
@@ -90,7 +90,10 @@ impl Postgres {
             }))
             .build()
             .map_err(|error| Error::Broken(error.to_string()))?;
-        Ok(Postgres { pool, config })
+        Ok(Postgres {
+            pool,
+            config: Arc::new(config),
+        })
     }
 
     async fn client(&self) -> Result<Object, Error> {

@@ -17,7 +17,7 @@ use tokio::{
     task::AbortHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Notification};
+use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 
 /// How long after an echo the next word is said.
 const PULSE: Duration = Duration::from_millis(200);
@@ -51,7 +51,7 @@ pub struct Listener {
 
 impl Postgres {
     pub(crate) async fn listen(&self, channel: &str) -> Result<Listener, Error> {
-        let mut config = self.config.clone();
+        let mut config = Config::clone(&self.config);
         config.application_name(name(channel));
         let opened = timeout(WAIT, config.connect(tls()?)).await;
         let (client, mut connection) = opened
