@@ -101,7 +101,7 @@ def about_this_run(options: argparse.Namespace) -> dict[str, str]:
             name: f"{getattr(options, name):,}"
             for name in ("arrivals", "many_accounts", "many_inboxes", "many_messages", "sockets")
         },
-        "repeats": f"median of {options.rounds} rounds of {options.seconds} s",
+        "repeats": f"median of {options.rounds} rounds",
     }
 
 
