@@ -287,6 +287,7 @@ def figures(results: Results) -> str:
     """The README's table: of each group of figures the one that is farthest from its goal."""
     about = results.about
     count = {name: about[name] for name in ("arrivals", "many_accounts", "many_messages", "many_inboxes", "sockets")}
+    commit = f", commit {about['commit']}" if about["commit"] else ""
     # Label, part, pattern of the figures' names, unit.
     rows = [
         ("CPU of a list, beside nginx sending the same bytes", "lists", QUIET, " ×"),
@@ -301,7 +302,7 @@ def figures(results: Results) -> str:
         ("resident memory with {sockets} live-chat sockets open", "ingest", SOCKETS, " MB"),
     ]
     lines = [
-        f"{about['repeats'].capitalize()} (lowest to highest), {about['machine']}, {about['date']}.",
+        f"{about['repeats'].capitalize()} (lowest to highest), {about['machine']}, {about['date']}{commit}.",
         "Where several loads stand behind a line, it is the one that is farthest from its goal.",
         "",
         f"| | {' | '.join(STORES)} | goal |",

@@ -5,7 +5,9 @@ import datetime
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,6 +31,8 @@ PARTS = {
 
 def main() -> None:
     options = read_options()
+    # Ended by a signal, it still stops its servers and removes its files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     root = Path(tempfile.mkdtemp(prefix="inboxd-bench-", dir=options.folder))
     # nginx's workers have no rights of their own.
     root.chmod(0o755)
@@ -91,13 +95,23 @@ def about_this_run(options: argparse.Namespace) -> dict[str, str]:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores of {model}, {memory:.0f} GB, {platform.system()} {platform.release().split('-')[0]}",
         "programs": ", ".join(programs),
+        "commit": commit(),
         # Sizes, for the labels of charts and table.
         **{
             name: f"{getattr(options, name):,}"
             for name in ("arrivals", "many_accounts", "many_inboxes", "many_messages", "sockets")
         },
-        "repeats": f"median of {options.rounds} rounds of {options.seconds} s",
+        "repeats": f"median of {options.rounds} rounds",
     }
+
+
+def commit() -> str:
+    """Which state of the repository this is, as Git names it. Empty where there is no Git."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
 
 
 def version(*command: str) -> str:
