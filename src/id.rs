@@ -15,6 +15,16 @@ fn fresh(prefix: &str, clock: &Clock) -> String {
     id
 }
 
+/// The upper 48 of an id's 128 bits are milliseconds since 1970. <https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-7>
+fn before(id: &str, prefix: &str, seconds: u64) -> Option<String> {
+    let digits = id.strip_prefix(prefix)?;
+    let bytes = BASE32_DNSSEC.decode(digits.as_bytes()).ok()?;
+    let bits = u128::from_be_bytes(bytes.try_into().ok()?);
+    let earlier = bits.saturating_sub(u128::from(seconds) * 1000 << 80);
+    let digits = BASE32_DNSSEC.encode(&earlier.to_be_bytes());
+    Some(format!("{prefix}{digits}"))
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -32,6 +42,11 @@ macro_rules! ids {
             /// that was never given simply is not found.
             pub fn from_text(text: impl Into<String>) -> Self {
                 Self(text.into())
+            }
+
+            /// An id of so many seconds before: a bound for a search. What cannot be an id of this kind stays as it is.
+            pub fn earlier(&self, seconds: u64) -> Self {
+                Self(before(&self.0, $prefix, seconds).unwrap_or_else(|| self.0.clone()))
             }
 
             /// The text.
@@ -92,6 +107,20 @@ impl From<&EventId> for MessageId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_earlier_bound_is_below_what_was_made_since() {
+        let clock = Clock::manual(1_700_000_000);
+        let old = MessageId::new(&clock);
+        clock.advance(10);
+        let id = MessageId::new(&clock);
+        assert!(id.earlier(11) < old && id.earlier(9) > old);
+        assert_eq!(id.earlier(0), id);
+        assert!(id.earlier(u64::from(u32::MAX)) < old);
+        for odd in ["", "msg_", "msg_x", "evt_06cqm0d4vdtqf5b5r9e2k8a1p4"] {
+            assert_eq!(MessageId::from_text(odd).earlier(10).as_str(), odd);
+        }
+    }
 
     #[test]
     fn ids_have_their_prefix_and_ascend() {

@@ -8,7 +8,7 @@ use crate::{
     http::{App, auth::Reader, envelope::ApiError},
     id::{AccountId, EventId},
     ops::{
-        events::{self, Event, Live, What},
+        events::{self, Event, Live, Told, What},
         inboxes, keys,
         keys::Caller,
         messages,
@@ -24,11 +24,7 @@ use axum::{
 };
 use futures_util::{Stream, stream};
 use serde_json::{Value, json};
-use std::{
-    collections::{HashSet, VecDeque},
-    convert::Infallible,
-    time::Duration,
-};
+use std::{collections::VecDeque, convert::Infallible, time::Duration};
 use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
     watch,
@@ -60,15 +56,19 @@ pub async fn listen(
         None => None,
         Some(value) => Some(last_event_id(value.to_str().unwrap_or_default())?),
     };
+    let begin = EventId::new(&app.context.clock);
     let listener = Listener {
         // Before catching up, so that nothing falls between the two.
         live: app.context.events.listen(),
         stopped: app.stopped.clone(),
-        behind: last.is_some(),
+        reading: last
+            .as_ref()
+            .map(|last| last.earlier(events::overlap(&app.context))),
         // Without an id the stream begins now.
-        last: last.unwrap_or_else(|| EventId::new(&app.context.clock)),
+        begin: last.is_none().then(|| begin.clone()),
+        last: last.clone().unwrap_or(begin),
         waiting: VecDeque::new(),
-        sent: HashSet::new(),
+        told: last.iter().cloned().collect(),
         caller,
         app,
     };
@@ -96,12 +96,14 @@ struct Listener {
     caller: Caller,
     live: Receiver<Live>,
     stopped: watch::Receiver<bool>,
-    /// Whether the store has events that were not sent.
-    behind: bool,
+    /// From where on the store has events that may not have been sent.
+    reading: Option<EventId>,
+    /// Before which nothing is sent.
+    begin: Option<EventId>,
+    /// The latest that was sent.
     last: EventId,
     waiting: VecDeque<Event>,
-    /// What came from the store, and may come live, too.
-    sent: HashSet<EventId>,
+    told: Told<EventId>,
 }
 
 fn stream(listener: Listener) -> impl Stream<Item = Result<Sse, Infallible>> {
@@ -127,11 +129,13 @@ impl Listener {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
-                self.last = event.id.clone();
-                return Some(event);
+                if let Some(event) = self.tell(event) {
+                    return Some(event);
+                }
+                continue;
             }
-            if self.behind {
-                self.catch_up().await.ok()?;
+            if let Some(from) = self.reading.take() {
+                self.catch_up(from).await.ok()?;
                 continue;
             }
             tokio::select! {
@@ -139,13 +143,12 @@ impl Listener {
                 () = tokio::time::sleep(PULSE) => self.check_key().await.ok()?,
                 event = self.live.recv() => match event {
                     Ok(Live::Happened(event)) if event.account == *self.account() => {
-                        if !self.sent.remove(&event.id) {
-                            self.last = event.id.clone();
+                        if let Some(event) = self.tell(event) {
                             return Some(event);
                         }
                     }
                     Ok(Live::Happened(_)) => {}
-                    Ok(Live::Missed) | Err(RecvError::Lagged(_)) => self.behind = true,
+                    Ok(Live::Missed) | Err(RecvError::Lagged(_)) => self.miss(),
                     Err(RecvError::Closed) => return None,
                 },
             }
@@ -156,11 +159,28 @@ impl Listener {
         &self.caller.account
     }
 
-    async fn catch_up(&mut self) -> Result<(), Error> {
-        let missed = events::catch_up(&self.app.context, self.account(), &self.last).await?;
-        self.behind = !missed.is_empty();
-        self.sent
-            .extend(missed.iter().map(|event| event.id.clone()));
+    /// The event, unless it was sent already.
+    fn tell(&mut self, event: Event) -> Option<Event> {
+        if self.begin.as_ref().is_some_and(|begin| event.id < *begin)
+            || !self.told.first_time(&event.id)
+        {
+            return None;
+        }
+        if event.id > self.last {
+            self.last = event.id.clone();
+        }
+        Some(event)
+    }
+
+    /// Something may have happened that was not told.
+    fn miss(&mut self) {
+        self.reading = Some(self.last.earlier(events::overlap(&self.app.context)));
+    }
+
+    /// Reads a page of what happened after an event, and goes on after it until there is nothing more.
+    async fn catch_up(&mut self, from: EventId) -> Result<(), Error> {
+        let missed = events::catch_up(&self.app.context, self.account(), &from).await?;
+        self.reading = missed.last().map(|last| last.id.clone());
         self.waiting.extend(missed);
         Ok(())
     }

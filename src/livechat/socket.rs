@@ -17,7 +17,7 @@ use crate::{
     },
     id::{InboxId, MessageId},
     ops::{
-        events::{Event, Live, What},
+        events::{self, Event, Live, Told, What},
         livechat::{self, Heard, Visitor},
     },
 };
@@ -77,6 +77,7 @@ pub async fn open(
         address,
         wrong: 0,
         last: None,
+        told: Told::default(),
         app,
     };
     Ok(upgrade
@@ -97,8 +98,10 @@ struct Talk {
     address: IpAddr,
     /// Wrong frames in a row.
     wrong: u32,
-    /// The last message that was shown.
+    /// The latest message that was shown.
     last: Option<MessageId>,
+    /// What was shown lately.
+    told: Told<MessageId>,
 }
 
 /// Why a socket ends.
@@ -203,7 +206,9 @@ impl Talk {
             if !can_be_id(after) {
                 return Err(Error::field("after", "is not an id"));
             }
-            self.last = Some(MessageId::from_text(after));
+            let after = MessageId::from_text(after);
+            self.told = Told::from_iter([after.clone()]);
+            self.last = Some(after);
         }
         let token = text("token").ok_or(Error::UnknownVisitor)?;
         let context = &self.app.context;
@@ -259,8 +264,10 @@ impl Talk {
 
     /// Shows what came after the last message that was shown.
     async fn show(&mut self, socket: &mut WebSocket, visitor: &Visitor) -> Result<(), ()> {
+        let overlap = events::overlap(&self.app.context);
+        let mut from = self.last.as_ref().map(|last| last.earlier(overlap));
         loop {
-            let heard = livechat::hear(&self.app.context, visitor, self.last.as_ref(), PAGE);
+            let heard = livechat::hear(&self.app.context, visitor, from.as_ref(), PAGE);
             let page: Vec<Heard> = match heard.await {
                 Ok(page) => page,
                 Err(error) => {
@@ -271,7 +278,13 @@ impl Talk {
             };
             let full = page.len() as i64 == PAGE;
             for message in page {
-                self.last = Some(message.id.clone());
+                from = Some(message.id.clone());
+                if !self.told.first_time(&message.id) {
+                    continue;
+                }
+                if self.last.as_ref().is_none_or(|last| message.id > *last) {
+                    self.last = Some(message.id.clone());
+                }
                 let frame = json!({"type": "message", "message": message});
                 self.send(socket, &frame).await?;
             }

@@ -11,7 +11,9 @@ use crate::{
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
     store::{inboxes, messages},
 };
+use db::EngineKind;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind before it has to catch up from the store.
@@ -100,6 +102,47 @@ impl Events {
     /// From now on. A listener that is too far behind is told so, and must [`catch_up`], too.
     pub fn listen(&self) -> broadcast::Receiver<Live> {
         self.0.subscribe()
+    }
+}
+
+/// How long before the last thing that a listener was told it catches up from, in seconds. Ids sort by the moment at
+/// which they were made, by their node's clock; what is committed, or another node's, may come a little out of that order.
+pub fn overlap(context: &Context) -> u64 {
+    match context.db.engine() {
+        // One writer makes ids and commits in one order.
+        EngineKind::Sqlite => 0,
+        EngineKind::Postgres => 10,
+    }
+}
+
+/// What a listener was told lately, so that an overlap repeats nothing.
+#[derive(Debug)]
+pub struct Told<Id>(BTreeSet<Id>);
+
+impl<Id: Ord + Clone> Told<Id> {
+    /// Ids that are remembered: those of the overlap, unless very much happens.
+    const MOST: usize = 16 * 1024;
+
+    /// Whether this is told for the first time.
+    pub fn first_time(&mut self, id: &Id) -> bool {
+        let first = self.0.insert(id.clone());
+        if self.0.len() > Self::MOST {
+            self.0.pop_first();
+        }
+        first
+    }
+}
+
+impl<Id> Default for Told<Id> {
+    fn default() -> Self {
+        Told(BTreeSet::new())
+    }
+}
+
+/// What a listener says that it was told.
+impl<Id: Ord> FromIterator<Id> for Told<Id> {
+    fn from_iter<T: IntoIterator<Item = Id>>(told: T) -> Self {
+        Told(told.into_iter().collect())
     }
 }
 

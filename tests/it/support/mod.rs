@@ -106,6 +106,17 @@ impl TestApp {
         }
     }
 
+    /// The same, with a clock of its own.
+    #[cfg(feature = "postgres-tests")]
+    pub(crate) async fn another_node_at(&self, clock: Clock) -> Self {
+        let config = Self::config(self.limits.clone());
+        let app = Self::on(self.place.clone(), config, provider::nowhere(), clock).await;
+        TestApp {
+            account: self.account.clone(),
+            ..app
+        }
+    }
+
     fn config(limits: Limits) -> Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
