@@ -259,7 +259,10 @@ impl<'a> Load<'a> {
     }
 
     /// Delivers everything once more, shuffled, and compares all that is promised of the data.
-    #[allow(clippy::print_stdout, reason = "who runs it by hand wants to know how much it tried")]
+    #[allow(
+        clippy::print_stdout,
+        reason = "who runs it by hand wants to know how much it tried"
+    )]
     async fn finish(self, server: Running) {
         let sent = self.ledger().sent;
         assert!(sent > 0, "something was sent");
