@@ -309,6 +309,14 @@ impl Session {
         }
     }
 
+    /// The same for an `UPDATE` of one row, another one in each run. In which order they are locked is the engine's choice.
+    pub async fn update_each(&mut self, sql: &Sql, runs: &[Vec<Value<'_>>]) -> Result<(), Error> {
+        match &mut self.0 {
+            Inner::Sqlite(_) => self.query_each(sql, runs, |_| Ok(())).await.map(|_| ()),
+            Inner::Postgres(session) => session.update_each(sql.postgres, runs).await,
+        }
+    }
+
     /// Runs a text of many statements, without parameters: for schemas.
     pub async fn batch(&mut self, sql: &Sql) -> Result<(), Error> {
         match &mut self.0 {

@@ -3,7 +3,7 @@
 //! Each statement costs PostgreSQL and this process some tens of microseconds, whatever it does: sixty-four in one
 //! round trip are still sixty-four.
 //!
-//! Invariant: a run finds and changes what it would find and change alone, in the order of the runs.
+//! Invariant: a run finds and changes what it would find and change alone.
 
 use super::{Session, explain};
 use crate::{Error, Row, Value};
@@ -59,6 +59,23 @@ impl Session {
         let sql = format!("{head} SELECT {columns} FROM {list} ORDER BY run.number {tail}");
         let rows = self.rows(&sql, &arrays).await?;
         rows.iter().map(|row| read(&Row::Postgres(row))).collect()
+    }
+
+    /// Runs an `UPDATE` of one row once for each of `runs`, which must be of different rows.
+    pub(crate) async fn update_each(
+        &self,
+        sql: &str,
+        runs: &[Vec<Value<'_>>],
+    ) -> Result<(), Error> {
+        let Some(arrays) = Arrays::of(runs)? else {
+            return Ok(());
+        };
+        let sql = arrays.rename(sql);
+        let Some((head, tail)) = sql.split_once("WHERE") else {
+            return Err(Error::Broken(format!("no WHERE in {sql}")));
+        };
+        let sql = format!("{head} FROM {} WHERE {tail}", arrays.list());
+        self.rows(&sql, &arrays).await.map(|_| ())
     }
 
     async fn rows(
