@@ -63,8 +63,13 @@ def cpu_of(pids: list[int]) -> float:
     have ended."""
     total = 0
     for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except FileNotFoundError:
+            # It has just ended: what it took is its parent's now.
+            continue
         # After the name, which is in brackets and may hold anything, these are fields 12 to 15.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat.rpartition(")")[2].split()
         total += sum(map(int, fields[11:15]))
     return total / TICKS
 

@@ -156,7 +156,7 @@ pub async fn insert_each(
             ]
         })
         .collect();
-    session.query_each(&INSERT, &runs, |_| Ok(())).await?;
+    session.insert_each(&INSERT, &runs, |_| Ok(())).await?;
     Ok(())
 }
 

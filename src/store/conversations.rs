@@ -120,7 +120,8 @@ pub async fn claim_each(
         .collect())
 }
 
-/// Adds to the counts of conversations. Keep `counts` in one order everywhere, or two transactions can block each other for good.
+/// Adds to the counts of conversations, each named once. Lock their inboxes first, or two transactions can block each
+/// other for good.
 pub async fn count(
     session: &mut Session,
     counts: impl Iterator<Item = (&AccountId, &ConversationId, i64)>,
@@ -129,8 +130,7 @@ pub async fn count(
     let runs: Vec<Vec<Value<'_>>> = counts
         .map(|(account, id, more)| vec![more.into(), now.into(), account.into(), id.into()])
         .collect();
-    session.query_each(&COUNT, &runs, |_| Ok(())).await?;
-    Ok(())
+    session.update_each(&COUNT, &runs).await
 }
 
 /// Removes all of an inbox.

@@ -5,6 +5,7 @@
 use super::statements;
 use crate::id::{AccountId, ConversationId, EventId, InboxId, MessageId};
 use db::{Error, Row, Session, Value};
+use std::collections::HashSet;
 
 /// Selects messages as [`read`] reads them, each with the message that it answers.
 macro_rules! message {
@@ -141,8 +142,12 @@ pub async fn insert(
             row
         })
         .collect();
-    let stored = session.query_each(&INSERT, &runs, |_| Ok(())).await?;
-    Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
+    let stored = session.insert_each(&INSERT, &runs, |row| row.get::<String>(0));
+    let stored: HashSet<_> = stored.await?.into_iter().collect();
+    Ok(messages
+        .iter()
+        .map(|message| stored.contains(message.id.as_str()))
+        .collect())
 }
 
 /// Something that happened to a message, whether or not the message is known yet.

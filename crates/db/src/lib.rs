@@ -279,8 +279,8 @@ impl Session {
         }
     }
 
-    /// The same for a query whose parameters are all texts and whose columns have names of their own. On PostgreSQL
-    /// the runs are one statement, which costs it far less than one for each.
+    /// The same for a query, whose columns must have names of their own, and whose parameters are texts or integers. On
+    /// PostgreSQL the runs are one statement, which costs far less than one for each.
     pub async fn find_each<T>(
         &mut self,
         sql: &Sql,
@@ -290,6 +290,30 @@ impl Session {
         match &mut self.0 {
             Inner::Sqlite(_) => self.query_each(sql, runs, read).await,
             Inner::Postgres(session) => session.find_each(sql.postgres, runs, &mut read).await,
+        }
+    }
+
+    /// The same for an `INSERT` of one row, with `VALUES ($1, $2…)`. Returns the rows that all runs gave back, in order.
+    pub async fn insert_each<T>(
+        &mut self,
+        sql: &Sql,
+        runs: &[Vec<Value<'_>>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        match &mut self.0 {
+            Inner::Sqlite(_) => {
+                let given = self.query_each(sql, runs, read).await?;
+                Ok(given.into_iter().flatten().collect())
+            }
+            Inner::Postgres(session) => session.insert_each(sql.postgres, runs, &mut read).await,
+        }
+    }
+
+    /// The same for an `UPDATE` of one row, another one in each run. In which order they are locked is the engine's choice.
+    pub async fn update_each(&mut self, sql: &Sql, runs: &[Vec<Value<'_>>]) -> Result<(), Error> {
+        match &mut self.0 {
+            Inner::Sqlite(_) => self.query_each(sql, runs, |_| Ok(())).await.map(|_| ()),
+            Inner::Postgres(session) => session.update_each(sql.postgres, runs).await,
         }
     }
 

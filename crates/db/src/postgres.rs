@@ -2,6 +2,7 @@
 //!
 //! Invariant: no connection goes back to the pool with a transaction open on it.
 
+mod arrays;
 pub(crate) mod listen;
 
 use crate::{Error, Row, Value};
@@ -285,37 +286,6 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a query many times as one statement: what each run asks for comes in arrays. All parameters must be texts.
-    pub(crate) async fn find_each<T>(
-        &self,
-        sql: &str,
-        runs: &[Vec<Value<'_>>],
-        read: &mut impl FnMut(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Vec<Vec<T>>, Error> {
-        let mut found: Vec<Vec<T>> = runs.iter().map(|_| Vec::new()).collect();
-        let Some(first) = runs.first() else {
-            return Ok(found);
-        };
-        let columns = (0..first.len())
-            .map(|at| runs.iter().map(|run| text(run.get(at))).collect())
-            .collect::<Result<Vec<Vec<&str>>, Error>>()?;
-        let params: Vec<_> = columns
-            .iter()
-            .map(|column| column as &(dyn ToSql + Sync))
-            .collect();
-        let client = self.client();
-        let statement = self
-            .answer(client.prepare_cached(&for_each(sql, columns.len())))
-            .await?;
-        for row in self.answer(client.query(&statement, &params)).await? {
-            let which: i64 = row.try_get(row.len() - 1).map_err(explain)?;
-            if let Some(rows) = found.get_mut((which - 1) as usize) {
-                rows.push(read(&Row::Postgres(&row))?);
-            }
-        }
-        Ok(found)
-    }
-
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), Error> {
         self.answer(self.client().batch_execute(sql)).await
     }
@@ -353,34 +323,6 @@ impl Drop for Session {
             });
         }
     }
-}
-
-fn text<'a>(value: Option<&Value<'a>>) -> Result<&'a str, Error> {
-    match value {
-        Some(Value::Text(text)) => Ok(text),
-        _ => Err(Error::Broken(
-            "what is found for each is found by texts".into(),
-        )),
-    }
-}
-
-/// A query that runs once for each element of its parameters, which are arrays. The last column is the element's
-/// number, from 1.
-///
-/// `OFFSET 0` keeps it a query of its own, that starts from its parameters. Merged with the list of elements, the
-/// planner may read a whole table first, which it takes for small.
-fn for_each(sql: &str, params: usize) -> String {
-    // From the last on, since `$1` begins `$10`, too.
-    let query = (1..=params).rev().fold(sql.to_owned(), |sql, number| {
-        sql.replace(&format!("${number}"), &format!("run.p{number}"))
-    });
-    let list = |of: &dyn Fn(usize) -> String| (1..=params).map(of).collect::<Vec<_>>().join(", ");
-    let arrays = list(&|number| format!("${number}::text[]"));
-    let names = list(&|number| format!("p{number}"));
-    format!(
-        "SELECT found.*, run.number FROM unnest({arrays}) WITH ORDINALITY AS run ({names}, number),
-            LATERAL ({query} OFFSET 0) AS found"
-    )
 }
 
 fn as_params<'a>(params: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
