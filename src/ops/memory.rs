@@ -7,6 +7,12 @@
 //! and to [`LEASE`] for others'. On both, nothing is recalled that is older than what was last read from the store for
 //! the same account: an older answer never follows a newer one.
 
+mod horizon;
+mod kept;
+
+pub use horizon::LEASE;
+pub use kept::{Account, KeyHash};
+
 use super::{
     changes::{Changes, Extent},
     keys::Known,
@@ -17,32 +23,22 @@ use crate::{
     store::inboxes::{Filter, Marks},
 };
 use db::{Database, EngineKind, Stamp};
+use horizon::{File, Horizon, Lease, Seen};
+use kept::{ACCOUNT, Entry, KEY, Kept, KeptPage, Keys};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 use tokio::time::Instant;
 
-/// How long after PostgreSQL was last known to have told everything its silence is trusted. Shorter than the second
-/// after which every node must know what any node acknowledged, by what a request may take.
-pub const LEASE: Duration = Duration::from_millis(900);
 /// Pages of one account. One that asks for more loses those it had.
 const PAGES: usize = 256;
-/// Bytes that a key, and an account without pages, take with all that surrounds them, on the safe side.
-const KEY: usize = 384;
-const ACCOUNT: usize = 512;
-/// Parts of the map of keys, each with a lock of its own.
-const SHARDS: usize = 16;
 /// How exact it is who was here last: telling the cache at each request would cost more than the rest of the look.
 const TOUCH: Duration = Duration::from_secs(1);
-
-/// SHA-256 of an API key.
-pub type KeyHash = [u8; 32];
 
 /// Which page of an account's inboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,88 +82,6 @@ pub struct Figures {
     pub bytes: u64,
     /// Accounts of which something is kept.
     pub accounts: u64,
-}
-
-/// Keys by their hashes.
-struct Keys([RwLock<HashMap<KeyHash, Entry>>; SHARDS]);
-
-#[derive(Clone)]
-struct Entry {
-    known: Arc<Known>,
-    account: Arc<Account>,
-}
-
-/// What tells that nothing has changed unseen.
-enum Horizon {
-    File(File),
-    Lease(Lease),
-}
-
-/// The embedded database says itself how far it has come.
-struct File {
-    db: Database,
-    seen: RwLock<Seen>,
-}
-
-struct Seen {
-    /// All that was committed up to here is accounted for.
-    stamp: Option<Stamp>,
-    /// Commits of this process that are under way: the stamp may move, and nobody knows yet by whose doing.
-    flights: usize,
-}
-
-/// PostgreSQL says what was committed by anybody, but takes a moment.
-struct Lease {
-    start: Instant,
-    /// Microseconds after the start until which it holds.
-    until: AtomicU64,
-    /// All that anybody could see before this moment is accounted for.
-    heard: AtomicU64,
-    /// When the store was last read for an account of which nothing was kept.
-    read: AtomicU64,
-}
-
-/// What is kept of one account.
-pub struct Account {
-    id: AccountId,
-    /// The era in which it was made.
-    era: u64,
-    /// When the cache was last told that it is in use, in milliseconds after the memory's start.
-    touched: AtomicU64,
-    bytes: AtomicUsize,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// Counts this account's changes, and commits under way that change it.
-    any: Count,
-    /// The same of those that change more than counts.
-    inboxes: Count,
-    /// Whether it has made room for others: nobody tells it of changes any more.
-    gone: bool,
-    /// Counts how often the store was read for this account.
-    reads: u64,
-    /// When that was last, as [`Lease`] counts.
-    read: u64,
-    pages: HashMap<Page, KeptPage>,
-    /// Where the pages of its long lists begin.
-    marks: HashMap<Filter, Arc<Marks>>,
-    keys: Vec<KeyHash>,
-}
-
-#[derive(Default)]
-struct Count {
-    changes: u64,
-    flights: usize,
-}
-
-struct KeptPage {
-    rendered: Arc<Rendered>,
-    /// When the read that gave it began.
-    asked: u64,
-    /// Which of the account's reads gave it; 0 if others went on at the same time.
-    by: u64,
 }
 
 /// Whether memory may be used, by what was so at one moment during a request.
@@ -672,97 +586,5 @@ impl Drop for Flight {
                 seen.stamp = Some(now);
             }
         }
-    }
-}
-
-impl Keys {
-    fn lock(&self, hash: &KeyHash) -> &RwLock<HashMap<KeyHash, Entry>> {
-        &self.0[usize::from(hash[0]) % SHARDS]
-    }
-
-    fn shard(&self, hash: &KeyHash) -> RwLockReadGuard<'_, HashMap<KeyHash, Entry>> {
-        // A panic cannot leave a map half-changed here.
-        self.lock(hash)
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn shard_mut(&self, hash: &KeyHash) -> RwLockWriteGuard<'_, HashMap<KeyHash, Entry>> {
-        self.lock(hash)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An account makes room for others.
-    fn leave(&self, account: &Arc<Account>) {
-        let mut kept = account.kept();
-        kept.gone = true;
-        kept.marks = HashMap::new();
-        account.drop_pages(&mut kept);
-        for hash in std::mem::take(&mut kept.keys) {
-            let mut shard = self.shard_mut(&hash);
-            // It may have come back meanwhile, as another.
-            if shard
-                .get(&hash)
-                .is_some_and(|entry| Arc::ptr_eq(&entry.account, account))
-            {
-                shard.remove(&hash);
-            }
-        }
-    }
-}
-
-impl Kept {
-    /// What counts changes of this extent.
-    fn counts(&mut self, extent: Extent) -> impl Iterator<Item = &mut Count> {
-        let inboxes = (extent == Extent::Inboxes).then_some(&mut self.inboxes);
-        std::iter::once(&mut self.any).chain(inboxes)
-    }
-}
-
-impl Account {
-    fn forget(&self, extent: Extent) {
-        let mut kept = self.kept();
-        for count in kept.counts(extent) {
-            count.changes += 1;
-        }
-        if extent == Extent::Inboxes {
-            kept.marks = HashMap::new();
-        }
-        self.drop_pages(&mut kept);
-    }
-
-    fn drop_pages(&self, kept: &mut Kept) {
-        kept.pages = HashMap::new();
-        let marks: usize = kept.marks.values().map(|marks| marks.bytes()).sum();
-        let bytes = KEY * kept.keys.len() + marks;
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        // A panic cannot leave it half-changed in a way that matters: no page is changed in place.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl File {
-    fn seen(&self) -> RwLockReadGuard<'_, Seen> {
-        // A panic cannot leave two numbers half-changed.
-        self.seen.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn seen_mut(&self) -> RwLockWriteGuard<'_, Seen> {
-        self.seen.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Lease {
-    fn holds(&self) -> bool {
-        self.moment(Instant::now()) < self.until.load(Ordering::Acquire)
-    }
-
-    fn moment(&self, at: Instant) -> u64 {
-        let micros = at.saturating_duration_since(self.start).as_micros();
-        u64::try_from(micros).unwrap_or(u64::MAX)
     }
 }
