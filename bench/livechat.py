@@ -9,6 +9,9 @@ import time
 
 from servers import Server
 
+# Kinds of frames: https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+TEXT, PING, PONG = 1, 9, 10
+
 
 def hold(server: Server, inbox: str, count: int) -> list[float]:
     """Opens sockets, has each say something, and waits a little. Returns the server's memory meanwhile, in MB."""
@@ -36,7 +39,7 @@ async def visit(server: Server, inbox: str, count: int) -> list[float]:
     await asyncio.gather(*(visitor.ping() for visitor in visitors))
     memory.append(server.memory())
     for visitor in visitors:
-        visitor.writer.close()
+        await visitor.leave()
     return memory
 
 
@@ -46,6 +49,8 @@ class Visitor:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.heard: asyncio.Queue[dict | None] = asyncio.Queue()
+        self.listening = asyncio.create_task(self.listen())
 
     @classmethod
     async def come(cls, port: int, inbox: str, number: int) -> "Visitor":
@@ -62,35 +67,52 @@ class Visitor:
         if b" 101 " not in head.splitlines()[0]:
             raise RuntimeError(f"no socket: {head!r}")
         visitor = cls(reader, writer)
-        visitor.send({"type": "hello", "token": token})
+        visitor.say({"type": "hello", "token": token})
         await visitor.hear("welcome")
-        visitor.send({"type": "message", "client_id": "1", "text": f"Is it in stock? I am visitor {number}."})
+        visitor.say({"type": "message", "client_id": "1", "text": f"Is it in stock? I am visitor {number}."})
         await visitor.hear("ack")
         return visitor
 
     async def ping(self) -> None:
-        self.send({"type": "ping"})
+        self.say({"type": "ping"})
         await self.hear("pong")
 
-    def send(self, frame: dict) -> None:
-        text = json.dumps(frame).encode()
-        # RFC 6455: a final text frame. A client's frames are masked; a mask of zeros changes nothing.
-        length = struct.pack("!B", 0x80 | len(text)) if len(text) < 126 else struct.pack("!BH", 0x80 | 126, len(text))
-        self.writer.write(b"\x81" + length + bytes(4) + text)
+    def say(self, frame: dict) -> None:
+        self.send(TEXT, json.dumps(frame).encode())
+
+    def send(self, kind: int, content: bytes) -> None:
+        # RFC 6455: a final frame. A client's frames are masked; a mask of zeros changes nothing.
+        size = len(content)
+        length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BH", 0x80 | 126, size)
+        self.writer.write(bytes([0x80 | kind]) + length + bytes(4) + content)
 
     async def hear(self, kind: str) -> None:
-        """Reads frames up to one of this type."""
-        while True:
-            head = await self.reader.readexactly(2)
-            length = head[1] & 0x7F
-            if length == 126:
-                (length,) = struct.unpack("!H", await self.reader.readexactly(2))
-            frame = await self.reader.readexactly(length)
-            said = json.loads(frame) if head[0] == 0x81 else {}
-            if said.get("type") == kind:
-                return
-            if said.get("type") == "error":
+        """Waits for a frame of this type."""
+        while (said := await self.heard.get()) is not None:
+            if said["type"] == "error":
                 raise RuntimeError(f"refused: {said}")
+            if said["type"] == kind:
+                return
+        raise RuntimeError(f"the server closed a socket before a frame {kind}")
+
+    async def listen(self) -> None:
+        """Takes what the server sends, and answers its pings as a browser does."""
+        try:
+            while True:
+                kind, length = await self.reader.readexactly(2)
+                if length == 126:
+                    (length,) = struct.unpack("!H", await self.reader.readexactly(2))
+                content = await self.reader.readexactly(length)
+                if kind & 0x0F == PING:
+                    self.send(PONG, content)
+                elif kind & 0x0F == TEXT:
+                    self.heard.put_nowait(json.loads(content))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.heard.put_nowait(None)
+
+    async def leave(self) -> None:
+        self.listening.cancel()
+        self.writer.close()
 
 
 async def session(port: int, inbox: str, address: str) -> str:

@@ -15,7 +15,7 @@ use crate::{
         client::Client,
         envelope::{ApiError, problem},
     },
-    id::{InboxId, MessageId},
+    id::{ConversationId, InboxId, MessageId},
     ops::{
         events::{self, Event, Live, Told, What},
         livechat::{self, Heard, Visitor},
@@ -78,6 +78,7 @@ pub async fn open(
         wrong: 0,
         last: None,
         told: Told::default(),
+        conversation: None,
         app,
     };
     Ok(upgrade
@@ -102,6 +103,8 @@ struct Talk {
     last: Option<MessageId>,
     /// What was shown lately.
     told: Told<MessageId>,
+    /// The visitor's conversation, once it is known to have one.
+    conversation: Option<ConversationId>,
 }
 
 /// Why a socket ends.
@@ -193,7 +196,15 @@ impl Talk {
     }
 
     fn concerns(&self, event: &Event) -> bool {
-        event.inbox == self.inbox && matches!(event.what, What::MessageCreated { .. })
+        let What::MessageCreated { conversation, .. } = &event.what else {
+            return false;
+        };
+        // Otherwise each message in the inbox would have every socket look into the store.
+        event.inbox == self.inbox
+            && self
+                .conversation
+                .as_ref()
+                .is_none_or(|own| own == conversation)
     }
 
     async fn hello(&mut self, frame: Frame) -> Result<Visitor, Error> {
@@ -276,6 +287,11 @@ impl Talk {
                     return Err(());
                 }
             };
+            if self.conversation.is_none() && !page.is_empty() {
+                let found = livechat::conversation(&self.app.context, visitor).await;
+                // Not knowing costs look-ups, and nothing else.
+                self.conversation = found.ok().flatten();
+            }
             let full = page.len() as i64 == PAGE;
             for message in page {
                 from = Some(message.id.clone());
