@@ -53,6 +53,7 @@ pub async fn list(
     let (found, total) = inboxes::list(&mut session, account, filter, limit, offset).await?;
     drop(session);
     if let Some((None, ticket)) = known
+        && ticket.wanted
         && total > LONG
     {
         let mut session = context.db.snapshot().await?;

@@ -116,6 +116,16 @@ pub struct MarksTicket {
     account: Arc<Account>,
     changes: u64,
     filter: Filter,
+    /// Whether who has it is to look where they begin: nobody knows, and nobody else is looking.
+    pub wanted: bool,
+}
+
+impl Drop for MarksTicket {
+    fn drop(&mut self) {
+        if self.wanted {
+            self.account.kept().marking.remove(&self.filter);
+        }
+    }
 }
 
 impl Memory {
@@ -438,12 +448,13 @@ impl Memory {
         account: &Arc<Account>,
         filter: Filter,
     ) -> (Option<Arc<Marks>>, MarksTicket) {
-        let kept = account.kept();
+        let mut kept = account.kept();
         let still = kept.inboxes.flights == 0;
         let marks = kept.marks.get(&filter).filter(|_| still).cloned();
         let ticket = MarksTicket {
             account: account.clone(),
             changes: kept.inboxes.changes,
+            wanted: still && marks.is_none() && kept.marking.insert(filter),
             filter,
         };
         (marks, ticket)
@@ -463,7 +474,7 @@ impl Memory {
 
     /// Keeps marks, unless inboxes of their account have changed since the ticket was given.
     pub fn keep_marks(&self, ticket: MarksTicket, marks: Marks) {
-        let account = ticket.account;
+        let account = &ticket.account;
         let mut kept = account.kept();
         if kept.inboxes.changes != ticket.changes || kept.gone {
             return;
@@ -471,7 +482,7 @@ impl Memory {
         account.bytes.fetch_add(marks.bytes(), Ordering::Relaxed);
         kept.marks.insert(ticket.filter, Arc::new(marks));
         drop(kept);
-        self.weigh(&account);
+        self.weigh(account);
     }
 
     /// Something that a change of this account's list can be told from was just read from the store, and is about to be

@@ -12,7 +12,7 @@ use crate::{
     store::inboxes::{Filter, Marks},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -63,6 +63,8 @@ pub(super) struct Kept {
     pub(super) pages: HashMap<Page, KeptPage>,
     /// Where the pages of its long lists begin.
     pub(super) marks: HashMap<Filter, Arc<Marks>>,
+    /// Which of these somebody is looking for just now: one is enough, since it takes a look at every inbox.
+    pub(super) marking: HashSet<Filter>,
     pub(super) keys: Vec<KeyHash>,
 }
 
