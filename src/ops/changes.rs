@@ -158,8 +158,7 @@ pub async fn commit(
 
 async fn land(context: &Context, session: Session, changes: Changes) -> Result<(), db::Error> {
     let flight = context.memory.flight(session.began(), &changes);
-    session.commit().await?;
-    drop(flight);
+    session.commit_then(move || drop(flight)).await?;
     // On PostgreSQL this process hears its own words, in the order of all commits.
     if context.db.engine() == db::EngineKind::Sqlite {
         for event in changes.events {

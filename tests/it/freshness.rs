@@ -278,7 +278,12 @@ async fn each_change_is_in_the_very_next_answer_whichever_way_it_came(store: Sto
         let answers = pages(&app, &key).await;
         assert_eq!(answers, pages(&oracle, &key).await, "step {step}");
     }
-    assert!(app.context.memory.figures().hits > 0, "memory was in use");
+    // On PostgreSQL what was just read is recalled once an echo has come.
+    crate::support::eventually("memory is in use", async || {
+        pages(&app, &key).await;
+        app.context.memory.figures().hits > 0
+    })
+    .await;
 }
 
 /// Asks until the answer is the wanted one, and no longer than another node may take.
@@ -442,7 +447,13 @@ async fn a_clock_that_steps_back_makes_nothing_old(store: Store) {
     assert!(told.is_sorted_by_key(|(id, _)| id.clone()));
     let mut again = Stream::open(app.address, &key, Some(&told[0].0)).await;
     for (id, message) in &told[1..] {
-        let (_, known, data) = again.next().await.expect("an event");
+        let (known, data) = loop {
+            let (_, known, data) = again.next().await.expect("an event");
+            // What came before may come again.
+            if known > told[0].0 {
+                break (known, data);
+            }
+        };
         assert_eq!((&known, &data["id"]), (id, message));
     }
     app.verify().await;

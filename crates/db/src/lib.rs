@@ -353,9 +353,19 @@ impl Session {
 
     /// Makes everything that a write transaction did durable: after this returns, a power cut loses nothing.
     pub async fn commit(self) -> Result<(), Error> {
+        self.commit_then(|| ()).await
+    }
+
+    /// The same, and does something at once when the attempt is over, however it went: on SQLite on the very thread, so
+    /// that between a commit and what has to follow it nobody waits for a busy runtime.
+    pub async fn commit_then(self, then: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let committed = match self.0 {
-            Inner::Sqlite(session) => session.commit().await,
-            Inner::Postgres(session) => session.commit().await,
+            Inner::Sqlite(session) => session.commit(then).await,
+            Inner::Postgres(session) => {
+                let committed = session.commit().await;
+                then();
+                committed
+            }
         };
         counted("commit", committed)
     }

@@ -323,11 +323,15 @@ impl Session {
         self.connection().execute_batch(sql).map_err(explain)
     }
 
-    pub(crate) async fn commit(mut self) -> Result<(), Error> {
+    pub(crate) async fn commit(
+        mut self,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
         if let Some(Held::Writer(guard, checkpoints)) = self.connection.take() {
             let after = checkpoints.clone();
             blocking(guard, move |connection| {
                 let committed = connection.execute_batch("COMMIT").map_err(explain);
+                then();
                 match &committed {
                     Ok(()) => after.after_commit(),
                     Err(_) => roll_back(connection),
