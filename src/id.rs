@@ -20,7 +20,7 @@ fn before(id: &str, prefix: &str, seconds: u64) -> Option<String> {
     let digits = id.strip_prefix(prefix)?;
     let bytes = BASE32_DNSSEC.decode(digits.as_bytes()).ok()?;
     let bits = u128::from_be_bytes(bytes.try_into().ok()?);
-    let earlier = bits.saturating_sub(u128::from(seconds) * 1000 << 80);
+    let earlier = bits.saturating_sub((u128::from(seconds) * 1000) << 80);
     let digits = BASE32_DNSSEC.encode(&earlier.to_be_bytes());
     Some(format!("{prefix}{digits}"))
 }
