@@ -8,7 +8,7 @@ use super::{
     events::{Event, What},
 };
 use crate::{error::Error, id::AccountId};
-use db::{Database, Heard, Listener, NOTICE, Session};
+use db::{Database, EngineKind, Heard, Listener, NOTICE, Session};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -137,7 +137,8 @@ pub async fn commit(
     mut session: Session,
     changes: Changes,
 ) -> Result<(), Error> {
-    if changes.is_empty() {
+    // On SQLite no process listens: its commits show in the file.
+    if changes.is_empty() || context.db.engine() == EngineKind::Sqlite {
         return Ok(land(context, session, changes).await?);
     }
     let mut notices = notices(&changes)?;
@@ -160,7 +161,7 @@ async fn land(context: &Context, session: Session, changes: Changes) -> Result<(
     let flight = context.memory.flight(session.began(), &changes);
     session.commit_then(move || drop(flight)).await?;
     // On PostgreSQL this process hears its own words, in the order of all commits.
-    if context.db.engine() == db::EngineKind::Sqlite {
+    if context.db.engine() == EngineKind::Sqlite {
         for event in changes.events {
             context.events.publish(event);
         }
