@@ -12,7 +12,7 @@ use crate::{
         rates::Rates,
     },
     ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
-    router::router,
+    router::{at_once, router},
 };
 use axum::{
     Router,
@@ -276,33 +276,21 @@ async fn converse(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection stays with Nagle's delay");
     }
-    let progress = Progress::default();
-    let begun = progress.clone();
-    let stopping = stopped.clone();
-    let clock = app.context.clock.clone();
-    let io = Connection::new(stream, progress.clone(), clock, &app.limits);
-    let service = service_fn(move |request: Request<Incoming>| {
-        progress.step();
-        let progress = progress.clone();
-        let answer = answer(router.clone(), request, peer);
-        let stopping = stopping.clone();
-        async move {
-            let Ok(mut response) = answer.await;
-            let other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if other_protocol || response.body().size_hint().exact().is_none() {
-                progress.endless();
-            }
-            if *stopping.borrow() && !other_protocol {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
-            }
-            progress.step();
-            Ok::<_, Infallible>(response)
-        }
+    let talk = Arc::new(Talk {
+        router,
+        app,
+        peer,
+        progress: Progress::default(),
+        stopped: stopped.clone(),
+    });
+    let io = Connection::new(stream, talk.progress.clone(), &talk.app);
+    let service = service_fn(|request: Request<Incoming>| {
+        let talk = talk.clone();
+        async move { Ok::<_, Infallible>(talk.answer(request).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .max_buf_size(app.limits.head)
+            .max_buf_size(talk.app.limits.head)
             // `Connection` keeps the time, and answers when it is over.
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(io), service)
@@ -310,7 +298,7 @@ async fn converse(
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = time_to_go(&mut stopped, &begun) => {
+        () = time_to_go(&mut stopped, &talk.progress) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -320,15 +308,41 @@ async fn converse(
     }
 }
 
-async fn answer(
-    mut router: Router,
-    request: Request<Incoming>,
+/// What the requests of one connection share.
+struct Talk {
+    router: Router,
+    app: App,
     peer: Peer,
-) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    trim_slash(request.uri_mut());
-    router.call(request).await
+    progress: Progress,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Talk {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        self.progress.step();
+        let mut response = match at_once(&self.app, &request, self.peer) {
+            Some(response) => response,
+            None => self.route(request).await,
+        };
+        let other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if other_protocol || response.body().size_hint().exact().is_none() {
+            self.progress.endless();
+        }
+        if *self.stopped.borrow() && !other_protocol {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        self.progress.step();
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        trim_slash(request.uri_mut());
+        let Ok(response) = self.router.clone().call(request).await;
+        response
+    }
 }
 
 /// `/inboxes/` is `/inboxes`. The documentation pages are real folders, and keep theirs.

@@ -89,7 +89,7 @@ pub async fn list(
     query.finish()?;
     let (page, has_more) = conversations::list(
         &app.context,
-        &caller.account,
+        caller.account(),
         inbox.as_ref(),
         status.as_deref(),
         cursor.as_ref(),
@@ -114,6 +114,6 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     let id = ConversationId::from_text(id);
     Ok(envelope::ok(
-        conversations::get(&app.context, &caller.account, &id).await?,
+        conversations::get(&app.context, caller.account(), &id).await?,
     ))
 }

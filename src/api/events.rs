@@ -156,7 +156,7 @@ impl Listener {
     }
 
     fn account(&self) -> &AccountId {
-        &self.caller.account
+        self.caller.account()
     }
 
     /// The event, unless it was sent already.

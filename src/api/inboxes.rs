@@ -1,13 +1,15 @@
 //! `/inboxes`: from a request to the operation and back.
 
 use crate::{
-    domain::{Channel, Inbox, InboxStatus},
+    domain::{Channel, Inbox, InboxStatus, Scope},
+    error::Error,
     http::{
-        App,
-        auth::{IdPath, Reader, Writer},
+        App, Asked,
+        auth::{IdPath, Reader, Writer, recall},
         body::{JsonObject, Nothing},
         envelope::{self, ApiError, Pagination},
         query::Query,
+        rates::Quota,
         representation::{Wanted, respond},
     },
     id::InboxId,
@@ -180,17 +182,7 @@ pub async fn list(
     wanted: Wanted,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::read(query.as_deref());
-    let filter = Filter {
-        channel: query.get("type", |text| text.parse::<Channel>()),
-        status: query.get("status", |text| text.parse::<InboxStatus>()),
-    };
-    let page = Page {
-        filter,
-        limit: query.limit(),
-        offset: query.number("offset", 0, i64::MAX).unwrap_or(0),
-    };
-    query.finish()?;
+    let page = page_of(query.as_deref())?;
     let memory = &app.context.memory;
     let rendered = match memory.page(caller.kept.as_ref(), page) {
         Recall::Page(rendered) => rendered,
@@ -203,9 +195,41 @@ pub async fn list(
     Ok(respond(&wanted, &rendered))
 }
 
+/// The answer of [`list`], and how the key's count stands with it, if memory has all that it takes. `None`, and nothing
+/// has happened yet, if only [`list`] can give it.
+pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Quota>)> {
+    let page = page_of(asked.uri.query()).ok()?;
+    let (caller, address) = recall(asked, app, Scope::Read)?;
+    let rendered = app
+        .context
+        .memory
+        .kept_page(caller.kept.as_deref()?, page)?;
+    let now = app.context.clock.now();
+    let quota = app.rates.count(&caller, address, now);
+    let response = match quota.map_or(Ok(()), |quota| quota.check(now)) {
+        Ok(()) => respond(&Wanted::read(asked.headers), &rendered),
+        Err(error) => error.into_response(),
+    };
+    Some((response, quota))
+}
+
+fn page_of(query: Option<&str>) -> Result<Page, Error> {
+    let mut query = Query::read(query);
+    let page = Page {
+        filter: Filter {
+            channel: query.get("type", |text| text.parse::<Channel>()),
+            status: query.get("status", |text| text.parse::<InboxStatus>()),
+        },
+        limit: query.limit(),
+        offset: query.number("offset", 0, i64::MAX).unwrap_or(0),
+    };
+    query.finish()?;
+    Ok(page)
+}
+
 async fn render(app: &App, caller: &Caller, page: Page) -> Result<Rendered, ApiError> {
     let kept = caller.kept.as_ref();
-    let (inboxes, total) = inboxes::list(&app.context, &caller.account, page, kept).await?;
+    let (inboxes, total) = inboxes::list(&app.context, caller.account(), page, kept).await?;
     let pagination = Pagination {
         total,
         limit: page.limit,
@@ -279,9 +303,9 @@ pub async fn create(
     State(app): State<App>,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::create(&app.context, &caller.account, body).await?;
+    let inbox = inboxes::create(&app.context, caller.account(), body).await?;
     let location = HeaderValue::from_str(&format!("/inboxes/{}", inbox.id))
-        .map_err(|error| crate::error::Error::Internal(error.to_string()))?;
+        .map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = envelope::success(StatusCode::CREATED, inbox);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
@@ -303,7 +327,7 @@ pub async fn get(
     wanted: Wanted,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
+    let inbox = inboxes::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
     app.context.memory.has_read(caller.kept.as_ref());
     let rendered = Rendered::new(envelope::body(inbox)?, None);
     Ok(respond(&wanted, &rendered))
@@ -326,8 +350,13 @@ pub async fn update(
     IdPath(id): IdPath,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox =
-        inboxes::update(&app.context, &caller.account, &InboxId::from_text(id), body).await?;
+    let inbox = inboxes::update(
+        &app.context,
+        caller.account(),
+        &InboxId::from_text(id),
+        body,
+    )
+    .await?;
     Ok(envelope::ok(inbox))
 }
 
@@ -367,7 +396,7 @@ pub async fn delete(
     query.finish()?;
     inboxes::delete(
         &app.context,
-        &caller.account,
+        caller.account(),
         &InboxId::from_text(id),
         purge.unwrap_or(false),
     )
@@ -389,7 +418,7 @@ pub async fn setup(
     State(app): State<App>,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
-    let setup = setup::get(&app.context, &caller.account, &InboxId::from_text(id)).await?;
+    let setup = setup::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
     Ok(envelope::ok(setup))
 }
 
@@ -420,6 +449,6 @@ pub async fn connect(
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
     let id = InboxId::from_text(id);
-    let setup = connect::connect(&app.context, &caller.account, &id).await?;
+    let setup = connect::connect(&app.context, caller.account(), &id).await?;
     Ok(envelope::ok(setup))
 }

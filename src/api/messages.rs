@@ -91,7 +91,7 @@ pub async fn list(
     };
     let (page, has_more) = messages::list(
         &app.context,
-        &caller.account,
+        caller.account(),
         &thread,
         before.as_ref(),
         limit,
@@ -114,6 +114,6 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     let id = MessageId::from_text(id);
     Ok(envelope::ok(
-        messages::get(&app.context, &caller.account, &id).await?,
+        messages::get(&app.context, caller.account(), &id).await?,
     ))
 }

@@ -5,7 +5,7 @@
 //! Invariant: a key is read here and goes nowhere else, least of all into a log.
 
 use super::{
-    App, client,
+    App, Asked, client,
     envelope::{ApiError, Refusal},
     query::decode,
     rates::Counted,
@@ -19,6 +19,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::{HeaderMap, header, request::Parts},
 };
+use std::{borrow::Cow, net::IpAddr};
 
 /// A caller with the scope `read`.
 pub struct Reader(pub Caller);
@@ -51,35 +52,49 @@ async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, Api
         Err(Error::Unauthorized) => return Err(app.rates.failed(address, clock.now()).into()),
         other => other?,
     };
-    let counted: Counted = parts.extensions.get().cloned().unwrap_or_default();
-    app.rates.count(&caller, address, &counted, clock.now())?;
+    if let Some(quota) = app.rates.count(&caller, address, clock.now()) {
+        if let Some(counted) = parts.extensions.get::<Counted>() {
+            counted.note(quota);
+        }
+        quota.check(clock.now())?;
+    }
     caller.may(scope)?;
     Ok(caller)
 }
 
+/// A caller with this scope whom memory knows, and the address that it calls from. `None` if only an extractor can
+/// tell, or if it will refuse. The request is not counted yet.
+pub fn recall(asked: &Asked<'_>, app: &App, scope: Scope) -> Option<(Caller, IpAddr)> {
+    let key = presented(asked.headers, asked.uri.query())?;
+    let address = client::client_of(asked.peer.0, asked.headers, app);
+    let now = app.context.clock.now();
+    app.rates.may_try(&key, address, now).ok()?;
+    let caller = keys::recall(&app.context, &app.uses, &key)?;
+    caller.may(scope).ok()?;
+    Some((caller, address))
+}
+
 /// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.
-fn presented(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<Cow<'a, str>> {
     if let Some(value) = headers.get(header::AUTHORIZATION)
         && let Some(key) = bearer(value.as_bytes())
     {
-        return Some(key);
+        return Some(key.into());
     }
     if let Some(value) = headers.get("api_key") {
-        return Some(value.to_str().ok()?.trim().to_owned());
+        return Some(value.to_str().ok()?.trim().into());
     }
     let value = query?
         .split('&')
         .find_map(|pair| pair.strip_prefix("api_key="))?;
-    decode(value).map(|key| key.into_owned())
+    decode(value)
 }
 
 /// The key of `Bearer KEY`, with the scheme in any case. Any other scheme is as good as no header.
-fn bearer(value: &[u8]) -> Option<String> {
-    let value = std::str::from_utf8(value).ok()?;
-    let (scheme, key) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| key.trim().to_owned())
+fn bearer(value: &[u8]) -> Option<&str> {
+    let value = std::str::from_utf8(value).ok()?.trim();
+    let (scheme, key) = value.split_once(' ').unwrap_or((value, ""));
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
 }
 
 /// The `{id}` of a path. One that cannot be an id is looked up as an empty one, which nothing has.
@@ -110,9 +125,9 @@ mod tests {
     #[test]
     fn the_scheme_is_read_in_any_case() {
         for header in ["Bearer k", "bearer k", "BEARER  k ", " Bearer k"] {
-            assert_eq!(bearer(header.as_bytes()).as_deref(), Some("k"), "{header}");
+            assert_eq!(bearer(header.as_bytes()), Some("k"), "{header}");
         }
         assert_eq!(bearer(b"Basic k"), None);
-        assert_eq!(bearer(b"Bearer").as_deref(), Some(""));
+        assert_eq!(bearer(b"Bearer"), Some(""));
     }
 }

@@ -33,7 +33,12 @@ pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
     let Some(Peer(peer)) = parts.extensions.get() else {
         return Err(Error::Internal("a request without a connection".into()));
     };
-    Ok(client(&app.limits.trusted_proxies, *peer, &parts.headers))
+    Ok(client_of(*peer, &parts.headers, app))
+}
+
+/// The address of the client that a request with these headers comes from, if it came from this peer.
+pub fn client_of(peer: SocketAddr, headers: &HeaderMap, app: &App) -> IpAddr {
+    client(&app.limits.trusted_proxies, peer, headers)
 }
 
 /// Each proxy appends whom it asks for. So the last entry is the word of the peer, the one before that of whom the last

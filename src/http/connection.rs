@@ -6,8 +6,8 @@
 //!
 //! Invariant: as long as HTTP allows an answer, the client gets one, in the envelope.
 
-use super::{envelope::Refusal, observe::REQUEST_ID};
-use crate::{clock::Clock, config::Limits};
+use super::{App, envelope::Refusal, observe::REQUEST_ID};
+use crate::clock::Clock;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -114,13 +114,13 @@ struct Wait {
 
 impl Connection {
     /// Wraps a stream. `progress` is told of each request's start and end.
-    pub fn new(stream: TcpStream, progress: Progress, clock: Clock, limits: &Limits) -> Self {
+    pub fn new(stream: TcpStream, progress: Progress, app: &App) -> Self {
         Connection {
             stream,
             progress,
-            clock,
-            head_timeout: limits.head_timeout,
-            idle_timeout: limits.idle_timeout,
+            clock: app.context.clock.clone(),
+            head_timeout: app.limits.head_timeout,
+            idle_timeout: app.limits.idle_timeout,
             wait: Wait {
                 since: 0,
                 begun: false,

@@ -7,6 +7,7 @@ pub mod bounds;
 pub mod client;
 pub mod connection;
 pub mod envelope;
+pub mod meters;
 pub mod minutes;
 pub mod observe;
 pub mod query;
@@ -17,6 +18,7 @@ use crate::{
     config::Limits,
     ops::{Context, ingest::Ingest, keys::Uses},
 };
+use axum::http::{HeaderMap, Uri};
 use bounds::Bounds;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rates::Rates;
@@ -57,6 +59,17 @@ impl App {
 /// The other end of the connection that a request came through: an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+/// What a request without a body says, for answers that are there at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Where it is addressed to.
+    pub uri: &'a Uri,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The other end of its connection.
+    pub peer: Peer,
+}
 
 impl std::ops::Deref for App {
     type Target = Parts;

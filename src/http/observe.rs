@@ -4,9 +4,10 @@
 //! and the bodies may hold keys and people's words, and are not looked at here.
 
 use super::{
-    App,
+    App, Asked,
     body::{self, announces_more_than},
     envelope::{Cause, JSON, Refusal, success},
+    meters,
     query::decode,
     rates::{Counted, Quota},
 };
@@ -14,16 +15,15 @@ use crate::clock;
 use axum::{
     body::{Body, HttpBody},
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use metrics::{Counter, Histogram};
 use serde_json::json;
 use std::{
     borrow::Cow,
-    collections::HashMap,
-    sync::{LazyLock, PoisonError, RwLock},
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -32,16 +32,18 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Surrounds a request.
 pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let start = clock::stopwatch();
-    let id = request_id(&app, request.headers());
-    let method = request.method().clone();
-    let path = without_keys(request.uri().path());
+    let begun = Begun {
+        at: clock::stopwatch(),
+        id: request_id(&app, request.headers()),
+        method: request.method().clone(),
+        path: without_keys(request.uri().path()).into(),
+    };
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let counted = Counted::default();
     request.extensions_mut().insert(counted.clone());
 
-    let mut response = if is_preflight(&request) {
+    let response = if is_preflight(&request) {
         preflight(request.headers())
     } else {
         match admit(&app, &mut request).await {
@@ -49,21 +51,64 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
             Err(response) => response,
         }
     };
+    begun.end(route, response, counted.quota())
+}
 
-    let took = start.elapsed();
-    let status = response.status();
-    let cause = response.extensions_mut().remove::<Cause>();
-    record(&method, route, status, took.as_secs_f64());
-    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let (status_code, request_id) = (status.as_u16(), id.to_str().unwrap_or_default());
-    match cause {
-        Some(Cause(cause)) => tracing::error!(
-            request_id, %method, path, status = status_code, micros, cause, "request failed"
-        ),
-        None => tracing::info!(request_id, %method, path, status = status_code, micros, "request"),
+/// Surrounds a `GET` of this route that has an answer at once. `None`, and nothing is noted, if it has none.
+pub fn observe_at_once(
+    app: &App,
+    asked: &Asked<'_>,
+    route: &'static str,
+    answer: impl FnOnce(&Asked<'_>) -> Option<(Response, Option<Quota>)>,
+) -> Option<Response> {
+    if head_size(asked.uri, asked.headers) > app.limits.head {
+        return None;
     }
-    finish(&mut response, id, counted.quota());
-    response
+    let at = clock::stopwatch();
+    let answered = catch_unwind(AssertUnwindSafe(|| answer(asked)));
+    let (response, quota) = answered.unwrap_or_else(|panic| Some((on_panic(panic), None)))?;
+    let begun = Begun {
+        at,
+        id: request_id(app, asked.headers),
+        method: Method::GET,
+        path: route.into(),
+    };
+    Some(begun.end(route, response, quota))
+}
+
+/// A request that has no answer yet.
+struct Begun<'a> {
+    at: Instant,
+    id: HeaderValue,
+    method: Method,
+    path: Cow<'a, str>,
+}
+
+impl Begun<'_> {
+    /// Notes how it ended, and completes its answer.
+    fn end(self, route: &str, mut response: Response, quota: Option<Quota>) -> Response {
+        let took = self.at.elapsed();
+        let status = response.status();
+        let cause = response.extensions_mut().remove::<Cause>();
+        meters::record(&self.method, route, status, took.as_secs_f64());
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let (method, path) = (self.method.as_str(), &*self.path);
+        let (status, request_id) = (status.as_u16(), self.id.to_str().unwrap_or_default());
+        match cause {
+            Some(Cause(cause)) => tracing::error!(
+                request_id,
+                method,
+                path,
+                status,
+                micros,
+                cause,
+                "request failed"
+            ),
+            None => tracing::info!(request_id, method, path, status, micros, "request"),
+        }
+        finish(&mut response, self.id, quota);
+        response
+    }
 }
 
 /// A path for the log. A key that was put there by mistake, however it is written, is left out.
@@ -147,7 +192,7 @@ const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Heade
 /// Refuses a head that is too large (hyper's own bound is a rough one), and reads and drops the body of a request that
 /// has no use for one: existing clients send `{}` with a GET, and a body that is left unread would end the connection.
 async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
-    if head_size(request) > app.limits.head {
+    if head_size(request.uri(), request.headers()) > app.limits.head {
         return Err(Refusal::HeadTooLarge.into_response());
     }
     let idle = matches!(
@@ -169,11 +214,10 @@ async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
 }
 
 /// Bytes of a request's URL and headers, as they were sent.
-fn head_size(request: &Request) -> usize {
-    let uri = request.uri();
+fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
     let url = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
-    let headers = request.headers().iter();
     url + headers
+        .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum::<usize>()
 }
@@ -202,64 +246,6 @@ fn filled(response: Response) -> Response {
     filled.headers_mut().insert(header::LOCATION, location);
     filled
 }
-
-fn record(method: &Method, route: &str, status: StatusCode, seconds: f64) {
-    // A method that nobody defined must not make a new time series each time.
-    let method = match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    };
-    let meters = METERS.read().unwrap_or_else(PoisonError::into_inner);
-    let known = meters
-        .get(route)
-        .and_then(|some| some.get(&(method, status)));
-    if let Some(meter) = known {
-        return meter.note(seconds);
-    }
-    drop(meters);
-    let meter = Meter::new(method, route, status);
-    meter.note(seconds);
-    let mut meters = METERS.write().unwrap_or_else(PoisonError::into_inner);
-    let some = meters.entry(route.to_owned()).or_default();
-    some.insert((method, status), meter);
-}
-
-/// The metrics of one kind of request.
-struct Meter {
-    requests: Counter,
-    seconds: Histogram,
-}
-
-impl Meter {
-    fn new(method: &'static str, route: &str, status: StatusCode) -> Self {
-        let labels = [
-            ("method", method.to_owned()),
-            ("route", route.to_owned()),
-            ("status", status.as_str().to_owned()),
-        ];
-        Meter {
-            requests: metrics::counter!("inboxd_http_requests_total", &labels),
-            seconds: metrics::histogram!("inboxd_http_request_seconds", &labels[..2]),
-        }
-    }
-
-    fn note(&self, seconds: f64) {
-        self.requests.increment(1);
-        self.seconds.record(seconds);
-    }
-}
-
-/// By route, and then by method and status.
-type Meters = HashMap<String, HashMap<(&'static str, StatusCode), Meter>>;
-
-/// All meters so far, by route. Like the recorder behind them they are the process's. The recorder finds them by their
-/// labels, too, but first has all labels copied and hashed.
-static METERS: LazyLock<RwLock<Meters>> = LazyLock::new(RwLock::default);
 
 /// Turns a panic in a handler into the answer of any other fault of ours.
 pub fn catch_panic() -> CatchPanicLayer<OnPanic> {

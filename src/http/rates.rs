@@ -84,28 +84,17 @@ impl Rates {
         }
     }
 
-    /// Counts a request of a good key, and leaves in `counted` what its answer must say. An error if it is one too many.
-    pub fn count(
-        &self,
-        caller: &Caller,
-        address: IpAddr,
-        counted: &Counted,
-        now: i64,
-    ) -> Result<(), Error> {
+    /// Counts a request of a good key. How its count stands then, if it has a limit.
+    pub fn count(&self, caller: &Caller, address: IpAddr, now: i64) -> Option<Quota> {
         let key = caller.fingerprint();
         if self.0.most_wrong != 0 {
             self.0.known.take(pair(key, address), i64::MAX, now);
         }
-        let limit = caller.rate_limit.unwrap_or(self.0.requests);
-        if limit == 0 {
-            return Ok(());
-        }
-        let count = self.0.keys.take(key, limit, now);
-        counted.note(Quota { limit, count });
-        match count.allowed {
-            true => Ok(()),
-            false => Err(Error::RateLimited(seconds(count.ends - now))),
-        }
+        let limit = caller.rate_limit().unwrap_or(self.0.requests);
+        (limit != 0).then(|| Quota {
+            limit,
+            count: self.0.keys.take(key, limit, now),
+        })
     }
 
     /// Forgets who was not here for long.
@@ -146,6 +135,14 @@ const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 impl Quota {
+    /// An error if the request that was counted is one too many.
+    pub fn check(self, now: i64) -> Result<(), Error> {
+        match self.count.allowed {
+            true => Ok(()),
+            false => Err(Error::RateLimited(seconds(self.count.ends - now))),
+        }
+    }
+
     /// Writes the headers.
     pub fn write(self, headers: &mut HeaderMap) {
         headers.insert(LIMIT, self.limit.into());
@@ -160,7 +157,8 @@ impl Quota {
 pub struct Counted(Arc<OnceLock<Quota>>);
 
 impl Counted {
-    fn note(&self, quota: Quota) {
+    /// Leaves it there.
+    pub fn note(&self, quota: Quota) {
         // A request whose key is checked twice says how the first count stood.
         self.0.set(quota).ok();
     }

@@ -24,15 +24,21 @@ impl FromRequestParts<App> for Wanted {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
-        let headers = &parts.headers;
-        Ok(Wanted {
+        Ok(Wanted::read(&parts.headers))
+    }
+}
+
+impl Wanted {
+    /// Reads it from a request's headers.
+    pub fn read(headers: &HeaderMap) -> Self {
+        Wanted {
             form: best_form(headers),
             has: headers
                 .get_all(header::IF_NONE_MATCH)
                 .iter()
                 .cloned()
                 .collect(),
-        })
+        }
     }
 }
 
@@ -49,6 +55,7 @@ pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
         Response::new(Body::from(body))
     };
     let headers = response.headers_mut();
+    headers.reserve(HEADERS);
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     headers.insert(header::VARY, VARY);
@@ -65,6 +72,8 @@ pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
     response
 }
 
+/// As many as such an answer has in the end, those that every answer gets among them: room for all is made at once.
+const HEADERS: usize = 16;
 /// For its reader alone, who asks each time whether it is still so: it may have changed the moment after.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// Whose inboxes they are depends on the key, wherever it is sent.

@@ -55,17 +55,23 @@ pub struct Known {
 /// What a key was checked to be.
 #[derive(Clone)]
 pub struct Caller {
-    /// The account that it acts for.
-    pub account: AccountId,
     /// What is kept in memory for answering it, if that may be used.
     pub kept: Option<Arc<memory::Account>>,
-    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
-    pub rate_limit: Option<i64>,
     known: Arc<Known>,
     hash: KeyHash,
 }
 
 impl Caller {
+    /// The account that it acts for.
+    pub fn account(&self) -> &AccountId {
+        &self.known.account
+    }
+
+    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
+    pub fn rate_limit(&self) -> Option<i64> {
+        self.known.rate_limit
+    }
+
     /// That it has this scope.
     pub fn may(&self, scope: Scope) -> Result<(), Error> {
         if self.known.scopes.contains(&scope) {
@@ -214,13 +220,39 @@ pub async fn authenticate(
         return Err(Error::Unauthorized);
     }
     let caller = look_up(context, hash(presented)).await?;
+    note_use(context, uses, &caller.known);
+    Ok(caller)
+}
+
+/// The same at once, from memory. `None` if only [`authenticate`] can tell, or if it will refuse.
+pub fn recall(context: &Context, uses: &Uses, presented: &str) -> Option<Caller> {
+    if !well_formed(presented) {
+        return None;
+    }
+    let hash = hash(presented);
+    let (known, account) = context.memory.key(context.memory.sight(), &hash)?;
+    if has_expired(context, &known) {
+        return None;
+    }
+    note_use(context, uses, &known);
+    Some(Caller {
+        kept: Some(account),
+        known,
+        hash,
+    })
+}
+
+fn note_use(context: &Context, uses: &Uses, known: &Known) {
     let now = context.clock.now();
-    let known = &caller.known;
     if now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN {
         known.noted.store(now, Ordering::Relaxed);
         uses.note(&known.account, known.id.clone(), now);
     }
-    Ok(caller)
+}
+
+fn has_expired(context: &Context, known: &Known) -> bool {
+    let now = || context.clock.now();
+    known.expires_at.is_some_and(|end| now() >= end)
 }
 
 /// Whether the key of a caller that was let in some time ago is still good.
@@ -239,19 +271,10 @@ async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
             (known, kept)
         }
     };
-    if known
-        .expires_at
-        .is_some_and(|end| context.clock.now() >= end)
-    {
+    if has_expired(context, &known) {
         return Err(Error::Unauthorized);
     }
-    Ok(Caller {
-        account: known.account.clone(),
-        kept,
-        rate_limit: known.rate_limit,
-        known,
-        hash,
-    })
+    Ok(Caller { kept, known, hash })
 }
 
 async fn ask(context: &Context, hash: &KeyHash) -> Result<Known, Error> {
@@ -312,12 +335,14 @@ impl Uses {
 
 fn generate() -> SecretString {
     let mut key = format!("{PREFIX}{}", BASE32_DNSSEC.encode(&clock::random::<32>()));
-    key.push_str(&checksum(&key));
+    key.extend(checksum(&key).map(char::from));
     SecretString::from(key)
 }
 
-fn checksum(text: &str) -> String {
-    BASE32_DNSSEC.encode(&crc32fast::hash(text.as_bytes()).to_be_bytes())
+fn checksum(text: &str) -> [u8; CHECKSUM] {
+    let mut sum = [0; CHECKSUM];
+    BASE32_DNSSEC.encode_mut(&crc32fast::hash(text.as_bytes()).to_be_bytes(), &mut sum);
+    sum
 }
 
 /// Whether this can be a key at all: a mistyped one is refused without asking the store.
@@ -327,7 +352,7 @@ fn well_formed(key: &str) -> bool {
         && key.starts_with(PREFIX)
         && key
             .split_at_checked(PREFIX.len() + RANDOM)
-            .is_some_and(|(body, sum)| checksum(body) == sum)
+            .is_some_and(|(body, sum)| checksum(body) == sum.as_bytes())
 }
 
 fn hash(key: &str) -> KeyHash {

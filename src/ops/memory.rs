@@ -362,6 +362,18 @@ impl Memory {
         }
     }
 
+    /// A page of this account, if it is there.
+    pub fn kept_page(&self, account: &Account, page: Page) -> Option<Arc<Rendered>> {
+        let found = self.recall(&account.kept(), page)?;
+        self.0.hits.fetch_add(1, Ordering::Relaxed);
+        Some(found)
+    }
+
+    fn recall(&self, kept: &Kept, page: Page) -> Option<Arc<Rendered>> {
+        let found = kept.pages.get(&page)?;
+        (kept.any.flights == 0 && self.is_latest(kept, found)).then(|| found.rendered.clone())
+    }
+
     /// Looks for a page of this account.
     pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
         let recall = self.find_page(account, page);
@@ -389,9 +401,9 @@ impl Memory {
         if kept.any.flights > 0 {
             return Recall::Ask(ticket);
         }
-        match kept.pages.get(&page) {
-            Some(found) if self.is_latest(&kept, found) => Recall::Page(found.rendered.clone()),
-            _ => {
+        match self.recall(&kept, page) {
+            Some(rendered) => Recall::Page(rendered),
+            None => {
                 ticket.generation = Some(kept.any.changes);
                 Recall::Ask(ticket)
             }

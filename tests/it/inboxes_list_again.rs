@@ -1,8 +1,9 @@
 //! `GET /inboxes` for clients that ask again: `ETag`, `Link`, and compressed forms.
 
-use crate::support::{Answer, Store, TestApp, on_both_stores, whatsapp};
+use crate::support::{Answer, Store, TestApp, eventually, on_both_stores, whatsapp};
 use flate2::read::GzDecoder;
 use inboxd::domain::Scope;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::io::Read;
 
@@ -14,6 +15,7 @@ on_both_stores![
     a_list_is_compressed_for_whom_accepts_it,
     a_short_list_is_not_compressed,
     one_inbox_has_an_etag_too,
+    an_answer_at_once_is_like_one_by_the_routes,
 ];
 
 async fn start(store: Store, inboxes: usize) -> (TestApp, String) {
@@ -175,5 +177,51 @@ async fn one_inbox_has_an_etag_too(store: Store) {
     let again = again.send().await;
     again.assert_status(200);
     assert_eq!(again.data()["name"], "Shop");
+    app.stop().await;
+}
+
+/// What does not differ from request to request.
+fn lasting(answer: &Answer) -> (StatusCode, Vec<(String, String)>, &[u8]) {
+    let mut headers: Vec<_> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| {
+            !["date", "x-request-id", "x-ratelimit-remaining"].contains(&name.as_str())
+        })
+        .map(|(name, value)| (name.to_string(), format!("{value:?}")))
+        .collect();
+    headers.sort();
+    (answer.status, headers, &answer.body)
+}
+
+/// With a slash at its end a path is never answered at once.
+async fn an_answer_at_once_is_like_one_by_the_routes(store: Store) {
+    let (app, key) = start(store, 12).await;
+    let etag = list(&app, &key, "", &[]).await.header("etag").to_owned();
+    let writer = app.key(&[Scope::Write]).await;
+    let mistyped = format!("{key}x");
+    let asked: [(&str, &str, &[(&str, &str)]); 9] = [
+        (&key, "", &[]),
+        (&key, "?limit=5&offset=5&type=livechat&status=active", &[]),
+        (&key, "", &[("if-none-match", &etag)]),
+        (&key, "", &[("accept-encoding", "gzip")]),
+        (&key, "", &[("x-request-id", "mine")]),
+        (&key, "?limit=0", &[]),
+        (&writer, "", &[]),
+        (&mistyped, "", &[]),
+        ("", "", &[]),
+    ];
+    for (key, query, headers) in asked {
+        let routed = list(&app, key, &format!("/{query}"), headers).await;
+        let hits = || app.context.memory.figures().hits;
+        let refused = !routed.status.is_success() && routed.status != StatusCode::NOT_MODIFIED;
+        eventually("it is kept", async || {
+            let before = hits();
+            let at_once = list(&app, key, query, headers).await;
+            assert_eq!(lasting(&at_once), lasting(&routed), "{query} {headers:?}");
+            refused || hits() > before
+        })
+        .await;
+    }
     app.stop().await;
 }
