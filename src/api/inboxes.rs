@@ -199,12 +199,10 @@ pub async fn list(
 /// has happened yet, if only [`list`] can give it.
 pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Quota>)> {
     let page = page_of(asked.uri.query()).ok()?;
-    let (caller, address) = recall(asked, app, Scope::Read)?;
-    let rendered = app
-        .context
-        .memory
-        .kept_page(caller.kept.as_deref()?, page)?;
     let now = app.context.clock.now();
+    let (caller, address) = recall(asked, app, Scope::Read, now)?;
+    let memory = &app.context.memory;
+    let rendered = memory.kept_page(caller.kept.as_deref()?, page)?;
     let quota = app.rates.count(&caller, address, now);
     let response = match quota.map_or(Ok(()), |quota| quota.check(now)) {
         Ok(()) => respond(&Wanted::read(asked.headers), &rendered),

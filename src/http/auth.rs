@@ -63,13 +63,12 @@ async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, Api
 }
 
 /// A caller with this scope whom memory knows, and the address that it calls from. `None` if only an extractor can
-/// tell, or if it will refuse. The request is not counted yet.
-pub fn recall(asked: &Asked<'_>, app: &App, scope: Scope) -> Option<(Caller, IpAddr)> {
+/// tell, or if it will refuse. The request is not counted yet. `now` is in seconds since 1970.
+pub fn recall(asked: &Asked<'_>, app: &App, scope: Scope, now: i64) -> Option<(Caller, IpAddr)> {
     let key = presented(asked.headers, asked.uri.query())?;
     let address = client::client_of(asked.peer.0, asked.headers, app);
-    let now = app.context.clock.now();
     app.rates.may_try(&key, address, now).ok()?;
-    let caller = keys::recall(&app.context, &app.uses, &key)?;
+    let caller = keys::recall(&app.context, &app.uses, &key, now)?;
     caller.may(scope).ok()?;
     Some((caller, address))
 }

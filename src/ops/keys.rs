@@ -52,6 +52,12 @@ pub struct Known {
     noted: AtomicI64,
 }
 
+impl Known {
+    fn has_expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|end| now >= end)
+    }
+}
+
 /// What a key was checked to be.
 #[derive(Clone)]
 pub struct Caller {
@@ -220,21 +226,21 @@ pub async fn authenticate(
         return Err(Error::Unauthorized);
     }
     let caller = look_up(context, hash(presented)).await?;
-    note_use(context, uses, &caller.known);
+    note_use(uses, &caller.known, context.clock.now());
     Ok(caller)
 }
 
 /// The same at once, from memory. `None` if only [`authenticate`] can tell, or if it will refuse.
-pub fn recall(context: &Context, uses: &Uses, presented: &str) -> Option<Caller> {
+pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Option<Caller> {
     if !well_formed(presented) {
         return None;
     }
     let hash = hash(presented);
     let (known, account) = context.memory.key(context.memory.sight(), &hash)?;
-    if has_expired(context, &known) {
+    if known.has_expired(now) {
         return None;
     }
-    note_use(context, uses, &known);
+    note_use(uses, &known, now);
     Some(Caller {
         kept: Some(account),
         known,
@@ -242,17 +248,11 @@ pub fn recall(context: &Context, uses: &Uses, presented: &str) -> Option<Caller>
     })
 }
 
-fn note_use(context: &Context, uses: &Uses, known: &Known) {
-    let now = context.clock.now();
+fn note_use(uses: &Uses, known: &Known, now: i64) {
     if now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN {
         known.noted.store(now, Ordering::Relaxed);
         uses.note(&known.account, known.id.clone(), now);
     }
-}
-
-fn has_expired(context: &Context, known: &Known) -> bool {
-    let now = || context.clock.now();
-    known.expires_at.is_some_and(|end| now() >= end)
 }
 
 /// Whether the key of a caller that was let in some time ago is still good.
@@ -271,7 +271,7 @@ async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
             (known, kept)
         }
     };
-    if has_expired(context, &known) {
+    if known.has_expired(context.clock.now()) {
         return Err(Error::Unauthorized);
     }
     Ok(Caller { kept, known, hash })

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 /// Pages of one account. One that asks for more loses those it had.
 const PAGES: usize = 256;
 /// How exact it is who was here last: telling the cache at each request would cost more than the rest of the look.
-const TOUCH: Duration = Duration::from_secs(1);
+const TOUCH: Duration = Duration::from_secs(5);
 
 /// Which page of an account's inboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
