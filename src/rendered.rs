@@ -33,33 +33,41 @@ pub enum Form {
     Brotli,
 }
 
+/// A body in one of its forms.
+pub struct Written {
+    /// Which.
+    pub form: Form,
+    /// The body.
+    pub bytes: Bytes,
+    /// The same for the same bytes, another for others, in quotes.
+    pub tag: Bytes,
+}
+
 /// The body.
 pub struct Rendered {
-    plain: Bytes,
-    fingerprint: String,
+    plain: Written,
     links: Option<Bytes>,
     /// Nothing where it would be no shorter.
-    gzip: OnceLock<Option<Bytes>>,
-    brotli: OnceLock<Option<Bytes>>,
+    gzip: OnceLock<Option<Written>>,
+    brotli: OnceLock<Option<Written>>,
 }
 
 impl Rendered {
     /// Of these bytes. `links` is what goes with them about other pages.
     pub fn new(plain: Bytes, links: Option<String>) -> Self {
         let digest = Sha256::digest(&plain);
+        // 128 bits: nobody finds two bodies that share them.
+        let fingerprint = BASE32_DNSSEC.encode(&digest[..16]);
         Rendered {
-            // 128 bits: nobody finds two bodies that share them.
-            fingerprint: BASE32_DNSSEC.encode(&digest[..16]),
-            plain,
+            plain: Written {
+                form: Form::Plain,
+                bytes: plain,
+                tag: format!("\"{fingerprint}\"").into(),
+            },
             links: links.map(Bytes::from),
             gzip: OnceLock::new(),
             brotli: OnceLock::new(),
         }
-    }
-
-    /// The same for the same bytes, another for others.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
     }
 
     /// What goes with it about other pages.
@@ -68,43 +76,58 @@ impl Rendered {
     }
 
     /// The body in this form, or as it is where the form is not worth it.
-    pub fn body(&self, form: Form) -> (Form, Bytes) {
+    pub fn body(&self, form: Form) -> &Written {
         let made = match form {
             Form::Plain => None,
-            Form::Gzip => self.gzip.get_or_init(|| self.shorter(gzip)).clone(),
-            Form::Brotli => self.brotli.get_or_init(|| self.shorter(brotli)).clone(),
+            Form::Gzip => self.gzip.get_or_init(|| self.shorter(form, gzip)).as_ref(),
+            Form::Brotli => self
+                .brotli
+                .get_or_init(|| self.shorter(form, brotli))
+                .as_ref(),
         };
-        match made {
-            Some(made) => (form, made),
-            None => (Form::Plain, self.plain.clone()),
-        }
+        made.unwrap_or(&self.plain)
     }
 
     /// Bytes of memory that it may come to take.
     pub fn bytes(&self) -> usize {
         // JSON of many things of one kind shrinks to less than an eighth, in either form.
-        let forms = if self.plain.len() < WORTH {
-            0
-        } else {
-            self.plain.len() / 4
-        };
-        self.plain.len() + forms + self.links.as_ref().map_or(0, Bytes::len) + AROUND
+        let plain = self.plain.bytes.len();
+        let forms = if plain < WORTH { 0 } else { plain / 4 };
+        plain + forms + self.links.as_ref().map_or(0, Bytes::len) + AROUND
     }
 
-    fn shorter(&self, compress: fn(&[u8]) -> io::Result<Vec<u8>>) -> Option<Bytes> {
-        if self.plain.len() < WORTH {
+    fn shorter(&self, form: Form, compress: fn(&[u8]) -> io::Result<Vec<u8>>) -> Option<Written> {
+        let Written { bytes, tag, .. } = &self.plain;
+        if bytes.len() < WORTH {
             return None;
         }
-        let made = compress(&self.plain)
+        let made = compress(bytes)
             .inspect_err(|error| tracing::error!(%error, "a body cannot be compressed"))
             .ok()?;
-        (made.len() < self.plain.len()).then(|| made.into_boxed_slice().into())
+        (made.len() < bytes.len()).then(|| Written {
+            form,
+            tag: form.tag(tag).into(),
+            bytes: made.into_boxed_slice().into(),
+        })
+    }
+}
+
+impl Form {
+    /// Each form has a tag of its own, since its bytes are others.
+    fn tag(self, plain: &[u8]) -> Vec<u8> {
+        let suffix = match self {
+            Form::Plain => "",
+            Form::Gzip => "-gzip",
+            Form::Brotli => "-br",
+        };
+        let bare = plain.strip_suffix(b"\"").unwrap_or(plain);
+        [bare, suffix.as_bytes(), b"\""].concat()
     }
 }
 
 impl fmt::Debug for Rendered {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "Rendered({})", self.fingerprint)
+        write!(to, "Rendered({:?})", self.plain.tag)
     }
 }
 

@@ -8,7 +8,9 @@
 use super::output;
 use crate::clock;
 use std::{
-    io::{self, IsTerminal, Write, stderr},
+    cell::Cell,
+    fmt::Write as _,
+    io::{IsTerminal, Write as _, stderr},
     mem,
     sync::{Mutex, PoisonError},
     thread,
@@ -18,16 +20,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
 };
-use tracing_subscriber::{
-    EnvFilter,
-    filter::filter_fn,
-    fmt::{
-        self, FmtContext, MakeWriter,
-        format::{FormatEvent, FormatFields, Writer},
-    },
-    prelude::*,
-    registry::LookupSpan,
-};
+use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::Context, prelude::*};
 
 /// How long a line may wait for others.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -52,11 +45,7 @@ pub(super) fn start(filter: &str, usual: &str) {
             .init();
         return;
     }
-    let lines = fmt::layer()
-        .with_ansi(false)
-        .event_format(Json)
-        .with_writer(Gather);
-    registry.with(lines).init();
+    registry.with(Lines).init();
     let flusher = thread::Builder::new().name("log".to_owned());
     let started = flusher.spawn(|| {
         loop {
@@ -95,99 +84,108 @@ fn holds_no_data(metadata: &Metadata<'_>) -> bool {
     !talkative || *metadata.level() <= Level::WARN
 }
 
-/// One event as one JSON object.
-struct Json;
+/// Makes each event one line with one JSON object.
+struct Lines;
 
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut to: Writer<'_>,
-        event: &Event<'_>,
-    ) -> std::fmt::Result {
-        let (level, target) = (event.metadata().level(), event.metadata().target());
-        let moment = clock::moment();
-        write!(
-            to,
-            r#"{{"timestamp":"{moment}","level":"{level}","target":"{target}""#
-        )?;
-        let mut fields = Fields { to, done: Ok(()) };
-        event.record(&mut fields);
-        fields.done?;
-        fields.to.write_str("}\n")
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        thread_local! {
+            /// The room of the last line, for the next one.
+            static ROOM: Cell<String> = const { Cell::new(String::new()) };
+        }
+        // Taken, not borrowed: a value may log while it is written.
+        let mut line = ROOM.take();
+        line.clear();
+        if write_line(&mut line, event).is_ok() {
+            gather(&line);
+        }
+        ROOM.set(line);
     }
+}
+
+fn write_line(line: &mut String, event: &Event<'_>) -> std::fmt::Result {
+    let metadata = event.metadata();
+    write!(line, r#"{{"timestamp":"{}""#, clock::moment())?;
+    let mut fields = Fields { line, done: Ok(()) };
+    fields.text("level", metadata.level().as_str());
+    fields.text("target", metadata.target());
+    event.record(&mut fields);
+    fields.done?;
+    line.push_str("}\n");
+    Ok(())
 }
 
 /// The fields of an event, written one after the other.
 struct Fields<'a> {
-    to: Writer<'a>,
+    line: &'a mut String,
     done: std::fmt::Result,
 }
 
 impl Fields<'_> {
-    fn write(&mut self, field: &Field, value: std::fmt::Arguments<'_>) {
-        if self.done.is_ok() {
-            self.done = write!(self.to, r#","{}":{value}"#, field.name());
+    fn name(&mut self, name: &str) {
+        for part in [",\"", name, "\":"] {
+            self.line.push_str(part);
         }
     }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        if is_plain(value) {
+            for part in ["\"", value, "\""] {
+                self.line.push_str(part);
+            }
+        } else {
+            self.write(format_args!("{}", serde_json::Value::from(value)));
+        }
+    }
+
+    fn other(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.name(name);
+        self.write(format_args!("{value}"));
+    }
+
+    fn write(&mut self, value: std::fmt::Arguments<'_>) {
+        if self.done.is_ok() {
+            self.done = self.line.write_fmt(value);
+        }
+    }
+}
+
+/// Whether a JSON string of this text is the text.
+fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\')
 }
 
 impl Visit for Fields<'_> {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.write(field, format_args!("{value}"));
+        self.other(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.write(field, format_args!("{value}"));
+        self.other(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.write(field, format_args!("{value}"));
+        self.other(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-        if value.bytes().all(plain) {
-            self.write(field, format_args!("\"{value}\""));
-        } else {
-            self.write(field, format_args!("{}", serde_json::Value::from(value)));
-        }
+        self.text(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
+        self.text(field.name(), &format!("{value:?}"));
     }
 }
 
-/// Where lines are gathered. The log hands over one whole line at a time.
-#[derive(Clone, Copy)]
-struct Gather;
-
-impl<'a> MakeWriter<'a> for Gather {
-    type Writer = Gather;
-
-    fn make_writer(&'a self) -> Gather {
-        Gather
-    }
-}
-
-impl Write for Gather {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut gathered = gathered();
-        gathered.extend_from_slice(line);
-        let enough = gathered.len() >= ENOUGH;
-        drop(gathered);
-        if enough {
-            flush();
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Adds a line to those that are to be written.
+fn gather(line: &str) {
+    let mut gathered = gathered();
+    gathered.extend_from_slice(line.as_bytes());
+    let enough = gathered.len() >= ENOUGH;
+    drop(gathered);
+    if enough {
+        flush();
     }
 }

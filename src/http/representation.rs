@@ -44,15 +44,15 @@ impl Wanted {
 
 /// 200 with the body in the form that is wanted, or 304 to a client that has it.
 pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
-    let (form, body) = rendered.body(wanted.form);
-    let tag = tag(rendered, form);
+    let body = rendered.body(wanted.form);
+    let tag = HeaderValue::from_maybe_shared(body.tag.clone()).expect("a tag is fit for a header");
     let has = !wanted.has.is_empty() && wanted.has.iter().any(|list| names(list, &tag));
     let mut response = if has {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        Response::new(Body::from(body))
+        Response::new(Body::from(body.bytes.clone()))
     };
     let headers = response.headers_mut();
     headers.reserve(HEADERS);
@@ -60,7 +60,7 @@ pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     headers.insert(header::VARY, VARY);
     headers.insert(header::ETAG, tag);
-    if let Some(name) = encoding(form)
+    if let Some(name) = encoding(body.form)
         && !has
     {
         headers.insert(header::CONTENT_ENCODING, name);
@@ -85,18 +85,6 @@ fn encoding(form: Form) -> Option<HeaderValue> {
         Form::Gzip => Some(HeaderValue::from_static("gzip")),
         Form::Brotli => Some(HeaderValue::from_static("br")),
     }
-}
-
-/// A strong `ETag`. Each form has its own, since its bytes are others.
-fn tag(rendered: &Rendered, form: Form) -> HeaderValue {
-    let suffix = match form {
-        Form::Plain => "",
-        Form::Gzip => "-gzip",
-        Form::Brotli => "-br",
-    };
-    let text = format!("\"{}{suffix}\"", rendered.fingerprint());
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-        .expect("a fingerprint is fit for a header")
 }
 
 /// Whether a list of `ETag`s names this one. A proxy that compresses makes a strong one weak, which is as good here.
