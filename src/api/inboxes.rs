@@ -15,8 +15,7 @@ use crate::{
     id::InboxId,
     ops::{
         connect, inboxes,
-        keys::Caller,
-        memory::{Page, Recall},
+        memory::{Page, Recall, Rows},
         setup::{self, Setup},
     },
     rendered::Rendered,
@@ -184,14 +183,17 @@ pub async fn list(
 ) -> Result<Response, ApiError> {
     let page = page_of(query.as_deref())?;
     let memory = &app.context.memory;
-    let rendered = match memory.page(caller.kept.as_ref(), page) {
-        Recall::Page(rendered) => rendered,
+    let kept = caller.kept.as_ref();
+    let (rows, ticket) = match memory.page(kept, page) {
+        Recall::Page(rendered) => return Ok(respond(&wanted, &rendered)),
+        Recall::Rows(rows, ticket) => (rows, ticket),
         Recall::Ask(ticket) => {
-            let rendered = Arc::new(render(&app, &caller, page).await?);
-            memory.keep_page(ticket, rendered.clone());
-            rendered
+            let rows = inboxes::rows(&app.context, caller.account(), page, kept).await?;
+            (rows, ticket)
         }
     };
+    let rendered = Arc::new(render(&app, page, &rows)?);
+    memory.keep_page(ticket, &rows, rendered.clone());
     Ok(respond(&wanted, &rendered))
 }
 
@@ -225,15 +227,14 @@ fn page_of(query: Option<&str>) -> Result<Page, Error> {
     Ok(page)
 }
 
-async fn render(app: &App, caller: &Caller, page: Page) -> Result<Rendered, ApiError> {
-    let kept = caller.kept.as_ref();
-    let (inboxes, total) = inboxes::list(&app.context, caller.account(), page, kept).await?;
+fn render(app: &App, page: Page, rows: &Rows) -> Result<Rendered, ApiError> {
+    let total = rows.total;
     let pagination = Pagination {
         total,
         limit: page.limit,
         offset: page.offset,
     };
-    let body = envelope::page(inboxes, pagination)?;
+    let body = envelope::page(&rows.json, pagination)?;
     let links = links(&app.context.public_url, page, total);
     Ok(Rendered::new(body, Some(links)))
 }

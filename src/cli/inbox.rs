@@ -300,7 +300,7 @@ async fn list(
         limit: i64::MAX,
         offset: 0,
     };
-    let (all, _) = inboxes::list(context, account, page, None).await?;
+    let (all, _) = inboxes::list(context, account, page).await?;
     let columns = [
         "id",
         "name",

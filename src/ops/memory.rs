@@ -9,24 +9,25 @@
 
 mod horizon;
 mod kept;
+mod long;
+mod whole;
 
 pub use horizon::LEASE;
 pub use kept::{Account, KeyHash};
+pub use long::{Find, Look, Walk};
+pub use whole::{Rows, Whole};
 
 use super::{
     changes::{Changes, Extent},
     keys::Known,
 };
-use crate::{
-    id::AccountId,
-    rendered::Rendered,
-    store::inboxes::{Filter, Marks},
-};
+use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
 use db::{Database, EngineKind, Stamp};
 use horizon::{File, Horizon, Lease, Seen};
-use kept::{ACCOUNT, Entry, KEY, Kept, KeptPage, Keys};
+use kept::{ACCOUNT, Age, Entry, KEY, Kept, KeptPage, Keys};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -34,6 +35,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use whole::Origin;
 
 /// Pages of one account. One that asks for more loses those it had.
 const PAGES: usize = 256;
@@ -57,8 +59,8 @@ pub struct Memory(Arc<Inner>);
 
 struct Inner {
     start: Instant,
-    /// Whether there is room for anything at all.
-    keeps: bool,
+    /// Bytes that there is room for.
+    room: u64,
     /// All accounts of which something is kept. Whose leaves takes its keys along.
     accounts: Cache<AccountId, Arc<Account>>,
     keys: Arc<Keys>,
@@ -97,6 +99,8 @@ pub enum Sight {
 pub enum Recall {
     /// The page.
     Page(Arc<Rendered>),
+    /// Its rows. Hand the page in with the ticket, too: its other forms are worth keeping.
+    Rows(Rows, Ticket),
     /// Read it from the store, and hand it in with the ticket before anybody is shown it.
     Ask(Ticket),
 }
@@ -109,23 +113,6 @@ pub struct Ticket {
     reads: u64,
     /// The account's generation, if the page may be kept.
     generation: Option<u64>,
-}
-
-/// The right to keep where pages begin, as it was read after the ticket was given.
-pub struct MarksTicket {
-    account: Arc<Account>,
-    changes: u64,
-    filter: Filter,
-    /// Whether who has it is to look where they begin: nobody knows, and nobody else is looking.
-    pub wanted: bool,
-}
-
-impl Drop for MarksTicket {
-    fn drop(&mut self) {
-        if self.wanted {
-            self.account.kept().marking.remove(&self.filter);
-        }
-    }
 }
 
 impl Memory {
@@ -169,7 +156,7 @@ impl Memory {
         };
         Memory(Arc::new(Inner {
             start: Instant::now(),
-            keeps: bytes > 0,
+            room: bytes,
             accounts,
             keys,
             keys_era: AtomicU64::new(0),
@@ -186,7 +173,7 @@ impl Memory {
             Horizon::File(file) => self.is_current(file),
             Horizon::Lease(lease) => lease.holds(),
         };
-        if clear && self.0.keeps {
+        if clear && self.0.room > 0 {
             Sight::Clear
         } else {
             Sight::Clouded
@@ -371,14 +358,14 @@ impl Memory {
 
     fn recall(&self, kept: &Kept, page: Page) -> Option<Arc<Rendered>> {
         let found = kept.pages.get(&page)?;
-        (kept.any.flights == 0 && self.is_latest(kept, found)).then(|| found.rendered.clone())
+        (kept.any.flights == 0 && self.is_latest(kept, found.age)).then(|| found.rendered.clone())
     }
 
     /// Looks for a page of this account.
     pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
         let recall = self.find_page(account, page);
         let count = match recall {
-            Recall::Page(_) => &self.0.hits,
+            Recall::Page(_) | Recall::Rows(..) => &self.0.hits,
             Recall::Ask(_) => &self.0.misses,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -401,30 +388,35 @@ impl Memory {
         if kept.any.flights > 0 {
             return Recall::Ask(ticket);
         }
-        match self.recall(&kept, page) {
-            Some(rendered) => Recall::Page(rendered),
-            None => {
-                ticket.generation = Some(kept.any.changes);
-                Recall::Ask(ticket)
-            }
+        if let Some(rendered) = self.recall(&kept, page) {
+            return Recall::Page(rendered);
         }
+        ticket.generation = Some(kept.any.changes);
+        let Some((whole, age)) = self.whole(&kept) else {
+            return Recall::Ask(ticket);
+        };
+        drop(kept);
+        Recall::Rows(whole.cut(page, Origin::Whole(age)), ticket)
     }
 
-    /// Whether nothing newer than this page can have been shown. On PostgreSQL a read of the store may have met a
+    /// Whether nothing newer can have been shown than what is so old. On PostgreSQL a read of the store may have met a
     /// change that is not heard of yet.
-    fn is_latest(&self, kept: &Kept, page: &KeptPage) -> bool {
+    fn is_latest(&self, kept: &Kept, age: Age) -> bool {
         let Horizon::Lease(lease) = &self.0.horizon else {
             return true;
         };
         let read = lease.read.load(Ordering::Acquire);
         let heard = lease.heard.load(Ordering::Acquire);
-        heard >= kept.read.max(read) || (page.by == kept.reads && page.asked > read)
+        heard >= kept.read.max(read) || (age.by == kept.reads && age.asked > read)
     }
 
-    /// Takes in a page that was read from the store, and keeps it, unless its account has changed since the ticket was
-    /// given.
-    pub fn keep_page(&self, ticket: Ticket, rendered: Arc<Rendered>) {
-        self.has_read(ticket.account.as_ref());
+    /// Takes in a page, made of these rows, and keeps it, unless its account has changed since the ticket was given.
+    pub fn keep_page(&self, ticket: Ticket, rows: &Rows, rendered: Arc<Rendered>) {
+        match rows.origin {
+            Origin::Store => self.has_read(ticket.account.as_ref()),
+            Origin::Same => self.has_read_the_same(&ticket),
+            Origin::Whole(_) => {}
+        }
         let (Some(account), Some(generation)) = (ticket.account, ticket.generation) else {
             return;
         };
@@ -433,68 +425,22 @@ impl Memory {
             return;
         }
         if kept.pages.len() >= PAGES && !kept.pages.contains_key(&ticket.page) {
-            account.drop_pages(&mut kept);
+            kept.pages = HashMap::new();
+            account.count_bytes(&kept);
         }
-        let alone = kept.reads == ticket.reads + 1;
-        let page = KeptPage {
-            asked: ticket.asked,
-            by: if alone { kept.reads } else { 0 },
-            rendered,
+        let age = match rows.origin {
+            Origin::Whole(age) => age,
+            Origin::Store | Origin::Same => kept.age(ticket.asked, ticket.reads),
         };
-        let bytes = page.rendered.bytes();
-        let before = kept.pages.insert(ticket.page, page);
+        let bytes = rendered.bytes();
+        let before = kept.pages.insert(ticket.page, KeptPage { age, rendered });
         account.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(before) = before {
-            account
-                .bytes
-                .fetch_sub(before.rendered.bytes(), Ordering::Relaxed);
+            let bytes = before.rendered.bytes();
+            account.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         drop(kept);
         self.weigh(&account);
-    }
-
-    /// Where the pages of this account's list begin, if that is known and nothing is changing it; and the ticket to
-    /// keep it, or to see whether it was true throughout.
-    pub fn marks(
-        &self,
-        account: &Arc<Account>,
-        filter: Filter,
-    ) -> (Option<Arc<Marks>>, MarksTicket) {
-        let mut kept = account.kept();
-        let still = kept.inboxes.flights == 0;
-        let marks = kept.marks.get(&filter).filter(|_| still).cloned();
-        let ticket = MarksTicket {
-            account: account.clone(),
-            changes: kept.inboxes.changes,
-            wanted: still && marks.is_none() && kept.marking.insert(filter),
-            filter,
-        };
-        (marks, ticket)
-    }
-
-    /// Whether no inbox of the account was changed since the ticket was given.
-    pub fn still(&self, ticket: &MarksTicket) -> bool {
-        let account = &ticket.account;
-        let same_era =
-            self.sight() == Sight::Clear && account.era == self.0.era.load(Ordering::Acquire);
-        let kept = account.kept();
-        same_era
-            && !kept.gone
-            && kept.inboxes.flights == 0
-            && kept.inboxes.changes == ticket.changes
-    }
-
-    /// Keeps marks, unless inboxes of their account have changed since the ticket was given.
-    pub fn keep_marks(&self, ticket: MarksTicket, marks: Marks) {
-        let account = &ticket.account;
-        let mut kept = account.kept();
-        if kept.inboxes.changes != ticket.changes || kept.gone {
-            return;
-        }
-        account.bytes.fetch_add(marks.bytes(), Ordering::Relaxed);
-        kept.marks.insert(ticket.filter, Arc::new(marks));
-        drop(kept);
-        self.weigh(account);
     }
 
     /// Something that a change of this account's list can be told from was just read from the store, and is about to be
@@ -522,6 +468,25 @@ impl Memory {
                 lease.read.fetch_max(now, Ordering::AcqRel);
             }
         }
+    }
+
+    /// The same of rows that the whole list has just so: as long as that is kept, who is shown them learns nothing
+    /// newer, and what is kept need not wait until everything is heard up to now.
+    fn has_read_the_same(&self, ticket: &Ticket) {
+        if let Some(account) = &ticket.account {
+            let same_era = self.is_of_this_era(account);
+            let mut kept = account.kept();
+            if same_era && Some(kept.any.changes) == ticket.generation && !kept.gone {
+                kept.reads += 1;
+                return;
+            }
+        }
+        self.has_read(ticket.account.as_ref());
+    }
+
+    /// Whether nothing has made everything uncertain since this was kept.
+    fn is_of_this_era(&self, account: &Account) -> bool {
+        self.sight() == Sight::Clear && account.era == self.0.era.load(Ordering::Acquire)
     }
 
     /// Now, as a [`Lease`] counts.

@@ -1,5 +1,9 @@
 //! The `inboxes` table.
 
+mod marks;
+
+pub use marks::{Marks, each, marks, page};
+
 use super::statements;
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
@@ -7,38 +11,42 @@ use crate::{
 };
 use db::{Error, Row, Session, Sql, Value};
 
+macro_rules! total {
+    ($narrowed:literal) => {
+        concat!(
+            "SELECT COUNT(*) FROM inboxes WHERE account_id = $1",
+            $narrowed
+        )
+    };
+}
+
+/// The total beside each row, in one statement and so of one snapshot. SQLite counts it once, and needs no temporary
+/// table as it does for a join with a subquery or for a window.
+macro_rules! list {
+    ($narrowed:literal, $limit:literal, $offset:literal) => {
+        concat!(
+            "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count, (",
+            total!($narrowed),
+            ") FROM inboxes WHERE account_id = $1",
+            $narrowed,
+            " ORDER BY created_at, id LIMIT ",
+            $limit,
+            " OFFSET ",
+            $offset
+        )
+    };
+}
+
 statements! {
-    // The total beside each row, in one statement and so of one snapshot. SQLite counts it once, and needs no
-    // temporary table as it does for a join with a subquery or for a window.
-    LIST = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
-            (SELECT COUNT(*) FROM inboxes
-                WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-                  AND (CAST($3 AS TEXT) IS NULL OR status = $3))
-        FROM inboxes
-        WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-          AND (CAST($3 AS TEXT) IS NULL OR status = $3)
-        ORDER BY created_at, id LIMIT $4 OFFSET $5";
-    TOTAL = "SELECT COUNT(*) FROM inboxes
-        WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-          AND (CAST($3 AS TEXT) IS NULL OR status = $3)";
-    // From a mark on. One for each way to narrow a list, so that each walks along its own index.
-    PAGE = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
-        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3)
-        ORDER BY created_at, id LIMIT $4 OFFSET $5";
-    PAGE_OF_TYPE = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
-        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND type = $4
-        ORDER BY created_at, id LIMIT $5 OFFSET $6";
-    PAGE_OF_STATUS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
-        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND status = $4
-        ORDER BY created_at, id LIMIT $5 OFFSET $6";
-    PAGE_OF_BOTH = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
-        FROM inboxes WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND type = $4 AND status = $5
-        ORDER BY created_at, id LIMIT $6 OFFSET $7";
-    MARKS = "SELECT created_at, id FROM
-            (SELECT created_at, id, ROW_NUMBER() OVER (ORDER BY created_at, id) AS place FROM inboxes
-                WHERE account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR type = $2)
-                  AND (CAST($3 AS TEXT) IS NULL OR status = $3)) AS numbered
-        WHERE (place - 1) % $4 = 0 ORDER BY created_at, id";
+    // One for each way to narrow a list, so that each walks along its own index.
+    LIST = list!("", "$2", "$3");
+    LIST_OF_TYPE = list!(" AND type = $2", "$3", "$4");
+    LIST_OF_STATUS = list!(" AND status = $2", "$3", "$4");
+    LIST_OF_BOTH = list!(" AND type = $2 AND status = $3", "$4", "$5");
+    TOTAL = total!("");
+    TOTAL_OF_TYPE = total!(" AND type = $2");
+    TOTAL_OF_STATUS = total!(" AND status = $2");
+    TOTAL_OF_BOTH = total!(" AND type = $2 AND status = $3");
     FIND = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
         FROM inboxes WHERE account_id = $1 AND id = $2";
     FIND_DETAILS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
@@ -68,6 +76,8 @@ const LOCK_TYPE: Sql = Sql {
 };
 /// The statements with two texts.
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
+/// Those of long lists.
+pub(super) const OF_LONG_LISTS: &[Sql] = marks::ALL;
 
 /// What a listing is narrowed to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -78,6 +88,27 @@ pub struct Filter {
     pub status: Option<InboxStatus>,
 }
 
+impl Filter {
+    /// What it compares with: the type, the status.
+    fn narrows<'a>(self) -> impl Iterator<Item = Value<'a>> {
+        let channel = self.channel.map(|channel| channel.as_str().into());
+        let status = self.status.map(|status| status.as_str().into());
+        channel.into_iter().chain(status)
+    }
+
+    /// Each filter that an inbox like this matches.
+    pub fn all_of(channel: Channel, status: InboxStatus) -> [Filter; 4] {
+        let (channel, status) = (Some(channel), Some(status));
+        [
+            (None, None),
+            (channel, None),
+            (None, status),
+            (channel, status),
+        ]
+        .map(|(channel, status)| Filter { channel, status })
+    }
+}
+
 /// A page of the inboxes that match, by creation time and then id, and how many match in all. `limit` is at least 1.
 pub async fn list(
     session: &mut Session,
@@ -86,17 +117,20 @@ pub async fn list(
     limit: i64,
     offset: i64,
 ) -> Result<(Vec<Inbox>, i64), Error> {
-    let params = [
-        account.into(),
-        filter.channel.map(Channel::as_str).into(),
-        filter.status.map(InboxStatus::as_str).into(),
-        limit.into(),
-        offset.into(),
-    ];
+    let (list, total_of) = match (filter.channel, filter.status) {
+        (None, None) => (&LIST, &TOTAL),
+        (Some(_), None) => (&LIST_OF_TYPE, &TOTAL_OF_TYPE),
+        (None, Some(_)) => (&LIST_OF_STATUS, &TOTAL_OF_STATUS),
+        (Some(_), Some(_)) => (&LIST_OF_BOTH, &TOTAL_OF_BOTH),
+    };
+    let mut narrowed: Vec<Value<'_>> = vec![account.into()];
+    narrowed.extend(filter.narrows());
+    let mut params = narrowed.clone();
+    params.extend([limit, offset].map(Value::from));
     loop {
         let mut total = 0;
         let page = session
-            .query(&LIST, &params, |row| {
+            .query(list, &params, |row| {
                 total = row.get(8)?;
                 read(row, 0)
             })
@@ -105,87 +139,13 @@ pub async fn list(
             return Ok((page, total));
         }
         // An empty page has no row to carry the total.
-        let total = session.query_opt(&TOTAL, &params[..3], |row| row.get(0));
+        let total = session.query_opt(total_of, &narrowed, |row| row.get(0));
         let total = total.await?.unwrap_or(0);
         if total <= offset {
             return Ok((page, total));
         }
         // Between the two statements, inboxes were added up to this page: it is no longer empty.
     }
-}
-
-/// Where the pages of a long list begin: the `created_at` and `id` of every so manieth that matches.
-#[derive(Debug)]
-pub struct Marks {
-    /// How many match in all.
-    pub total: i64,
-    marks: Vec<(i64, InboxId)>,
-}
-
-impl Marks {
-    /// How far apart they are: a page is then at most so many rows away from one, and a mark is a small part of what it marks.
-    const APART: i64 = 64;
-
-    /// Bytes of memory that they take.
-    pub fn bytes(&self) -> usize {
-        self.marks
-            .iter()
-            .map(|(_, id)| size_of::<(i64, InboxId)>() + id.as_str().len())
-            .sum()
-    }
-}
-
-/// The marks of those that match. Takes a look at each of them. Use a snapshot, of which total and marks both are.
-pub async fn marks(
-    session: &mut Session,
-    account: &AccountId,
-    filter: Filter,
-) -> Result<Marks, Error> {
-    let params = [
-        account.into(),
-        filter.channel.map(Channel::as_str).into(),
-        filter.status.map(InboxStatus::as_str).into(),
-        Marks::APART.into(),
-    ];
-    let total = session.query_opt(&TOTAL, &params[..3], |row| row.get(0));
-    let total = total.await?.unwrap_or(0);
-    let marks = session.query(&MARKS, &params, |row| {
-        Ok((row.get(0)?, InboxId::from_text(row.text(1)?)))
-    });
-    Ok(Marks {
-        total,
-        marks: marks.await?,
-    })
-}
-
-/// The same page as [`list`] gives, found by marks that still hold.
-pub async fn page(
-    session: &mut Session,
-    account: &AccountId,
-    filter: Filter,
-    limit: i64,
-    offset: i64,
-    marks: &Marks,
-) -> Result<Vec<Inbox>, Error> {
-    if offset >= marks.total {
-        return Ok(Vec::new());
-    }
-    let place = usize::try_from(offset / Marks::APART).unwrap_or(usize::MAX);
-    let Some((created_at, id)) = marks.marks.get(place) else {
-        return Ok(Vec::new());
-    };
-    let mut params: Vec<Value<'_>> = vec![account.into(), (*created_at).into(), id.into()];
-    let sql = match (filter.channel, filter.status) {
-        (None, None) => &PAGE,
-        (Some(_), None) => &PAGE_OF_TYPE,
-        (None, Some(_)) => &PAGE_OF_STATUS,
-        (Some(_), Some(_)) => &PAGE_OF_BOTH,
-    };
-    params.extend(filter.channel.map(|channel| Value::from(channel.as_str())));
-    params.extend(filter.status.map(|status| Value::from(status.as_str())));
-    params.push(limit.into());
-    params.push((offset % Marks::APART).into());
-    session.query(sql, &params, |row| read(row, 0)).await
 }
 
 /// One of them.
@@ -362,15 +322,24 @@ pub async fn delete(session: &mut Session, account: &AccountId, id: &InboxId) ->
 
 /// Reads the eight columns of an inbox, the first of which is column `at`.
 fn read(row: &Row<'_>, at: usize) -> Result<Inbox, Error> {
-    let unknown = |what: &'static str| Error::Broken(what.to_owned());
     Ok(Inbox {
         id: InboxId::from_text(row.text(at)?),
         name: row.get(at + 1)?,
-        channel: row.text(at + 2)?.parse().map_err(unknown)?,
-        status: row.text(at + 3)?.parse().map_err(unknown)?,
+        channel: channel(row, at + 2)?,
+        status: status(row, at + 3)?,
         phone_number: row.get(at + 4)?,
         instagram_account_id: row.get(at + 5)?,
         created_at: row.get(at + 6)?,
         messages_count: row.get(at + 7)?,
     })
+}
+
+fn channel(row: &Row<'_>, at: usize) -> Result<Channel, Error> {
+    let known = row.text(at)?.parse();
+    known.map_err(|what: &str| Error::Broken(what.to_owned()))
+}
+
+fn status(row: &Row<'_>, at: usize) -> Result<InboxStatus, Error> {
+    let known = row.text(at)?.parse();
+    known.map_err(|what: &str| Error::Broken(what.to_owned()))
 }

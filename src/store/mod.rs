@@ -53,6 +53,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     conversations::ALL,
     inboxes::ALL,
     inboxes::BY_ENGINE,
+    inboxes::OF_LONG_LISTS,
     instance::ALL,
     invariants::ALL,
     keys::ALL,

@@ -1,20 +1,34 @@
 //! `GET /inboxes` of an account with many inboxes: every page is right, wherever it is, while inboxes come, go and change.
 
 use crate::support::{
-    Store, TestApp, on_both_stores,
+    Store, TestApp, eventually, on_both_stores,
     whatsapp::{delivery, text},
 };
 use inboxd::{
+    clock::stopwatch,
     domain::{Channel, Inbox, InboxStatus, Scope},
     id::{EventId, InboxId},
     store::inboxes::{self, Details},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
 on_both_stores![
     pages_of_a_long_list_are_right_wherever_they_are,
     pages_of_a_long_list_follow_every_change,
+    pages_of_a_list_at_rest_are_not_read_again,
+    another_node_knows_of_a_change_to_a_list_at_rest,
+    nothing_older_follows_a_newer_answer_about_a_list_at_rest,
+    a_list_that_is_too_large_is_read_page_by_page,
 ];
+
+/// How long another node may take on PostgreSQL. On one file there is nothing to wait for.
+fn allowed(store: Store) -> Duration {
+    match store {
+        Store::Sqlite => Duration::ZERO,
+        Store::Postgres => Duration::from_secs(1),
+    }
+}
 
 const TYPES: [Channel; 4] = [
     Channel::Whatsapp,
@@ -63,6 +77,20 @@ impl Long {
         let answer = answer.send().await;
         answer.assert_success();
         answer.json()
+    }
+
+    /// Asks a node until it has the whole list in memory: a page that it was never asked for is there.
+    async fn comes_to_rest(&self, node: &TestApp, asked: &mut usize) {
+        eventually("the whole list is kept", async || {
+            let before = node.context.memory.figures();
+            *asked += 1;
+            let path = format!("/inboxes?limit=100&offset={}", *asked % 600);
+            node.get(&path).key(&self.key).send().await.assert_success();
+            let after = node.context.memory.figures();
+            // Of pages alone there would be room for no more than some.
+            *asked > 300 && after.hits > before.hits && after.misses == before.misses
+        })
+        .await;
     }
 
     /// The whole list under a filter, by pages of 100.
@@ -157,5 +185,115 @@ async fn pages_of_a_long_list_follow_every_change(store: Store) {
     let counted = counted.expect("the new one");
     assert_eq!(counted["messages_count"], 1);
     assert_eq!(counted["status"], "active");
+    long.app.stop().await;
+}
+
+async fn pages_of_a_list_at_rest_are_not_read_again(store: Store) {
+    let long = Long::start(store).await;
+    let expected = long.whole("").await;
+    long.comes_to_rest(&long.app, &mut 0).await;
+    let before = long.app.context.memory.figures();
+    for (number, inbox) in expected.iter().enumerate() {
+        let page = long.page(&format!("limit=1&offset={number}")).await;
+        assert_eq!(page["data"], json!([inbox]));
+        assert_eq!(page["pagination"]["total"], 700);
+    }
+    long.check().await;
+    let after = long.app.context.memory.figures();
+    assert_eq!(after.misses, before.misses, "{after:?}");
+
+    // And what comes in between is in the next page.
+    let added = long.app.whatsapp("42").await;
+    long.check().await;
+    let listed = long.whole("type=whatsapp&").await;
+    let place = listed.iter().position(|one| one["id"] == added.as_str());
+    let place = place.expect("it is listed");
+    for count in 1..=3 {
+        long.comes_to_rest(&long.app, &mut 0).await;
+        let hello = delivery("42", &[text("628111", &format!("wamid.{count}"), "Hello")]);
+        long.app.deliver(&hello).await.assert_status(200);
+        for limit in 1..=2 {
+            let query = format!("type=whatsapp&limit={limit}&offset={place}");
+            let page = long.page(&query).await;
+            assert_eq!(page["data"][0]["id"], added.as_str());
+            assert_eq!(page["data"][0]["messages_count"], count);
+        }
+    }
+    long.app.stop().await;
+}
+
+async fn another_node_knows_of_a_change_to_a_list_at_rest(store: Store) {
+    let long = Long::start(store).await;
+    let other = long.app.another_node().await;
+    let last = long.page("limit=1&offset=699").await["data"][0]["id"].clone();
+    let path = format!("/inboxes/{}", last.as_str().expect("an id"));
+    let mut asked = 0;
+    for round in 0..3 {
+        long.comes_to_rest(&other, &mut asked).await;
+        let name = format!("Renamed {round}");
+        let body = json!({"name": name});
+        let changed = long.app.patch(&path).key(&long.key).json(&body);
+        changed.send().await.assert_status(200);
+        let acknowledged = stopwatch();
+        let mut offset = 600;
+        loop {
+            let within = acknowledged.elapsed();
+            // Always another page, which only the whole list can have.
+            let page = format!("/inboxes?limit=100&offset={offset}");
+            let page = other.get(&page).key(&long.key).send().await.json();
+            let shown = page["data"].as_array().expect("a list").last().cloned();
+            if shown.expect("the last one")["name"] == name {
+                break;
+            }
+            assert!(within < allowed(store), "after {within:?} the old name");
+            offset = 600 + (offset + 1) % 100;
+        }
+    }
+    long.app.stop().await;
+}
+
+async fn nothing_older_follows_a_newer_answer_about_a_list_at_rest(store: Store) {
+    let long = Long::start(store).await;
+    let other = long.app.another_node().await;
+    let last = long.page("limit=1&offset=699").await["data"][0]["id"].clone();
+    let path = format!("/inboxes/{}", last.as_str().expect("an id"));
+    let mut asked = 0;
+    for round in 0..5 {
+        long.comes_to_rest(&other, &mut asked).await;
+        let name = format!("Renamed {round}");
+        let body = json!({"name": name});
+        let changed = long.app.patch(&path).key(&long.key).json(&body);
+        changed.send().await.assert_status(200);
+        // One inbox is always read from the store. Whatever is heard of the change by now, no list is older after that.
+        let one = other.get(&path).key(&long.key).send().await.json();
+        assert_eq!(one["data"]["name"], name);
+        for offset in 600..700 {
+            let elsewhere = format!("/inboxes?limit=50&offset={}", offset - 600);
+            let elsewhere = other.get(&elsewhere).key(&long.key).send().await;
+            elsewhere.assert_success();
+            let page = format!("/inboxes?limit=100&offset={offset}");
+            let page = other.get(&page).key(&long.key).send().await.json();
+            let shown = page["data"].as_array().expect("a list").last().cloned();
+            assert_eq!(shown.expect("the last one")["name"], name, "{offset}");
+        }
+    }
+    long.app.stop().await;
+}
+
+async fn a_list_that_is_too_large_is_read_page_by_page(store: Store) {
+    const ROOM: u64 = 200 * 1024;
+    let long = Long::start(store).await;
+    let expected = long.whole("").await;
+    let small = long.app.another_node_with(ROOM).await;
+    // All of it would take some 130 KB: more than half of the room.
+    for offset in (0..1200).map(|number| number % 600) {
+        let path = format!("/inboxes?limit=10&offset={offset}");
+        let page = small.get(&path).key(&long.key).send().await.json();
+        assert_eq!(page["data"], json!(expected[offset..offset + 10]));
+        let figures = small.context.memory.figures();
+        assert!(figures.bytes <= ROOM, "{figures:?}");
+    }
+    let misses = small.context.memory.figures().misses;
+    assert!(misses >= 1200, "{misses}");
     long.app.stop().await;
 }

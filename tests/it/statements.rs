@@ -1,6 +1,7 @@
 //! Every SQL statement of the program is understood by both engines, with its parameters in the order that SQLite counts.
 
 use crate::support::{Store, TestApp, on_both_stores};
+use db::{Sql, Value};
 use inboxd::store::STATEMENTS;
 
 on_both_stores![every_statement_is_prepared];
@@ -14,4 +15,43 @@ async fn every_statement_is_prepared(store: Store) {
         prepared += 1;
     }
     assert!(prepared > 50, "only {prepared} statements are listed");
+}
+
+/// The pages of a list of inboxes walk along an index, in its order: nothing is sorted, and nothing else is looked at.
+#[tokio::test]
+async fn pages_of_inboxes_walk_along_an_index() {
+    let app = TestApp::start(Store::Sqlite).await;
+    let mut session = app.context.db.read().await.expect("a session");
+    let mut explained = 0;
+    for statement in STATEMENTS.iter().copied().flatten() {
+        let text = statement.sqlite;
+        if !(text.contains("FROM inboxes") && text.contains("ORDER BY created_at, id")) {
+            continue;
+        }
+        let explain = Sql::same(format!("EXPLAIN QUERY PLAN {text}").leak());
+        let params = vec![
+            Value::Null;
+            (1..)
+                .take_while(|n| text.contains(&format!("${n}")))
+                .count()
+        ];
+        let plan = session.query(&explain, &params, |row| row.get::<String>(3));
+        let plan = plan.await.expect("a plan").join("; ");
+        // From the beginning it may as well walk along all rows as along the index of some.
+        let index = match (
+            text.contains("(created_at, id) >"),
+            text.contains(" AND type = $"),
+            text.contains(" AND status = $"),
+        ) {
+            (true, true, true) => "INDEX inboxes_by_type_and_status (",
+            (true, true, false) => "INDEX inboxes_by_type (",
+            (true, false, true) => "INDEX inboxes_by_status (",
+            _ => "SEARCH inboxes USING",
+        };
+        assert!(plan.contains(index), "{plan} for {text}");
+        let sorted = plan.contains("TEMP") || plan.contains("SCAN inboxes");
+        assert!(!sorted, "{plan} for {text}");
+        explained += 1;
+    }
+    assert_eq!(explained, 9);
 }

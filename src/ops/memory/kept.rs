@@ -4,15 +4,14 @@
 //!
 //! Invariant: an account that has left (`gone`) holds nothing, and no key leads to it.
 
-use super::Page;
+use super::{Page, long::Long};
 use crate::{
     id::AccountId,
     ops::{changes::Extent, keys::Known},
     rendered::Rendered,
-    store::inboxes::{Filter, Marks},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -61,10 +60,7 @@ pub(super) struct Kept {
     /// When that was last, as [`Lease`] counts.
     pub(super) read: u64,
     pub(super) pages: HashMap<Page, KeptPage>,
-    /// Where the pages of its long lists begin.
-    pub(super) marks: HashMap<Filter, Arc<Marks>>,
-    /// Which of these somebody is looking for just now: one is enough, since it takes a look at every inbox.
-    pub(super) marking: HashSet<Filter>,
+    pub(super) long: Long,
     pub(super) keys: Vec<KeyHash>,
 }
 
@@ -76,9 +72,15 @@ pub(super) struct Count {
 
 pub(super) struct KeptPage {
     pub(super) rendered: Arc<Rendered>,
-    /// When the read that gave it began.
+    pub(super) age: Age,
+}
+
+/// By which read of the store something was found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Age {
+    /// When it began.
     pub(super) asked: u64,
-    /// Which of the account's reads gave it; 0 if others went on at the same time.
+    /// Which of the account's reads it was; 0 if others went on at the same time.
     pub(super) by: u64,
 }
 
@@ -107,8 +109,9 @@ impl Keys {
     pub(super) fn leave(&self, account: &Arc<Account>) {
         let mut kept = account.kept();
         kept.gone = true;
-        kept.marks = HashMap::new();
-        account.drop_pages(&mut kept);
+        kept.pages = HashMap::new();
+        kept.long.forget();
+        account.count_bytes(&kept);
         for hash in std::mem::take(&mut kept.keys) {
             let mut shard = self.shard_mut(&hash);
             // It may have come back meanwhile, as another.
@@ -123,6 +126,13 @@ impl Keys {
 }
 
 impl Kept {
+    /// Of what was read just now, and counted as a read: it began at `asked`, after so many others.
+    pub(super) fn age(&self, asked: u64, before: u64) -> Age {
+        let alone = self.reads == before + 1;
+        let by = if alone { self.reads } else { 0 };
+        Age { asked, by }
+    }
+
     /// What counts changes of this extent.
     pub(super) fn counts(&mut self, extent: Extent) -> impl Iterator<Item = &mut Count> {
         let inboxes = (extent == Extent::Inboxes).then_some(&mut self.inboxes);
@@ -136,16 +146,18 @@ impl Account {
         for count in kept.counts(extent) {
             count.changes += 1;
         }
-        if extent == Extent::Inboxes {
-            kept.marks = HashMap::new();
+        kept.pages = HashMap::new();
+        match extent {
+            Extent::Counts => kept.long.forget_whole(),
+            Extent::Inboxes => kept.long.forget(),
         }
-        self.drop_pages(&mut kept);
+        self.count_bytes(&kept);
     }
 
-    pub(super) fn drop_pages(&self, kept: &mut Kept) {
-        kept.pages = HashMap::new();
-        let marks: usize = kept.marks.values().map(|marks| marks.bytes()).sum();
-        let bytes = KEY * kept.keys.len() + marks;
+    /// Counts anew how much is kept.
+    pub(super) fn count_bytes(&self, kept: &Kept) {
+        let pages: usize = kept.pages.values().map(|page| page.rendered.bytes()).sum();
+        let bytes = KEY * kept.keys.len() + pages + kept.long.bytes();
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
