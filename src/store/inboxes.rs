@@ -5,7 +5,7 @@ use crate::{
     domain::{Channel, Inbox, InboxStatus},
     id::{AccountId, EventId, InboxId},
 };
-use db::{Error, Row, Session, Sql, Value};
+use db::{Each, Error, Row, Session, Sql, Value};
 
 statements! {
     // The total beside each row, in one statement and so of one snapshot. SQLite counts it once, and needs no
@@ -68,6 +68,8 @@ const LOCK_TYPE: Sql = Sql {
 };
 /// The statements with two texts.
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[Each::Find(LOCK), Each::Update(COUNT)];
 
 /// What a listing is narrowed to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -295,7 +297,7 @@ pub async fn lock(
         .iter()
         .map(|(account, id)| vec![(*account).into(), (*id).into()])
         .collect();
-    let found = session.query_each(&LOCK, &runs, |_| Ok(())).await?;
+    let found = session.find_each(&LOCK, &runs, |_| Ok(())).await?;
     Ok(found.iter().map(|rows| !rows.is_empty()).collect())
 }
 
@@ -340,7 +342,7 @@ pub async fn changed(
         .await
 }
 
-/// Adds to the counts of inboxes. Keep `counts` in one order everywhere, or two transactions can block each other for good.
+/// Adds to the counts of inboxes, each named once. Lock them first, or two transactions can block each other for good.
 pub async fn count(
     session: &mut Session,
     counts: impl Iterator<Item = (&AccountId, &InboxId, i64)>,
@@ -348,8 +350,7 @@ pub async fn count(
     let runs: Vec<Vec<Value<'_>>> = counts
         .map(|(account, inbox, more)| vec![more.into(), account.into(), inbox.into()])
         .collect();
-    session.query_each(&COUNT, &runs, |_| Ok(())).await?;
-    Ok(())
+    session.update_each(&COUNT, &runs).await
 }
 
 /// Removes one that nothing refers to any more.
