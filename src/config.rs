@@ -12,7 +12,7 @@ pub struct Config {
     pub public_url: String,
     /// Bounds on what clients control.
     pub limits: Limits,
-    /// Bytes of memory for keys and answers that need not be read again. 0 keeps nothing.
+    /// Bytes of memory for keys, destinations of deliveries and answers that need not be read again. 0 keeps nothing.
     pub cache: u64,
 }
 

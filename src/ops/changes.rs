@@ -97,6 +97,13 @@ impl Changes {
         accounts
     }
 
+    /// Whether deliveries may have to go elsewhere, or be signed otherwise, afterwards.
+    pub fn destinations(&self) -> bool {
+        let of_inbox =
+            |event: &Event| matches!(event.what, What::InboxChanged | What::InboxDeleted);
+        self.events.iter().any(of_inbox)
+    }
+
     /// And these.
     pub fn add(&mut self, others: Changes) {
         self.accounts.extend(others.accounts);

@@ -3,6 +3,7 @@
 use super::{
     Context,
     changes::{Changes, commit},
+    destinations::{Destination, Search},
     events::What,
     inboxes::inbox_event,
     ingest::{Arrival, Source},
@@ -12,12 +13,13 @@ use crate::{
     error::Error,
     id::{EventId, InboxId},
     store::{
-        addresses::{self, Destination},
+        addresses::{self, Holder},
         inboxes,
     },
-    vault::Place,
 };
 use channels::{Delivery, Item, Malformed, signature};
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
 use std::{collections::HashMap, sync::Arc};
 
 /// How a channel's deliveries are read.
@@ -55,7 +57,7 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
     let mut session = context.db.read().await?;
     let found = addresses::find_inbox(&mut session, channel, &inbox).await?;
     drop(session);
-    let Some(Destination { account, .. }) = found else {
+    let Some(Holder { account, .. }) = found else {
         return Ok(false);
     };
     let mut session = context.db.write().await?;
@@ -131,12 +133,12 @@ async fn destinations<'a>(
     context: &Context,
     came: &FromMeta<'_>,
     addresses: impl Iterator<Item = &'a String>,
-) -> Result<HashMap<String, Option<(Destination, bool)>>, Error> {
+) -> Result<HashMap<String, Option<(Arc<Destination>, bool)>>, Error> {
     let mut known = HashMap::new();
     // Inboxes of one app share its secret: the body is hashed once for each secret, not for each inbox.
     let mut verdicts = HashMap::new();
     let mut vouched = false;
-    let mut session = context.db.read().await?;
+    let mut search = Search::new(context);
     for address in addresses {
         if known.contains_key(address) {
             continue;
@@ -144,16 +146,18 @@ async fn destinations<'a>(
         if !vouched && known.len() >= UNVOUCHED {
             break;
         }
-        let to = addresses::find(&mut session, came.channel, address).await?;
-        let judged = match to {
+        let judged = match search.by_address(came.channel, address).await? {
             None => None,
             Some(to) => {
-                let genuine = match app_secret(context, &to)? {
+                let genuine = match &to.app_secret {
                     None => false,
-                    Some(secret) => *verdicts.entry(secret).or_insert_with_key(|secret| {
-                        let body = &came.source.body;
-                        signature::verify_meta(secret.as_bytes(), body, came.signature)
-                    }),
+                    Some(secret) => {
+                        let secret = secret.expose_secret().as_bytes();
+                        let verdict = verdicts.entry(Sha256::digest(secret));
+                        *verdict.or_insert_with(|| {
+                            signature::verify_meta(secret, &came.source.body, came.signature)
+                        })
+                    }
                 };
                 vouched |= genuine;
                 Some((to, genuine))
@@ -174,9 +178,7 @@ pub async fn tokened(
     source: Arc<Source>,
 ) -> Result<Option<Vec<Arrival>>, Error> {
     let format = format(channel).ok_or(Error::NotFound("inbox"))?;
-    let mut session = context.db.read().await?;
-    let to = addresses::find_inbox(&mut session, channel, inbox).await?;
-    drop(session);
+    let to = Search::new(context).by_id(channel, inbox).await?;
     let to = to.ok_or(Error::NotFound("inbox"))?;
     let expected = context.vault.inbox_token(inbox);
     if !signature::equal(expected.as_bytes(), token.as_bytes()) {
@@ -209,19 +211,4 @@ fn unreadable(malformed: &Malformed) -> Item {
         reason: malformed.reason.clone(),
         raw: String::new(),
     }
-}
-
-fn app_secret(context: &Context, to: &Destination) -> Result<Option<String>, Error> {
-    let Some(sealed) = &to.app_secret else {
-        return Ok(None);
-    };
-    let place = Place {
-        account: &to.account,
-        inbox: &to.inbox,
-        name: "app_secret",
-    };
-    let secret = context.vault.open(&place, sealed);
-    secret
-        .map(Some)
-        .map_err(|error| Error::Internal(format!("inbox {}: {error}", to.inbox)))
 }

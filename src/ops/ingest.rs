@@ -25,7 +25,7 @@ use channels::Item;
 use db::Session;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 use tokio::{
@@ -206,6 +206,10 @@ struct Incoming<'a> {
     delivery: usize,
     arrival: &'a Arrival,
     message: &'a channels::Message,
+    /// Who wrote it, as far as that is known.
+    contact: Option<contacts::Stored>,
+    /// Their conversation, if there is one.
+    conversation: Option<ConversationId>,
 }
 
 impl<'a> Incoming<'a> {
@@ -217,7 +221,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    fn contact(&self) -> contacts::Key<'a> {
+    fn contact_key(&self) -> contacts::Key<'a> {
         contacts::Key {
             account: &self.arrival.account,
             channel: self.arrival.channel,
@@ -348,6 +352,8 @@ async fn new_messages<'a>(
                     delivery,
                     arrival,
                     message,
+                    contact: None,
+                    conversation: None,
                 };
                 if seen.insert(one.key()) {
                     incoming.push(one);
@@ -358,15 +364,24 @@ async fn new_messages<'a>(
         }
     }
     // The unique key decides in the end. Looking first keeps a redelivery from touching contacts and conversations.
-    let keys: Vec<_> = incoming.iter().map(Incoming::key).collect();
-    let known = messages::find_each_by_provider_id(session, &keys).await?;
-    let mut known = known.into_iter();
-    incoming.retain(|one| {
-        let known = known.next().flatten().is_some();
-        outcomes[one.delivery].known += u64::from(known);
-        !known
-    });
-    Ok(incoming)
+    let keys: Vec<_> = incoming
+        .iter()
+        .map(|one| (one.key(), one.contact_key()))
+        .collect();
+    let known = messages::look_each(session, &keys).await?;
+    let mut new = Vec::with_capacity(incoming.len());
+    for (one, known) in incoming.into_iter().zip(known) {
+        if known.message {
+            outcomes[one.delivery].known += 1;
+        } else {
+            new.push(Incoming {
+                contact: known.contact,
+                conversation: known.conversation,
+                ..one
+            });
+        }
+    }
+    Ok(new)
 }
 
 /// For each message, its contact, made or brought up to date.
@@ -381,26 +396,24 @@ async fn resolve_contacts(
         (key.account, key.channel.as_str(), &key.contact.provider_id)
     }
     // The last message of a contact in the batch says what holds of it now; a handed-over one says what held.
-    let mut distinct: BTreeMap<Who<'_>, (contacts::Key<'_>, bool)> = BTreeMap::new();
+    let mut distinct: BTreeMap<Who<'_>, (contacts::Key<'_>, &Incoming<'_>)> = BTreeMap::new();
     for one in incoming {
-        let key = one.contact();
-        let historic = one.message.historic;
+        let key = one.contact_key();
         match distinct.get(&who(&key)) {
-            Some((_, false)) if historic => {}
+            Some((_, last)) if one.message.historic && !last.message.historic => {}
             _ => {
-                distinct.insert(who(&key), (key, historic));
+                distinct.insert(who(&key), (key, one));
             }
         }
     }
-    let keys: Vec<_> = distinct.values().map(|(key, _)| key.clone()).collect();
-    let found = contacts::find_each(session, &keys).await?;
-    let mut ids: HashMap<Who<'_>, ContactId> = HashMap::with_capacity(keys.len());
+    let mut ids: HashMap<Who<'_>, ContactId> = HashMap::with_capacity(distinct.len());
     let (mut known, mut new, mut renamed) = (Vec::new(), Vec::new(), Vec::new());
-    for ((key, historic), found) in distinct.values().zip(found) {
-        match found {
-            Some(stored) => known.push((key, *historic, stored)),
+    for (key, one) in distinct.values() {
+        let historic = one.message.historic;
+        match &one.contact {
+            Some(stored) => known.push((key, historic, stored.clone())),
             None if key.contact.alias.is_none() => new.push(key),
-            None => renamed.push((key, *historic)),
+            None => renamed.push((key, historic)),
         }
     }
     let added = add_contacts(context, session, &new, now).await?;
@@ -427,7 +440,7 @@ async fn resolve_contacts(
     }
     Ok(incoming
         .iter()
-        .filter_map(|one| ids.get(&who(&one.contact())).cloned())
+        .filter_map(|one| ids.get(&who(&one.contact_key())).cloned())
         .collect())
 }
 
@@ -500,25 +513,28 @@ async fn resolve_conversations(
             contact: contact.clone(),
         })
         .collect();
-    let mut distinct: Vec<_> = wanted.clone();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let found = conversations::find_each(session, &distinct).await?;
-    let mut ids = HashMap::with_capacity(distinct.len());
-    let mut new = Vec::new();
-    for (key, found) in distinct.into_iter().zip(found) {
-        match found {
-            Some(id) => {
-                ids.insert(key, id);
-            }
-            None => new.push((key, ConversationId::new(&context.clock))),
-        }
-    }
-    let opened = conversations::claim_each(session, &new, now).await?;
-    ids.extend(new.into_iter().map(|(key, _)| key).zip(opened));
-    Ok(wanted
+    let missing: BTreeSet<_> = incoming
         .iter()
-        .filter_map(|key| ids.get(key).cloned())
+        .zip(&wanted)
+        .filter(|(one, _)| one.conversation.is_none())
+        .map(|(_, key)| key.clone())
+        .collect();
+    // One who was only just found by another name may have a conversation, too: then it is that one.
+    let new: Vec<_> = missing
+        .into_iter()
+        .map(|key| (key, ConversationId::new(&context.clock)))
+        .collect();
+    let opened = conversations::claim_each(session, &new, now).await?;
+    let opened: HashMap<_, _> = new.into_iter().map(|(key, _)| key).zip(opened).collect();
+    Ok(incoming
+        .iter()
+        .zip(&wanted)
+        .filter_map(|(one, key)| {
+            one.conversation
+                .as_ref()
+                .or_else(|| opened.get(key))
+                .cloned()
+        })
         .collect())
 }
 

@@ -1,4 +1,4 @@
-//! Keys and pages that are kept in memory, and when they may be used.
+//! Keys, pages and the destinations of deliveries that are kept in memory, and when they may be used.
 //!
 //! What a page looks like, and what else is cached by whom, is not known here.
 //!
@@ -7,11 +7,13 @@
 //! and to [`LEASE`] for others'. On both, nothing is recalled that is older than what was last read from the store for
 //! the same account: an older answer never follows a newer one.
 
+mod destinations;
 mod horizon;
 mod kept;
 mod long;
 mod whole;
 
+pub use destinations::Name;
 pub use horizon::LEASE;
 pub use kept::{Account, KeyHash};
 pub use long::{Find, Look, Walk};
@@ -23,6 +25,7 @@ use super::{
 };
 use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
 use db::{Database, EngineKind, Stamp};
+use destinations::Destinations;
 use horizon::{File, Horizon, Lease, Seen};
 use kept::{ACCOUNT, Age, Entry, KEY, Kept, KeptPage, Keys};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
@@ -37,6 +40,8 @@ use std::{
 use tokio::time::Instant;
 use whole::Origin;
 
+/// The part of all room that is for destinations: a small one of a small thing.
+const FOR_DESTINATIONS: u64 = 16;
 /// Pages of one account. One that asks for more loses those it had.
 const PAGES: usize = 256;
 /// How exact it is who was here last: telling the cache at each request would cost more than the rest of the look.
@@ -66,6 +71,7 @@ struct Inner {
     keys: Arc<Keys>,
     /// Counts what made all keys that were known before uncertain.
     keys_era: AtomicU64,
+    destinations: Destinations,
     /// Counts what made everything that was kept before uncertain.
     era: Arc<AtomicU64>,
     horizon: Horizon,
@@ -84,6 +90,8 @@ pub struct Figures {
     pub bytes: u64,
     /// Accounts of which something is kept.
     pub accounts: u64,
+    /// Destinations of deliveries that are kept.
+    pub destinations: u64,
 }
 
 /// Whether memory may be used, by what was so at one moment during a request.
@@ -134,6 +142,7 @@ impl Memory {
                 read: AtomicU64::new(0),
             }),
         };
+        let for_destinations = bytes / FOR_DESTINATIONS;
         let keys = Arc::new(Keys(Default::default()));
         let era = Arc::new(AtomicU64::new(0));
         let accounts = {
@@ -144,7 +153,7 @@ impl Memory {
                     let bytes = ACCOUNT + account.bytes.load(Ordering::Relaxed);
                     u32::try_from(bytes).unwrap_or(u32::MAX)
                 })
-                .max_capacity(bytes)
+                .max_capacity(bytes - for_destinations)
                 .eviction_listener(move |_, account: Arc<Account>, cause| {
                     let weighed_again = cause == RemovalCause::Replaced
                         && account.era == era.load(Ordering::Acquire);
@@ -160,6 +169,9 @@ impl Memory {
             accounts,
             keys,
             keys_era: AtomicU64::new(0),
+            destinations: Destinations::new(
+                usize::try_from(for_destinations).unwrap_or(usize::MAX),
+            ),
             era,
             horizon,
             hits: AtomicU64::new(0),
@@ -233,6 +245,7 @@ impl Memory {
     /// Forgets everything.
     pub fn forget(&self) {
         self.0.keys_era.fetch_add(1, Ordering::AcqRel);
+        self.0.destinations.forget();
         self.0.era.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -243,6 +256,9 @@ impl Memory {
         }
         if changes.keys {
             self.0.keys_era.fetch_add(1, Ordering::AcqRel);
+        }
+        if changes.destinations() {
+            self.0.destinations.forget();
         }
         for (id, extent) in changes.accounts() {
             match self.0.accounts.get(id) {
@@ -282,6 +298,7 @@ impl Memory {
             memory: self.clone(),
             began,
             keys: changes.keys,
+            destinations: changes.destinations(),
             everything: changes.everything,
             accounts,
         }
@@ -344,8 +361,9 @@ impl Memory {
         Figures {
             hits: self.0.hits.load(Ordering::Relaxed),
             misses: self.0.misses.load(Ordering::Relaxed),
-            bytes: accounts.weighted_size(),
+            bytes: accounts.weighted_size() + self.0.destinations.bytes() as u64,
             accounts: accounts.entry_count(),
+            destinations: self.0.destinations.len() as u64,
         }
     }
 
@@ -538,6 +556,7 @@ pub struct Flight {
     memory: Memory,
     began: Option<Stamp>,
     keys: bool,
+    destinations: bool,
     everything: bool,
     accounts: Vec<(Arc<Account>, Extent)>,
 }
@@ -549,6 +568,9 @@ impl Drop for Flight {
         }
         if self.keys {
             self.memory.0.keys_era.fetch_add(1, Ordering::AcqRel);
+        }
+        if self.destinations {
+            self.memory.0.destinations.forget();
         }
         for (account, extent) in &self.accounts {
             account.forget(*extent);

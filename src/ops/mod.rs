@@ -6,6 +6,7 @@ pub mod changes;
 pub mod connect;
 pub mod conversations;
 pub mod credentials;
+pub mod destinations;
 pub mod events;
 pub mod fields;
 pub mod health;

@@ -49,9 +49,9 @@ pub async fn release(session: &mut Session, inbox: &InboxId) -> Result<(), Error
     Ok(())
 }
 
-/// Where a delivery goes.
-#[derive(Debug, Clone)]
-pub struct Destination {
+/// The inbox that has an address.
+#[derive(Debug)]
+pub struct Holder {
     /// Whose inbox it is.
     pub account: AccountId,
     /// Which.
@@ -67,7 +67,7 @@ pub async fn find(
     session: &mut Session,
     channel: Channel,
     address: &str,
-) -> Result<Option<Destination>, Error> {
+) -> Result<Option<Holder>, Error> {
     let params = [channel.as_str().into(), address.into()];
     session.query_opt(&FIND, &params, read).await
 }
@@ -77,13 +77,13 @@ pub async fn find_inbox(
     session: &mut Session,
     channel: Channel,
     inbox: &InboxId,
-) -> Result<Option<Destination>, Error> {
+) -> Result<Option<Holder>, Error> {
     let params = [inbox.into(), channel.as_str().into()];
     session.query_opt(&FIND_INBOX, &params, read).await
 }
 
-fn read(row: &Row<'_>) -> Result<Destination, Error> {
-    Ok(Destination {
+fn read(row: &Row<'_>) -> Result<Holder, Error> {
+    Ok(Holder {
         account: AccountId::from_text(row.get::<String>(0)?),
         inbox: InboxId::from_text(row.get::<String>(1)?),
         proved: row.get::<Option<i64>>(2)?.is_some(),

@@ -1,16 +1,13 @@
 //! The `contacts` table, and `contact_identities`, which finds a contact by any id that its provider uses for it.
 
-use super::statements;
+use super::{one_each, statements};
 use crate::{
     domain::Channel,
     id::{AccountId, ContactId, InboxId},
 };
-use db::{Error, Session, Value};
+use db::{Each, Error, Session, Value};
 
 statements! {
-    FIND = "SELECT c.id, c.name, c.phone, c.username
-        FROM contact_identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
-        WHERE i.account_id = $1 AND i.channel = $2 AND i.identity = $3";
     FIND_BY_ALIAS = "SELECT c.id, c.name, c.phone, c.username
         FROM contact_identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
         WHERE i.account_id = $1 AND i.channel = $2 AND i.identity = $3 AND c.provider_id = i.identity";
@@ -34,6 +31,9 @@ statements! {
         AND NOT EXISTS (SELECT 1 FROM contact_identities i
             WHERE i.account_id = contacts.account_id AND i.contact_id = contacts.id)";
 }
+
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM), Each::Insert(INSERT)];
 
 /// Who a contact is, where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,19 +69,6 @@ pub struct Stored {
     pub username: Option<String>,
 }
 
-/// For each key, the contact that has its `provider_id`.
-pub async fn find_each(
-    session: &mut Session,
-    keys: &[Key<'_>],
-) -> Result<Vec<Option<Stored>>, Error> {
-    let runs: Vec<_> = keys
-        .iter()
-        .map(|key| key.params(&key.contact.provider_id))
-        .collect();
-    let found = session.find_each(&FIND, &runs, read).await?;
-    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
-}
-
 /// The contact that is so far known by nothing but this alias.
 pub async fn find_by_alias(
     session: &mut Session,
@@ -94,6 +81,7 @@ pub async fn find_by_alias(
 }
 
 /// Takes each key's `provider_id` for the contact in `ids`, unless a contact has it: the answer is whoever has it now.
+/// Name each once.
 /// Keep keys in one order everywhere, or two transactions can block each other for good.
 pub async fn claim_each(
     session: &mut Session,
@@ -109,15 +97,9 @@ pub async fn claim_each(
             params
         })
         .collect();
-    let holders = session
-        .query_each(&CLAIM, &runs, |row| row.get::<String>(0))
-        .await?;
-    let holder = |mut rows: Vec<String>| rows.pop().map(ContactId::from_text);
-    Ok(holders
-        .into_iter()
-        .zip(ids)
-        .map(|(rows, id)| holder(rows).unwrap_or_else(|| id.clone()))
-        .collect())
+    let holders = session.insert_each(&CLAIM, &runs, |row| row.get::<String>(0));
+    let holders = one_each(holders.await?, runs.len())?;
+    Ok(holders.into_iter().map(ContactId::from_text).collect())
 }
 
 /// Makes an identity lead to this contact from now on.

@@ -1,11 +1,11 @@
 //! The `conversations` table: one for each contact in each inbox.
 
-use super::statements;
+use super::{one_each, statements};
 use crate::{
     domain::Channel,
     id::{AccountId, ContactId, ConversationId, InboxId},
 };
-use db::{Error, Row, Session, Value};
+use db::{Each, Error, Row, Session, Value};
 
 /// Selects conversations with their contacts, as [`read`] reads them.
 macro_rules! conversation {
@@ -20,7 +20,6 @@ macro_rules! conversation {
 }
 
 statements! {
-    FIND = "SELECT id FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND contact_id = $3";
     // Of two that come at once, the later waits here for the earlier, and gets its conversation.
     CLAIM = "INSERT INTO conversations (account_id, inbox_id, contact_id, id, status, created_at, updated_at)
         VALUES ($1, $2, $3, $4, 'open', $5, $5)
@@ -37,6 +36,9 @@ statements! {
           AND v.inbox_id = $4 ORDER BY v.id DESC LIMIT $5");
     DELETE_ALL = "DELETE FROM conversations WHERE account_id = $1 AND inbox_id = $2";
 }
+
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM), Each::Update(COUNT)];
 
 /// What a conversation is between.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,21 +61,6 @@ impl Key {
     }
 }
 
-/// For each key, its conversation, where there is one.
-pub async fn find_each(
-    session: &mut Session,
-    keys: &[Key],
-) -> Result<Vec<Option<ConversationId>>, Error> {
-    let runs: Vec<_> = keys.iter().map(Key::params).collect();
-    let found = session
-        .find_each(&FIND, &runs, |row| row.get::<String>(0))
-        .await?;
-    Ok(found
-        .into_iter()
-        .map(|mut rows| rows.pop().map(ConversationId::from_text))
-        .collect())
-}
-
 /// The conversation of whoever has this identity, in this inbox.
 pub async fn find_by_identity(
     session: &mut Session,
@@ -94,8 +81,8 @@ pub async fn find_by_identity(
     Ok(id.map(ConversationId::from_text))
 }
 
-/// Opens conversations under these ids, where there is none: the answer is the one that there is now. Keep keys in
-/// one order everywhere, or two transactions can block each other for good.
+/// Opens conversations under these ids, where there is none: the answer is the one that there is now. Name each key
+/// once, and keep them in one order everywhere, or two transactions can block each other for good.
 pub async fn claim_each(
     session: &mut Session,
     keys: &[(Key, ConversationId)],
@@ -109,15 +96,9 @@ pub async fn claim_each(
             params
         })
         .collect();
-    let holders = session
-        .query_each(&CLAIM, &runs, |row| row.get::<String>(0))
-        .await?;
-    let holder = |mut rows: Vec<String>| rows.pop().map(ConversationId::from_text);
-    Ok(holders
-        .into_iter()
-        .zip(keys)
-        .map(|(rows, (_, id))| holder(rows).unwrap_or_else(|| id.clone()))
-        .collect())
+    let holders = session.insert_each(&CLAIM, &runs, |row| row.get::<String>(0));
+    let holders = one_each(holders.await?, runs.len())?;
+    Ok(holders.into_iter().map(ConversationId::from_text).collect())
 }
 
 /// Adds to the counts of conversations, each named once. Lock their inboxes first, or two transactions can block each

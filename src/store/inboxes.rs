@@ -9,7 +9,7 @@ use crate::{
     domain::{Channel, Inbox, InboxStatus},
     id::{AccountId, EventId, InboxId},
 };
-use db::{Error, Row, Session, Sql, Value};
+use db::{Each, Error, Row, Session, Sql, Value};
 
 macro_rules! total {
     ($narrowed:literal) => {
@@ -78,6 +78,8 @@ const LOCK_TYPE: Sql = Sql {
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
 /// Those of long lists.
 pub(super) const OF_LONG_LISTS: &[Sql] = marks::ALL;
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[Each::Find(LOCK), Each::Update(COUNT)];
 
 /// What a listing is narrowed to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -255,7 +257,7 @@ pub async fn lock(
         .iter()
         .map(|(account, id)| vec![(*account).into(), (*id).into()])
         .collect();
-    let found = session.query_each(&LOCK, &runs, |_| Ok(())).await?;
+    let found = session.find_each(&LOCK, &runs, |_| Ok(())).await?;
     Ok(found.iter().map(|rows| !rows.is_empty()).collect())
 }
 
@@ -300,7 +302,7 @@ pub async fn changed(
         .await
 }
 
-/// Adds to the counts of inboxes. Keep `counts` in one order everywhere, or two transactions can block each other for good.
+/// Adds to the counts of inboxes, each named once. Lock them first, or two transactions can block each other for good.
 pub async fn count(
     session: &mut Session,
     counts: impl Iterator<Item = (&AccountId, &InboxId, i64)>,
@@ -308,8 +310,7 @@ pub async fn count(
     let runs: Vec<Vec<Value<'_>>> = counts
         .map(|(account, inbox, more)| vec![more.into(), account.into(), inbox.into()])
         .collect();
-    session.query_each(&COUNT, &runs, |_| Ok(())).await?;
-    Ok(())
+    session.update_each(&COUNT, &runs).await
 }
 
 /// Removes one that nothing refers to any more.

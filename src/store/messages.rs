@@ -2,9 +2,9 @@
 //!
 //! Invariant: a provider's id is there once in an inbox, for ever. The unique key says so, not a look-up before it.
 
-use super::statements;
-use crate::id::{AccountId, ConversationId, EventId, InboxId, MessageId};
-use db::{Error, Row, Session, Value};
+use super::{contacts, one_each, statements};
+use crate::id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId};
+use db::{Each, Error, Row, Session, Value};
 use std::collections::HashSet;
 
 /// Selects messages as [`read`] reads them, each with the message that it answers.
@@ -23,6 +23,13 @@ macro_rules! message {
 statements! {
     FIND_BY_PROVIDER_ID = "SELECT id, conversation_id FROM messages
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
+    // One look for all that has to be known of a message that comes.
+    LOOK = "SELECT m.id AS message, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
+        FROM (SELECT 1 AS one) AS one
+        LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3
+        LEFT JOIN contact_identities i ON i.account_id = $1 AND i.channel = $4 AND i.identity = $5
+        LEFT JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
+        LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $2 AND v.contact_id = i.contact_id";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
             sender, reply_to, historic, timestamp, received_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -52,6 +59,13 @@ statements! {
     DELETE_ALL = "DELETE FROM messages WHERE account_id = $1 AND inbox_id = $2";
     DELETE_CHANGES = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2";
 }
+
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[
+    Each::Find(FIND_BY_PROVIDER_ID),
+    Each::Find(LOOK),
+    Each::Insert(INSERT),
+];
 
 /// By what a message is known again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +130,51 @@ pub async fn find_each_by_provider_id(
         })
         .await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// What is known of a message that comes.
+#[derive(Debug)]
+pub struct Known {
+    /// Whether it is stored.
+    pub message: bool,
+    /// The contact that has its writer's `provider_id`.
+    pub contact: Option<contacts::Stored>,
+    /// The contact's conversation in this inbox.
+    pub conversation: Option<ConversationId>,
+}
+
+/// For each message, by its key and its contact's, what is known of it.
+pub async fn look_each(
+    session: &mut Session,
+    messages: &[(Key<'_>, contacts::Key<'_>)],
+) -> Result<Vec<Known>, Error> {
+    let runs: Vec<_> = messages
+        .iter()
+        .map(|(key, contact)| {
+            let mut params = key.params();
+            params.push(contact.channel.as_str().into());
+            params.push((&contact.contact.provider_id).into());
+            params
+        })
+        .collect();
+    let found = session.find_each(&LOOK, &runs, |row| {
+        let contact: Option<String> = row.get(1)?;
+        let conversation: Option<String> = row.get(5)?;
+        Ok(Known {
+            message: row.get::<Option<String>>(0)?.is_some(),
+            contact: match contact {
+                Some(id) => Some(contacts::Stored {
+                    id: ContactId::from_text(id),
+                    name: row.get(2)?,
+                    phone: row.get(3)?,
+                    username: row.get(4)?,
+                }),
+                None => None,
+            },
+            conversation: conversation.map(ConversationId::from_text),
+        })
+    });
+    one_each(found.await?.into_iter().flatten().collect(), runs.len())
 }
 
 /// Stores messages. For each, whether it is new: one whose key is there already changes nothing.

@@ -15,7 +15,7 @@ pub mod messages;
 pub mod quarantine;
 pub mod secrets;
 
-use db::{Migration, Sql};
+use db::{Each, Error, Migration, Sql};
 
 /// The schema's history. A new step goes to the end; an old one never changes.
 pub const MIGRATIONS: &[Migration] = &[
@@ -61,6 +61,25 @@ pub const STATEMENTS: &[&[Sql]] = &[
     quarantine::ALL,
     secrets::ALL,
 ];
+
+/// Those that run many times at once, by file.
+pub const EACH: &[&[Each]] = &[
+    contacts::EACH,
+    conversations::EACH,
+    inboxes::EACH,
+    messages::EACH,
+];
+
+/// What a statement gave back that gives one row for each run.
+fn one_each<T>(given: Vec<T>, runs: usize) -> Result<Vec<T>, Error> {
+    match given.len() == runs {
+        true => Ok(given),
+        false => Err(Error::Broken(format!(
+            "{} rows for {runs} runs",
+            given.len()
+        ))),
+    }
+}
 
 /// Names statements, and gathers them in `ALL`.
 macro_rules! statements {

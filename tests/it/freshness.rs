@@ -140,7 +140,7 @@ fn whole(answer: &Answer) -> Value {
     answer.json()
 }
 
-fn shell(app: &TestApp) -> Shell {
+pub(crate) fn shell(app: &TestApp) -> Shell {
     Shell::at(&app.place().url())
 }
 
@@ -287,7 +287,7 @@ async fn each_change_is_in_the_very_next_answer_whichever_way_it_came(store: Sto
 }
 
 /// Asks until the answer is the wanted one, and no longer than another node may take.
-async fn within(store: Store, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn within(store: Store, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let acknowledged = stopwatch();
     loop {
         let asked = acknowledged.elapsed();

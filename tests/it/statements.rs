@@ -2,9 +2,12 @@
 
 use crate::support::{Store, TestApp, on_both_stores};
 use db::{Sql, Value};
-use inboxd::store::STATEMENTS;
+use inboxd::store::{EACH, STATEMENTS};
 
-on_both_stores![every_statement_is_prepared];
+on_both_stores![
+    every_statement_is_prepared,
+    every_statement_that_runs_many_times_at_once_is_prepared,
+];
 
 async fn every_statement_is_prepared(store: Store) {
     let app = TestApp::start(store).await;
@@ -54,4 +57,15 @@ async fn pages_of_inboxes_walk_along_an_index() {
         explained += 1;
     }
     assert_eq!(explained, 9);
+}
+
+async fn every_statement_that_runs_many_times_at_once_is_prepared(store: Store) {
+    let app = TestApp::start(store).await;
+    let mut prepared = 0;
+    for each in EACH.iter().copied().flatten() {
+        let checked = app.context.db.check_each(each).await;
+        assert!(checked.is_ok(), "{checked:?} in {each:?}");
+        prepared += 1;
+    }
+    assert!(prepared > 5, "only {prepared} statements are listed");
 }

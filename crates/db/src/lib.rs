@@ -15,7 +15,7 @@ mod value;
 
 pub use migrate::Migration;
 pub use postgres::listen::{Heard, Listener};
-pub use sql::Sql;
+pub use sql::{Each, Sql};
 pub use stamp::Stamp;
 pub use value::{Column, Row, Value};
 
@@ -194,6 +194,14 @@ impl Database {
         }
     }
 
+    /// The same for one that runs many times at once, which is another text on PostgreSQL.
+    pub async fn check_each(&self, each: &Each) -> Result<(), Error> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.check(each.sql().sqlite),
+            Engine::Postgres(postgres) => postgres.check_each(each).await,
+        }
+    }
+
     /// Whether a write would find its database: the embedded one's file can be moved away under a running program.
     pub async fn reachable(&self) -> Result<(), Error> {
         match &self.0 {
@@ -280,7 +288,8 @@ impl Session {
     }
 
     /// The same for a query, whose columns must have names of their own, and whose parameters are texts or integers. On
-    /// PostgreSQL the runs are one statement, which costs far less than one for each.
+    /// PostgreSQL the runs are one statement, which costs far less than one for each. It, too, goes through them in order,
+    /// and locks rows in that order.
     pub async fn find_each<T>(
         &mut self,
         sql: &Sql,
@@ -293,7 +302,7 @@ impl Session {
         }
     }
 
-    /// The same for an `INSERT` of one row, with `VALUES ($1, $2…)`. Returns the rows that all runs gave back, in order.
+    /// The same for an `INSERT` of one row of `VALUES`. Returns the rows that all runs gave back, in order.
     pub async fn insert_each<T>(
         &mut self,
         sql: &Sql,

@@ -5,7 +5,7 @@
 mod arrays;
 pub(crate) mod listen;
 
-use crate::{Error, Row, Value};
+use crate::{Each, Error, Row, Value};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
@@ -33,6 +33,15 @@ const CONNECTIONS: usize = 16;
 const WAIT: Duration = Duration::from_secs(5);
 /// How long a statement may take, seen from here, before the store counts as not available.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// For each connection. What a statement reads is named by its keys, and is found along an index, whatever the statistics
+/// say: those of a young table are old after a second, and a plan that reads the whole of it would be kept. Such a detour
+/// counts as very dear, which is what has statements compiled to machine code first.
+const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '20s';
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off";
+/// For a transaction whose work grows with the data: as long as it takes, and in whichever way.
+const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_hashjoin = on;
+    SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
 
 #[derive(Clone)]
 pub(crate) struct Postgres {
@@ -84,7 +93,7 @@ impl Postgres {
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move {
                     client
-                        .batch_execute("SET statement_timeout = '60s'; SET lock_timeout = '20s'")
+                        .batch_execute(SETTINGS)
                         .await
                         .map_err(HookError::Backend)
                 })
@@ -125,6 +134,14 @@ impl Postgres {
 
     pub(crate) async fn check(&self, sql: &str) -> Result<(), Error> {
         self.client().await?.prepare(sql).await.map_err(explain)?;
+        Ok(())
+    }
+
+    pub(crate) async fn check_each(&self, each: &Each) -> Result<(), Error> {
+        let client = self.client().await?;
+        let one = client.prepare(each.sql().postgres).await.map_err(explain)?;
+        let many = arrays::for_types(each, one.params())?;
+        client.prepare(&many).await.map_err(explain)?;
         Ok(())
     }
 
@@ -225,7 +242,7 @@ impl Session {
     }
 
     pub(crate) async fn be_patient(&mut self) -> Result<(), Error> {
-        self.batch("SET LOCAL statement_timeout = 0").await?;
+        self.batch(PATIENT).await?;
         self.patience = None;
         Ok(())
     }

@@ -6,8 +6,8 @@
 //! Invariant: a run finds and changes what it would find and change alone.
 
 use super::{Session, explain};
-use crate::{Error, Row, Value};
-use tokio_postgres::types::ToSql;
+use crate::{Each, Error, Row, Value};
+use tokio_postgres::types::{ToSql, Type};
 
 impl Session {
     /// Runs a query once for each of `runs`. All parameters must be texts.
@@ -21,13 +21,7 @@ impl Session {
         let Some(arrays) = Arrays::of(runs)? else {
             return Ok(found);
         };
-        // `OFFSET 0` keeps it a query of its own, that starts from its parameters. Merged with the list of runs, the
-        // planner may read a whole table first, which it takes for small.
-        let sql = format!(
-            "SELECT found.*, run.number FROM {}, LATERAL ({} OFFSET 0) AS found",
-            arrays.list(),
-            arrays.rename(sql),
-        );
+        let sql = find(sql, &arrays.kinds());
         for row in self.rows(&sql, &arrays).await? {
             let which: i64 = row.try_get(row.len() - 1).map_err(explain)?;
             if let Some(rows) = found.get_mut((which - 1) as usize) {
@@ -37,7 +31,7 @@ impl Session {
         Ok(found)
     }
 
-    /// Runs an `INSERT` with one list of `VALUES` once for each of `runs`. Returns what all of them gave back.
+    /// Runs an `INSERT` of one row of `VALUES` once for each of `runs`. Returns what all of them gave back.
     pub(crate) async fn insert_each<T>(
         &self,
         sql: &str,
@@ -47,16 +41,7 @@ impl Session {
         let Some(arrays) = Arrays::of(runs)? else {
             return Ok(Vec::new());
         };
-        let params: Vec<_> = (1..=arrays.0.len()).map(|at| format!("${at}")).collect();
-        let values = format!("VALUES ({})", params.join(", "));
-        let Some((head, tail)) = sql.split_once(&values) else {
-            return Err(Error::Broken(format!("no {values} in {sql}")));
-        };
-        let columns: Vec<_> = (1..=arrays.0.len())
-            .map(|at| format!("run.p{at}"))
-            .collect();
-        let (columns, list) = (columns.join(", "), arrays.list());
-        let sql = format!("{head} SELECT {columns} FROM {list} ORDER BY run.number {tail}");
+        let sql = insert(sql, &arrays.kinds())?;
         let rows = self.rows(&sql, &arrays).await?;
         rows.iter().map(|row| read(&Row::Postgres(row))).collect()
     }
@@ -70,11 +55,7 @@ impl Session {
         let Some(arrays) = Arrays::of(runs)? else {
             return Ok(());
         };
-        let sql = arrays.rename(sql);
-        let Some((head, tail)) = sql.split_once("WHERE") else {
-            return Err(Error::Broken(format!("no WHERE in {sql}")));
-        };
-        let sql = format!("{head} FROM {} WHERE {tail}", arrays.list());
+        let sql = update(sql, &arrays.kinds())?;
         self.rows(&sql, &arrays).await.map(|_| ())
     }
 
@@ -88,6 +69,84 @@ impl Session {
         let statement = self.answer(client.prepare_cached(sql)).await?;
         self.answer(client.query(&statement, &params)).await
     }
+}
+
+/// What the parameters in one place are.
+#[derive(Clone, Copy)]
+enum Kind {
+    Int,
+    Text,
+}
+
+/// The statement for many runs of one whose parameters are of these types.
+pub(super) fn for_types(each: &Each, types: &[Type]) -> Result<String, Error> {
+    let kinds = types.iter().map(|kind| match *kind {
+        Type::INT8 => Ok(Kind::Int),
+        Type::TEXT => Ok(Kind::Text),
+        _ => Err(mixed()),
+    });
+    let kinds: Vec<_> = kinds.collect::<Result<_, Error>>()?;
+    match each {
+        Each::Find(sql) => Ok(find(sql.postgres, &kinds)),
+        Each::Insert(sql) => insert(sql.postgres, &kinds),
+        Each::Update(sql) => update(sql.postgres, &kinds),
+    }
+}
+
+fn find(sql: &str, kinds: &[Kind]) -> String {
+    // `OFFSET 0` keeps it a query of its own, that starts from its parameters. Merged with the list of runs, the
+    // planner may read a whole table first, which it takes for small.
+    format!(
+        "SELECT found.*, run.number FROM {}, LATERAL ({} OFFSET 0) AS found",
+        list(kinds),
+        rename(sql, kinds),
+    )
+}
+
+fn insert(sql: &str, kinds: &[Kind]) -> Result<String, Error> {
+    let parts = sql.split_once("VALUES (").and_then(|(head, rest)| {
+        let (values, tail) = rest.split_once(')')?;
+        Some((head, values, tail))
+    });
+    let Some((head, values, tail)) = parts else {
+        return Err(Error::Broken(format!("no VALUES in {sql}")));
+    };
+    Ok(format!(
+        "{head} SELECT {} FROM {} ORDER BY run.number {tail}",
+        rename(values, kinds),
+        list(kinds),
+    ))
+}
+
+fn update(sql: &str, kinds: &[Kind]) -> Result<String, Error> {
+    let sql = rename(sql, kinds);
+    let Some((head, tail)) = sql.split_once("WHERE") else {
+        return Err(Error::Broken(format!("no WHERE in {sql}")));
+    };
+    Ok(format!("{head} FROM {} WHERE {tail}", list(kinds)))
+}
+
+/// The runs as a table: `run.p1` and so on, and `run.number`, which counts from 1.
+fn list(kinds: &[Kind]) -> String {
+    let (mut arrays, mut names) = (Vec::new(), Vec::new());
+    for (at, kind) in (1..).zip(kinds) {
+        let of = match kind {
+            Kind::Int => "bigint",
+            Kind::Text => "text",
+        };
+        arrays.push(format!("${at}::{of}[]"));
+        names.push(format!("p{at}"));
+    }
+    let (arrays, names) = (arrays.join(", "), names.join(", "));
+    format!("unnest({arrays}) WITH ORDINALITY AS run ({names}, number)")
+}
+
+/// A text whose parameters are those of a run.
+fn rename(sql: &str, kinds: &[Kind]) -> String {
+    // From the last on, since `$1` begins `$10`, too.
+    (1..=kinds.len()).rev().fold(sql.to_owned(), |sql, at| {
+        sql.replace(&format!("${at}"), &format!("run.p{at}"))
+    })
 }
 
 /// The parameters of all runs, one array for each place.
@@ -126,27 +185,12 @@ impl<'a> Arrays<'a> {
         Ok(Some(Arrays(columns?)))
     }
 
-    /// The runs as a table: `run.p1` and so on, and `run.number`, which counts from 1.
-    fn list(&self) -> String {
-        let (mut arrays, mut names) = (Vec::new(), Vec::new());
-        for (at, column) in self.0.iter().enumerate() {
-            let of = match column {
-                Column::Ints(_) => "bigint",
-                Column::Texts(_) => "text",
-            };
-            arrays.push(format!("${}::{of}[]", at + 1));
-            names.push(format!("p{}", at + 1));
-        }
-        let (arrays, names) = (arrays.join(", "), names.join(", "));
-        format!("unnest({arrays}) WITH ORDINALITY AS run ({names}, number)")
-    }
-
-    /// A statement whose parameters are those of a run.
-    fn rename(&self, sql: &str) -> String {
-        // From the last on, since `$1` begins `$10`, too.
-        (1..=self.0.len()).rev().fold(sql.to_owned(), |sql, at| {
-            sql.replace(&format!("${at}"), &format!("run.p{at}"))
-        })
+    fn kinds(&self) -> Vec<Kind> {
+        let kind = |column: &Column<'_>| match column {
+            Column::Ints(_) => Kind::Int,
+            Column::Texts(_) => Kind::Text,
+        };
+        self.0.iter().map(kind).collect()
     }
 }
 
