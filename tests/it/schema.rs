@@ -30,6 +30,21 @@ async fn many_that_start_at_once_migrate_once(store: Store) {
     assert_eq!(versions, MIGRATIONS.len(), "{applied:?}");
 }
 
+/// Each time anew, since who comes first is a matter of luck.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_open_a_new_file_at_once_all_open_it() {
+    for _ in 0..100 {
+        let place = Place::empty(Store::Sqlite).await;
+        let opened = (0..8).map(|_| {
+            let address = place.address();
+            tokio::spawn(async move { Database::open(&address, Missing::Create).await.map(|_| ()) })
+        });
+        for opened in futures_util::future::join_all(opened).await {
+            opened.expect("no panic").expect("it opens");
+        }
+    }
+}
+
 async fn a_newer_database_is_refused(store: Store) {
     let app = TestApp::start(store).await;
     let mut session = app.context.db.write().await.expect("a session");

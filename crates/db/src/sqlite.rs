@@ -23,6 +23,7 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 use tokio::{
@@ -105,10 +106,8 @@ impl Sqlite {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(explain)?;
+        let mode = use_log(&writer).map_err(explain)?;
         writer.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
-        let mode: String = writer
-            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-            .map_err(explain)?;
         if mode != "wal" {
             return Err(Error::Address(format!(
                 "the database {} cannot use a write-ahead log (journal mode {mode})",
@@ -252,6 +251,27 @@ async fn blocking(
     });
     run.await
         .map_err(|error| Error::Broken(error.to_string()))?
+}
+
+/// Has the database use a write-ahead log. Returns the journal's mode, which the database then keeps.
+///
+/// Of several that do so at once with a new file SQLite refuses some without a wait, whatever the busy timeout: each would
+/// hold a lock that another waits for. <https://www.sqlite.org/c3ref/busy_handler.html>
+fn use_log(connection: &Connection) -> rusqlite::Result<String> {
+    const STEP: Duration = Duration::from_millis(10);
+    connection.busy_timeout(Duration::ZERO)?;
+    let mut left = BUSY_TIMEOUT;
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+        let busy = mode.as_ref().is_err_and(|error: &rusqlite::Error| {
+            error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+        });
+        if !busy || left.is_zero() {
+            return mode;
+        }
+        thread::sleep(STEP);
+        left = left.saturating_sub(STEP);
+    }
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
