@@ -18,9 +18,10 @@ BEGIN, END = "<!-- figures: bench/run writes these lines -->", "<!-- /figures --
 # The names of figures, as the parts of the run give them, without the store or the service.
 QUIET, BUSY = "list / nginx", "list / nginx while .*"
 ACCOUNTS = r"[\d,]+ accounts?(, .* ask)? / [\d,]+ accounts"
+SOME_ASK = r"[\d,]+ account(s, [\d,]+ of them ask)? / [\d,]+ accounts"
+ALL_ASK = r"[\d,]+ accounts, all of them ask / [\d,]+ accounts"
 MESSAGES = r"[\d,]+ messages / no messages"
 PAGES = r"[\d,]+ inboxes, .* / \d+ inboxes"
-ANY_MODE = "(, nothing kept)?"
 BARE = "inboxd / bare loop.*"
 AT_REST, AFTER = "resident memory at rest, MB", "resident memory after the loads, MB"
 INGESTING, SOCKETS = "resident memory, MB", "resident memory, .* sockets open, MB"
@@ -292,11 +293,16 @@ def figures(results: Results) -> str:
     rows = [
         ("CPU of a list, beside nginx sending the same bytes", "lists", QUIET, " ×"),
         ("the same while {arrivals} messages a second arrive", "lists", BUSY, " ×"),
-        ("CPU of a list with 1 or {many_accounts} accounts, beside 1,000", "flat", ACCOUNTS + ANY_MODE, " ×"),
-        ("CPU of a list with {many_messages} messages, beside none", "flat", MESSAGES + ANY_MODE, " ×"),
-        ("CPU of a page of 50 out of {many_inboxes} inboxes, beside one of 10", "flat", PAGES + ANY_MODE, " ×"),
+        ("CPU of a list with 1 or {many_accounts} accounts, of which 1,000 ask, beside 1,000", "flat", SOME_ASK, " ×"),
+        ("the same if all {many_accounts} ask, for which there is no room in memory", "flat", ALL_ASK, " ×"),
+        ("CPU of a list with {many_messages} messages, beside none", "flat", MESSAGES, " ×"),
+        ("CPU of a page of 50 out of {many_inboxes} inboxes, beside one of 10", "flat", PAGES, " ×"),
         ("start to the first list on the largest database", "start", "start to first list.*", " s"),
         ("deliveries a second, beside a bare loop that writes the rows", "ingest", BARE, " ×"),
+        ("99 % of deliveries at half that rate answered within", "ingest", "answered at half the rate, p99, ms", " ms"),
+        ("a neighbour's deliveries meanwhile, beside alone: median", "ingest", "a neighbour's delivery, .*, p50", " ×"),
+        ("the same, 99 %", "ingest", "a neighbour's delivery, .*, p99", " ×"),
+        ("a list meanwhile, beside alone: 99 %", "ingest", "a list, .*, p99", " ×"),
         ("resident memory at rest", "lists", AT_REST, " MB"),
         ("resident memory after the loads of lists", "lists", AFTER, " MB"),
         ("resident memory with {sockets} live-chat sockets open", "ingest", SOCKETS, " MB"),

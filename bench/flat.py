@@ -150,14 +150,15 @@ def measure_accounts(large: Large, options: argparse.Namespace, root: Path, tabl
         "1 account": (large.one, [0]),
         f"{ASKED:,} accounts": (large.some, first),
         f"{many:,} accounts, {ASKED:,} of them ask": (large.many, bulk.chosen(ASKED, many)),
-        f"{many:,} accounts, all of them ask": (large.many, range(many)),
         "no messages": (large.many, first),
         f"{options.many_messages:,} messages": (large.full, first),
+        # Last: it leaves nothing of the others in memory.
+        f"{many:,} accounts, all of them ask": (large.many, range(many)),
     }
     lines = {
         name: write(root, name, ((f"/inboxes?limit={PAGE}", n) for n in accounts)) for name, (_, accounts) in requests.items()
     }
-    bars = {name: f"{ASKED:,} accounts" for name in list(requests)[:4] if name != f"{ASKED:,} accounts"}
+    bars = {name: f"{ASKED:,} accounts" for name in requests if "account" in name and name != f"{ASKED:,} accounts"}
     bars[f"{options.many_messages:,} messages"] = "no messages"
     for mode, flags in MODES.items():
         costs = rounds(large, options, root, {name: url for name, (url, _) in requests.items()}, lines, flags)
@@ -190,7 +191,9 @@ def measure_pages(large: Large, options: argparse.Namespace, root: Path, table: 
             table.add(f"{large.name}: CPU of a page, {options.many_inboxes:,} inboxes, {name}{mode}, µs", costs[name], ".1f")
         for name in kinds:
             ratios = [one / other for one, other in zip(costs[name], costs[small], strict=True)]
-            table.add(f"{large.name}: {options.many_inboxes:,} inboxes, {name} / {small}{mode}", ratios, ".2f", "at most 3.0")
+            # Without memory every page is walked to from the beginning of the list: a choice of whoever runs it so.
+            goal = "" if mode else "at most 3.0"
+            table.add(f"{large.name}: {options.many_inboxes:,} inboxes, {name} / {small}{mode}", ratios, ".2f", goal)
 
 
 def page_requests(account: int, kinds: dict, totals: dict[str, int], chance: random.Random) -> list[tuple[str, int]]:
