@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 const APP_SECRET: &str = "demo-app-secret";
-const PHONE_NUMBER_ID: &str = "106540352242922";
+// Other addresses than in the examples of the documentation, which can then be tried here.
+const PHONE_NUMBER_ID: &str = "100000000000001";
 
 /// Why there is no demonstration.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub async fn make_inboxes(context: &Context, account: &AccountId) -> Result<Vec<
         json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "ig_789",
                "channel": {"app_secret": APP_SECRET}}),
         json!({"name": "Website", "type": "livechat"}),
-        json!({"name": "Telegram", "type": "telegram", "channel": {"bot_token": "110201543:demo-token"}}),
+        json!({"name": "Telegram", "type": "telegram", "channel": {"bot_token": "100000001:demo-token"}}),
     ];
     let mut made = Vec::new();
     for body in bodies {

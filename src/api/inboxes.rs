@@ -282,7 +282,7 @@ fn links(public_url: &str, page: Page, total: i64) -> String {
     request_body(content = NewInbox, examples(
         ("whatsapp" = (value = json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
             "channel": {"phone_number_id": "106540352242922", "app_secret": "0123456789abcdef0123456789abcdef"}}))),
-        ("instagram" = (value = json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "ig_789",
+        ("instagram" = (value = json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "17841405822304914",
             "channel": {"app_secret": "0123456789abcdef0123456789abcdef"}}))),
         ("telegram" = (value = json!({"name": "Telegram", "type": "telegram",
             "channel": {"bot_token": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"}}))),
