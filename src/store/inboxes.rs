@@ -1,5 +1,12 @@
 //! The `inboxes` table.
 
+/// The columns that [`read`] reads.
+macro_rules! columns {
+    () => {
+        "id, name, type, status, phone_number, instagram_account_id, created_at, messages_count"
+    };
+}
+
 mod marks;
 
 pub use marks::{Marks, each, marks, page};
@@ -25,7 +32,9 @@ macro_rules! total {
 macro_rules! list {
     ($narrowed:literal, $limit:literal, $offset:literal) => {
         concat!(
-            "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count, (",
+            "SELECT ",
+            columns!(),
+            ", (",
             total!($narrowed),
             ") FROM inboxes WHERE account_id = $1",
             $narrowed,
@@ -47,11 +56,8 @@ statements! {
     TOTAL_OF_TYPE = total!(" AND type = $2");
     TOTAL_OF_STATUS = total!(" AND status = $2");
     TOTAL_OF_BOTH = total!(" AND type = $2 AND status = $3");
-    FIND = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
-        FROM inboxes WHERE account_id = $1 AND id = $2";
-    FIND_DETAILS = "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count,
-            settings, proved_at
-        FROM inboxes WHERE account_id = $1 AND id = $2";
+    FIND = concat!("SELECT ", columns!(), " FROM inboxes WHERE account_id = $1 AND id = $2");
+    FIND_DETAILS = concat!("SELECT ", columns!(), ", settings, proved_at FROM inboxes WHERE account_id = $1 AND id = $2");
     INSERT = "INSERT INTO inboxes
             (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at, change_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

@@ -23,7 +23,9 @@ macro_rules! page {
     };
     (@ $by:expr, $narrowed:literal, $limit:literal, $offset:literal) => {
         concat!(
-            "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count FROM inboxes",
+            "SELECT ",
+            columns!(),
+            " FROM inboxes",
             $by,
             " WHERE account_id = $1 AND (created_at, id) >= ($2, $3)",
             $narrowed,
@@ -44,11 +46,11 @@ const PAGE_OF_BOTH: Sql = page!(
     "$6",
     "$7"
 );
-const STEP: Sql = Sql::same(
-    "SELECT id, name, type, status, phone_number, instagram_account_id, created_at, messages_count
-        FROM inboxes WHERE account_id = $1 AND (created_at, id) > ($2, $3)
-        ORDER BY created_at, id LIMIT $4",
-);
+const STEP: Sql = Sql::same(concat!(
+    "SELECT ",
+    columns!(),
+    " FROM inboxes WHERE account_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4"
+));
 pub(super) const ALL: &[Sql] = &[PAGE, PAGE_OF_TYPE, PAGE_OF_STATUS, PAGE_OF_BOTH, STEP];
 
 /// Rows of a step: so many are in memory at once.
