@@ -47,6 +47,18 @@ def load(server: Server, lines: Path, connections: int, seconds: int, cpu: Calla
         seconds *= 4
 
 
+def each(server: Server, lines: Path, connections: int) -> None:
+    """Sends each request of `lines` once, and a few of them twice."""
+    with lines.open() as file:
+        left = sum(1 for _ in file)
+    sent = 0
+    while left > sent:
+        seconds = 10 if left > 100_000 else 1
+        answered, _ = finish(start("random.lua", server, lines, connections, seconds, str(sent)))
+        # Those on their way at the end are sent again.
+        sent += max(1, answered - connections)
+
+
 @contextmanager
 def arrivals(server: Server, lines: Path, rate: int, seconds: int) -> Iterator[list[float]]:
     """Each request of `lines` once, so many a second, for `seconds` and a margin before and after. At the end the list

@@ -117,7 +117,7 @@ impl Server {
                 tracing::error!(%error, "a task of the server failed");
             }
         }
-        note_uses(&self.context, &self.uses).await;
+        noted(self.uses.flush_all(&self.context).await);
         self.context.db.close().await;
     }
 }
@@ -157,7 +157,7 @@ async fn keep_house(
             _ = stopped.changed() => return,
             _ = tick.tick() => {}
         }
-        note_uses(&context, &uses).await;
+        noted(uses.flush(&context).await);
         match quarantine::count(&context).await {
             Ok(count) => metrics::gauge!("inboxd_quarantined_deliveries").set(count as f64),
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
@@ -171,8 +171,8 @@ async fn keep_house(
     }
 }
 
-async fn note_uses(context: &Context, uses: &Uses) {
-    match uses.flush(context).await {
+fn noted(flushed: Result<(), Error>) {
+    match flushed {
         Ok(()) => {}
         Err(Error::Unavailable(cause)) => {
             tracing::warn!(cause, "uses of keys are noted later");

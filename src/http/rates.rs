@@ -23,8 +23,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// How long it is remembered that a key was good from an address, in seconds.
-const DAY: i64 = 24 * 60 * 60;
+/// How long it is remembered that a key was good from an address, in seconds: a day, and as much as it is told late.
+const MEMORY: i64 = 24 * 60 * 60 + keys::HOUR;
 
 /// The counts of one server. Cheap to clone.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ impl Rates {
             requests: limits.rate_limit,
             wrong: Minutes::new(0),
             most_wrong: limits.auth_failures,
-            known: Minutes::new(DAY),
+            known: Minutes::new(MEMORY),
         }))
     }
 
@@ -87,7 +87,7 @@ impl Rates {
     /// Counts a request of a good key. How its count stands then, if it has a limit.
     pub fn count(&self, caller: &Caller, address: IpAddr, now: i64) -> Option<Quota> {
         let key = caller.fingerprint();
-        if self.0.most_wrong != 0 {
+        if self.0.most_wrong != 0 && caller.comes_anew(network(address), now) {
             self.0.known.take(pair(key, address), i64::MAX, now);
         }
         let limit = caller.rate_limit().unwrap_or(self.0.requests);

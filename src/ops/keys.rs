@@ -21,10 +21,12 @@ use db::Session;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::Bound::{Excluded, Unbounded},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -35,6 +37,14 @@ const RANDOM: usize = 52;
 const CHECKSUM: usize = 7;
 /// How exact `last_used_at` is, in seconds: a write for each request would cost more than the request.
 const USE_GRAIN: i64 = 60;
+/// Uses that wait to be written. Beyond that one is noted when its key is used again.
+const USES: usize = 65_536;
+/// Uses in one transaction: deliveries wait for it.
+const FLUSH: usize = 256;
+/// Transactions of one flush.
+const FLUSHES: usize = 4;
+/// How exact it is when a key came from where, in seconds: see [`Caller::comes_anew`].
+pub const HOUR: i64 = 60 * 60;
 /// The highest limit that can be set, in requests a minute.
 pub const MOST_REQUESTS: i64 = 1_000_000_000;
 
@@ -50,6 +60,8 @@ pub struct Known {
     expires_at: Option<i64>,
     /// When a use of it was last noted; 0 for never.
     noted: AtomicI64,
+    /// Where it last came from, and in which hour, as a fingerprint.
+    came: AtomicU64,
 }
 
 impl Known {
@@ -85,6 +97,19 @@ impl Caller {
         } else {
             Err(Error::Forbidden(scope))
         }
+    }
+
+    /// Whether its key came from elsewhere before, or in another hour: [`HOUR`]. Whoever remembers where keys come from need
+    /// not be told at each request.
+    pub fn comes_anew(&self, from: u128, now: i64) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (from, now / HOUR).hash(&mut hasher);
+        let came = hasher.finish();
+        let anew = self.known.came.load(Ordering::Relaxed) != came;
+        if anew {
+            self.known.came.store(came, Ordering::Relaxed);
+        }
+        anew
     }
 
     /// What its key is told apart by where keys are counted.
@@ -250,8 +275,9 @@ pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Opti
 
 fn note_use(uses: &Uses, known: &Known, now: i64) {
     if now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN {
-        known.noted.store(now, Ordering::Relaxed);
-        uses.note(&known.account, known.id.clone(), now);
+        if uses.note(&known.account, &known.id, now) {
+            known.noted.store(now, Ordering::Relaxed);
+        }
     }
 }
 
@@ -293,43 +319,85 @@ async fn ask(context: &Context, hash: &KeyHash) -> Result<Known, Error> {
         rate_limit: key.rate_limit,
         expires_at: key.expires_at,
         noted: AtomicI64::new(key.last_used_at.unwrap_or(0)),
+        came: AtomicU64::new(0),
     })
 }
 
 /// Uses of keys that are not in the store yet. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Uses(Arc<Mutex<HashMap<KeyId, (AccountId, i64)>>>);
+pub struct Uses(Arc<Mutex<Waiting>>);
+
+#[derive(Default)]
+struct Waiting {
+    uses: BTreeMap<KeyId, (AccountId, i64)>,
+    /// The last that was written: those after it are next, so that each has its turn.
+    written: Option<KeyId>,
+}
 
 impl Uses {
-    fn note(&self, account: &AccountId, key: KeyId, at: i64) {
-        self.held().insert(key, (account.clone(), at));
+    /// Whether there was room for it.
+    fn note(&self, account: &AccountId, key: &KeyId, at: i64) -> bool {
+        let uses = &mut self.held().uses;
+        let room = uses.len() < USES;
+        if room {
+            uses.insert(key.clone(), (account.clone(), at));
+        }
+        room
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, (AccountId, i64)>> {
+    fn held(&self) -> MutexGuard<'_, Waiting> {
         // A panic cannot leave a map half-changed here.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes them to the store. What cannot be written is kept for the next time.
+    /// Writes those whose turn it is to the store. However many keys are in use, that is little work. What cannot be
+    /// written is kept for the next time.
     pub async fn flush(&self, context: &Context) -> Result<(), Error> {
-        let uses: Vec<_> = self
-            .held()
-            .iter()
-            .map(|(key, (account, at))| (account.clone(), key.clone(), *at))
-            .collect();
-        if uses.is_empty() {
-            return Ok(());
+        for _ in 0..FLUSHES {
+            if self.flush_some(context).await? < FLUSH {
+                break;
+            }
         }
+        Ok(())
+    }
+
+    /// Writes all.
+    pub async fn flush_all(&self, context: &Context) -> Result<(), Error> {
+        while self.flush_some(context).await? > 0 {}
+        Ok(())
+    }
+
+    /// Writes some in one transaction. Returns how many.
+    async fn flush_some(&self, context: &Context) -> Result<usize, Error> {
+        let uses = self.held().next();
+        let Some((_, last, _)) = uses.last() else {
+            return Ok(0);
+        };
         let mut session = context.db.write().await?;
         keys::touch(&mut session, &uses).await?;
         commit(context, session, Changes::none()).await?;
         let mut held = self.held();
-        for (_, key, at) in uses {
-            if held.get(&key).is_some_and(|(_, last)| *last == at) {
-                held.remove(&key);
+        held.written = Some(last.clone());
+        for (_, key, at) in &uses {
+            if held.uses.get(key).is_some_and(|(_, last)| last == at) {
+                held.uses.remove(key);
             }
         }
-        Ok(())
+        Ok(uses.len())
+    }
+}
+
+impl Waiting {
+    fn next(&self) -> Vec<(AccountId, KeyId, i64)> {
+        let written = self.written.as_ref();
+        let after = written.map_or(Unbounded, Excluded);
+        let later = self.uses.range((after, Unbounded));
+        let earlier = written.map(|last| self.uses.range(..=last));
+        later
+            .chain(earlier.into_iter().flatten())
+            .take(FLUSH)
+            .map(|(key, (account, at))| (account.clone(), key.clone(), *at))
+            .collect()
     }
 }
 
@@ -362,6 +430,39 @@ fn hash(key: &str) -> KeyHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use std::collections::HashSet;
+
+    #[test]
+    fn however_many_keys_are_in_use_each_has_its_turn() {
+        let clock = Clock::manual(1_700_000_000);
+        let account = AccountId::new(&clock);
+        let keys: Vec<_> = (0..3 * FLUSH).map(|_| KeyId::new(&clock)).collect();
+        let uses = Uses::default();
+        let mut written = HashSet::new();
+        for _ in 0..3 {
+            // Whoever was written is in use again at once.
+            for key in &keys {
+                assert!(uses.note(&account, key, clock.now()));
+            }
+            let next = uses.held().next();
+            assert_eq!(next.len(), FLUSH);
+            uses.held().written = next.last().map(|(_, key, _)| key.clone());
+            written.extend(next.into_iter().map(|(_, key, _)| key));
+        }
+        assert_eq!(written.len(), keys.len());
+        let (few, used) = (Uses::default(), clock.now());
+        assert!(few.note(&account, &keys[0], used));
+        few.held().written = Some(keys[1].clone());
+        assert_eq!(
+            few.held().next(),
+            [(account.clone(), keys[0].clone(), used)]
+        );
+        for _ in 0..USES - 1 {
+            assert!(few.note(&account, &KeyId::new(&clock), used));
+        }
+        assert!(!few.note(&account, &KeyId::new(&clock), used), "no room");
+    }
 
     #[test]
     fn a_mistyped_key_is_not_well_formed() {

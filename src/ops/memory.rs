@@ -27,7 +27,7 @@ use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
 use db::{Database, EngineKind, Stamp};
 use destinations::Destinations;
 use horizon::{File, Horizon, Lease, Seen};
-use kept::{ACCOUNT, Age, Entry, KEY, Kept, KeptPage, Keys};
+use kept::{Age, Entry, KEY, Kept, KeptPage, Keys};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use std::{
     collections::HashMap,
@@ -35,7 +35,6 @@ use std::{
         Arc, Mutex, RwLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 use tokio::time::Instant;
 use whole::Origin;
@@ -44,8 +43,9 @@ use whole::Origin;
 const FOR_DESTINATIONS: u64 = 16;
 /// Pages of one account. One that asks for more loses those it had.
 const PAGES: usize = 256;
-/// How exact it is who was here last: telling the cache at each request would cost more than the rest of the look.
-const TOUCH: Duration = Duration::from_secs(5);
+/// The part of all room that may be taken anew before the cache is told again that an account is in use. Telling it at each
+/// request would cost more than the rest of the look, and while nobody comes anew, nobody has to leave.
+const TOUCH: u64 = 16;
 
 /// Which page of an account's inboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,9 +63,10 @@ pub struct Page {
 pub struct Memory(Arc<Inner>);
 
 struct Inner {
-    start: Instant,
     /// Bytes that there is room for.
     room: u64,
+    /// Bytes that were ever taken.
+    taken: AtomicU64,
     /// All accounts of which something is kept. Whose leaves takes its keys along.
     accounts: Cache<AccountId, Arc<Account>>,
     keys: Arc<Keys>,
@@ -150,8 +151,7 @@ impl Memory {
             Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .weigher(|_, account: &Arc<Account>| {
-                    let bytes = ACCOUNT + account.bytes.load(Ordering::Relaxed);
-                    u32::try_from(bytes).unwrap_or(u32::MAX)
+                    u32::try_from(account.weight()).unwrap_or(u32::MAX)
                 })
                 .max_capacity(bytes - for_destinations)
                 .eviction_listener(move |_, account: Arc<Account>, cause| {
@@ -164,8 +164,8 @@ impl Memory {
                 .build()
         };
         Memory(Arc::new(Inner {
-            start: Instant::now(),
             room: bytes,
+            taken: AtomicU64::new(0),
             accounts,
             keys,
             keys_era: AtomicU64::new(0),
@@ -517,6 +517,10 @@ impl Memory {
 
     /// Has the cache weigh an account again, unless it has left: nobody tells it of changes any more.
     fn weigh(&self, account: &Arc<Account>) {
+        let weight = account.weight();
+        let before = account.weighed.swap(weight, Ordering::Relaxed);
+        let more = weight.saturating_sub(before);
+        self.0.taken.fetch_add(more, Ordering::Relaxed);
         let entry = self.0.accounts.entry_by_ref(&account.id);
         entry.and_compute_with(|current| match current {
             Some(entry) if Arc::ptr_eq(entry.value(), account) => Op::Put(account.clone()),
@@ -525,10 +529,10 @@ impl Memory {
     }
 
     fn touch(&self, account: &Account) {
-        let now = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let taken = self.0.taken.load(Ordering::Relaxed);
         let last = account.touched.load(Ordering::Relaxed);
-        if now.saturating_sub(last) >= TOUCH.as_millis() as u64 {
-            account.touched.store(now, Ordering::Relaxed);
+        if taken.saturating_sub(last) >= self.0.room / TOUCH {
+            account.touched.store(taken, Ordering::Relaxed);
             self.0.accounts.get(&account.id);
         }
     }
@@ -539,7 +543,8 @@ impl Memory {
             Arc::new(Account {
                 id: id.clone(),
                 era,
-                touched: AtomicU64::new(0),
+                touched: AtomicU64::new(self.0.taken.load(Ordering::Relaxed)),
+                weighed: AtomicU64::new(0),
                 bytes: AtomicUsize::new(0),
                 kept: Mutex::default(),
             })

@@ -404,6 +404,13 @@ async fn memory_is_bounded_and_who_was_here_last_stays(store: Store) {
     list(0).await;
     list(1).await;
     assert_eq!(hits().await, after);
+    // Who is here again and again stays, however many come meanwhile.
+    for number in 2..ACCOUNTS {
+        list(number).await;
+        let before = hits().await;
+        list(0).await;
+        assert_eq!(hits().await, before + 1, "after {number} others");
+    }
 }
 
 async fn without_memory_everything_is_read(store: Store) {

@@ -41,8 +41,10 @@ pub struct Account {
     pub(super) id: AccountId,
     /// The era in which it was made.
     pub(super) era: u64,
-    /// When the cache was last told that it is in use, in milliseconds after the memory's start.
+    /// How many bytes the memory had ever taken when the cache was last told that this is in use.
     pub(super) touched: AtomicU64,
+    /// What it weighed when the cache last weighed it.
+    pub(super) weighed: AtomicU64,
     pub(super) bytes: AtomicUsize,
     pub(super) kept: Mutex<Kept>,
 }
@@ -152,6 +154,11 @@ impl Account {
             Extent::Inboxes => kept.long.forget(),
         }
         self.count_bytes(&kept);
+    }
+
+    /// Bytes that it takes, on the safe side.
+    pub(super) fn weight(&self) -> u64 {
+        (ACCOUNT + self.bytes.load(Ordering::Relaxed)) as u64
     }
 
     /// Counts anew how much is kept.
