@@ -5,6 +5,8 @@
 //! Invariant: whoever gets `Ok` from [`Ingest::deliver`] can lose power the same instant: each message is
 //! stored, once, and counted in the same transaction.
 
+mod line;
+
 use super::{
     Context,
     changes::{Changes, commit},
@@ -23,14 +25,15 @@ use crate::{
 use bytes::Bytes;
 use channels::Item;
 use db::Session;
+use line::{Batch, Line};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::{JoinHandle, JoinSet},
 };
 
 /// Deliveries in one transaction. Beyond this the wait for the disk is a small part of the cost already.
@@ -82,47 +85,105 @@ pub struct Outcome {
 /// The line in which deliveries wait for the store. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    line: mpsc::Sender<Waiting>,
+    line: mpsc::UnboundedSender<Waiting>,
+    /// Places in the line, which is bounded by them.
+    room: Arc<Semaphore>,
 }
 
 struct Waiting {
     arrivals: Vec<Arrival>,
     answer: oneshot::Sender<Result<Outcome, Error>>,
+    /// Free again as soon as it is its turn.
+    place: OwnedSemaphorePermit,
 }
 
 impl Ingest {
     /// Opens the line, with room for `room` deliveries. The task ends once every handle is gone and the line is empty.
     pub fn start(context: Context, room: usize) -> (Self, JoinHandle<()>) {
-        let (line, waiting) = mpsc::channel(room);
-        (Ingest { line }, tokio::spawn(work(context, waiting)))
+        let (line, coming) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(room));
+        (Ingest { line, room }, tokio::spawn(work(context, coming)))
     }
 
     /// Stores a delivery, and returns when it is durable. A full line is [`Error::Unavailable`] at once.
     pub async fn deliver(&self, arrivals: Vec<Arrival>) -> Result<Outcome, Error> {
+        let stopping = || Error::Unavailable("the server is stopping".into());
         let (answer, answered) = oneshot::channel();
-        self.line
-            .try_send(Waiting { arrivals, answer })
-            .map_err(|_| Error::Unavailable("too many deliveries are waiting".into()))?;
-        answered
-            .await
-            .map_err(|_| Error::Unavailable("the server is stopping".into()))?
+        let place = self.room.clone().try_acquire_owned();
+        let place =
+            place.map_err(|_| Error::Unavailable("too many deliveries are waiting".into()))?;
+        let waiting = Waiting {
+            arrivals,
+            answer,
+            place,
+        };
+        self.line.send(waiting).map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
     }
 }
 
-async fn work(context: Context, mut line: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    // Takes whatever is there, and waits only while nothing is.
-    while line.recv_many(&mut batch, BATCH).await > 0 {
-        metrics::histogram!("inboxd_ingest_batch_deliveries").record(batch.len() as f64);
-        let (arrivals, answers): (Vec<_>, Vec<_>) = batch
-            .drain(..)
-            .map(|waiting| (waiting.arrivals, waiting.answer))
-            .unzip();
-        let outcomes = store_batch(&context, &arrivals).await;
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // A connection that is gone has nobody to tell; its provider will deliver again.
-            answer.send(outcome).ok();
+/// Stores whatever is there as soon as a writer is free, and waits only while nothing is.
+async fn work(context: Context, mut coming: mpsc::UnboundedReceiver<Waiting>) {
+    let mut line = Line::new();
+    let mut writers = JoinSet::new();
+    // Apart from the tasks: one that panics must not keep its inboxes.
+    let mut away = HashMap::new();
+    let mut open = true;
+    while open || !writers.is_empty() {
+        tokio::select! {
+            came = coming.recv(), if open => match came {
+                Some(waiting) => join(&mut line, waiting),
+                None => open = false,
+            },
+            Some(ended) = writers.join_next_with_id() => {
+                let task = match ended {
+                    Ok((task, ())) => task,
+                    Err(error) => {
+                        tracing::error!(%error, "storing a batch failed");
+                        error.id()
+                    }
+                };
+                line.come_back(away.remove(&task).unwrap_or_default());
+            }
         }
+        while let Ok(waiting) = coming.try_recv() {
+            join(&mut line, waiting);
+        }
+        while writers.len() < context.db.writers()
+            && let Some(Batch { taken, inboxes }) = line.leave(BATCH)
+        {
+            let writer = writers.spawn(answer(context.clone(), taken));
+            away.insert(writer.id(), inboxes);
+        }
+    }
+}
+
+/// What is for several inboxes waits with the first of them.
+fn join(line: &mut Line<Waiting>, waiting: Waiting) {
+    let inbox = waiting.arrivals.first().map(|one| one.inbox.clone());
+    line.join(inbox, waiting);
+}
+
+/// Stores a batch, and tells each of those who wait for it.
+async fn answer(context: Context, batch: Vec<Waiting>) {
+    metrics::histogram!("inboxd_ingest_batch_deliveries").record(batch.len() as f64);
+    let (arrivals, answers): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .map(
+            |Waiting {
+                 arrivals,
+                 answer,
+                 place,
+             }| {
+                drop(place);
+                (arrivals, answer)
+            },
+        )
+        .unzip();
+    let outcomes = store_batch(&context, &arrivals).await;
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        // A connection that is gone has nobody to tell; its provider will deliver again.
+        answer.send(outcome).ok();
     }
 }
 

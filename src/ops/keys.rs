@@ -274,10 +274,9 @@ pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Opti
 }
 
 fn note_use(uses: &Uses, known: &Known, now: i64) {
-    if now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN {
-        if uses.note(&known.account, &known.id, now) {
-            known.noted.store(now, Ordering::Relaxed);
-        }
+    let due = now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN;
+    if due && uses.note(&known.account, &known.id, now) {
+        known.noted.store(now, Ordering::Relaxed);
     }
 }
 

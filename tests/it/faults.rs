@@ -163,6 +163,39 @@ async fn a_full_disk_is_a_503_and_then_fine_again_without_a_restart() {
 
 #[cfg(feature = "postgres-tests")]
 #[tokio::test]
+async fn an_inbox_whose_deliveries_wait_holds_up_no_other() {
+    let app = TestApp::start(Store::Postgres).await;
+    let busy = app.whatsapp("42").await;
+    for number in ["43", "44"] {
+        app.whatsapp(number).await;
+    }
+    let other = Database::open(&app.place().address(), Missing::Fail).await;
+    let mut lock = other.expect("an address").write().await.expect("it is up");
+    let row = Sql::same("SELECT id FROM inboxes WHERE id = $1 FOR UPDATE");
+    let locked = lock.execute(&row, &[(&busy).into()]).await;
+    assert_eq!(locked.expect("it is there"), 1);
+
+    let app = std::sync::Arc::new(app);
+    let waiting: Vec<_> = (0..8)
+        .map(|number| {
+            let app = app.clone();
+            tokio::spawn(async move { app.deliver(&hello(&format!("wamid.{number}"))).await })
+        })
+        .collect();
+    for number in ["43", "44", "43"] {
+        let id = format!("wamid.{number}");
+        let body = delivery(number, &[whatsapp::text("628111", &id, "Hello")]);
+        app.deliver(&body).await.assert_status(200);
+    }
+    assert!(waiting.iter().all(|one| !one.is_finished()));
+    drop(lock);
+    for one in waiting {
+        one.await.expect("a task ends well").assert_status(200);
+    }
+}
+
+#[cfg(feature = "postgres-tests")]
+#[tokio::test]
 async fn a_postgres_that_stops_is_a_503_and_fine_again_once_it_is_back() {
     let postgres = crate::support::Postgres::start();
     let shell = Shell::at(&postgres.url("postgres"));

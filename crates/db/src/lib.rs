@@ -154,6 +154,14 @@ impl Database {
         counted("write", session.map(Session))
     }
 
+    /// How many write transactions of one process are worth having under way at once.
+    pub fn writers(&self) -> usize {
+        match &self.0 {
+            Engine::Sqlite(_) => 1,
+            Engine::Postgres(_) => postgres::WRITERS,
+        }
+    }
+
     /// How far the embedded database has come, through any process. `None` if that cannot be told just now, and always
     /// on PostgreSQL, which does not say so without being asked.
     pub fn stamp(&self) -> Option<Stamp> {

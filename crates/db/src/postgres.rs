@@ -29,6 +29,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Connections of one process. Each costs the server a few MB, and its default limit is 100 for all.
 const CONNECTIONS: usize = 16;
+/// Write transactions that go on beside each other: while one waits for the disk, another can be filled.
+pub(crate) const WRITERS: usize = 2;
 /// How long a request waits for a connection before the store counts as not available.
 const WAIT: Duration = Duration::from_secs(5);
 /// How long a statement may take, seen from here, before the store counts as not available.

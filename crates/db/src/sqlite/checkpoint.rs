@@ -3,8 +3,11 @@
 //! SQLite by itself does it within a commit, every 1000 pages: whoever waits for that commit then waits for the disk
 //! three times instead of once.
 //!
-//! Invariant: what is copied is committed, and nobody sees a difference. A log that grows faster than it is folded
-//! is folded by the writer, and begins anew.
+//! A log begins anew only if a writer finds all of it copied, which under a load without a pause never happens beside it.
+//! So when the log is long, it is folded more and more often, until so little is left that the writer can copy it without
+//! anybody noticing.
+//!
+//! Invariant: what is copied is committed, and nobody sees a difference. A log does not grow for ever.
 
 use super::configure;
 use rusqlite::{Connection, OpenFlags};
@@ -17,16 +20,22 @@ use std::{
 };
 use tokio::task;
 
-/// Pages that may wait to be copied: 4 MB, as in SQLite.
+/// Pages that may wait to be copied: 4 MB, as in SQLite. With a fifth or sixteen times as many, deliveries wait no less.
 const STEP: i64 = 1000;
-/// Pages at which the writer lends a hand: 64 MB. Under a load without a pause the log would never end otherwise.
+/// Pages at which the log should begin anew: 64 MB.
 const LONG: i64 = 16_000;
+/// Pages that the writer copies in a few milliseconds. In a long log no more should wait.
+const FEW: i64 = 100;
+/// Pages at which the writer copies whatever is left, for as long as that takes.
+const ENDLESS: i64 = 4 * LONG;
 
 pub(super) struct Checkpoints {
     /// Pages in the log after the last commit of this process.
     logged: Arc<AtomicI64>,
     /// How many of them are in the file, too.
     copied: AtomicI64,
+    /// How many the log had when the writer last tried to end it.
+    tried: AtomicI64,
     /// Whether one is at work.
     busy: AtomicBool,
     connection: Mutex<Connection>,
@@ -47,21 +56,30 @@ impl Checkpoints {
         Ok(Arc::new(Checkpoints {
             logged,
             copied: AtomicI64::new(0),
+            tried: AtomicI64::new(0),
             busy: AtomicBool::new(false),
             connection: Mutex::new(connection),
         }))
     }
 
-    /// After a commit, on a thread that may block and holds the writer: folds a log that has grown long.
+    /// After a commit, on a thread that may block and holds the writer: ends a log that has grown long.
     pub(super) fn after_commit(&self) {
-        if self.due() && self.logged.load(Ordering::Relaxed) >= LONG {
+        let (logged, left) = self.pages();
+        let little = left <= 2 * FEW && !self.busy.load(Ordering::Acquire);
+        // Who reads an old state keeps the log from beginning anew, for a moment.
+        let tried = self.tried.load(Ordering::Relaxed);
+        let again = !(tried..tried + STEP).contains(&logged);
+        if again && (logged >= LONG && little || logged >= ENDLESS) {
+            self.tried.store(logged, Ordering::Relaxed);
             self.fold();
         }
     }
 
     /// After a commit whose caller need not wait: folds the log where enough waits.
     pub(super) fn beside(self: &Arc<Self>) {
-        if self.due() && !self.busy.swap(true, Ordering::AcqRel) {
+        let (logged, left) = self.pages();
+        let enough = if logged < LONG { STEP } else { FEW };
+        if left >= enough && !self.busy.swap(true, Ordering::AcqRel) {
             let this = self.clone();
             task::spawn_blocking(move || {
                 this.fold();
@@ -70,12 +88,13 @@ impl Checkpoints {
         }
     }
 
-    fn due(&self) -> bool {
+    /// How many pages the log has, and how many of them are not in the file yet.
+    fn pages(&self) -> (i64, i64) {
         let logged = self.logged.load(Ordering::Relaxed);
         // A log that was copied whole begins anew.
         let copied = self.copied.load(Ordering::Relaxed);
         let copied = if copied > logged { 0 } else { copied };
-        logged - copied >= STEP
+        (logged, logged - copied)
     }
 
     fn fold(&self) {
