@@ -55,7 +55,7 @@ pub struct Known {
     pub era: u64,
     id: KeyId,
     account: AccountId,
-    scopes: Vec<Scope>,
+    scopes: Scopes,
     rate_limit: Option<i64>,
     expires_at: Option<i64>,
     /// When a use of it was last noted; 0 for never.
@@ -67,6 +67,20 @@ pub struct Known {
 impl Known {
     fn has_expired(&self, now: i64) -> bool {
         self.expires_at.is_some_and(|end| now >= end)
+    }
+}
+
+/// A set of scopes, without a list elsewhere in memory.
+#[derive(Debug, Clone, Copy)]
+struct Scopes(u8);
+
+impl Scopes {
+    fn of(scopes: &[Scope]) -> Self {
+        Scopes(scopes.iter().fold(0, |set, scope| set | 1 << *scope as u8))
+    }
+
+    fn contains(self, scope: Scope) -> bool {
+        self.0 & 1 << scope as u8 != 0
     }
 }
 
@@ -92,7 +106,7 @@ impl Caller {
 
     /// That it has this scope.
     pub fn may(&self, scope: Scope) -> Result<(), Error> {
-        if self.known.scopes.contains(&scope) {
+        if self.known.scopes.contains(scope) {
             Ok(())
         } else {
             Err(Error::Forbidden(scope))
@@ -314,7 +328,7 @@ async fn ask(context: &Context, hash: &KeyHash) -> Result<Known, Error> {
         era,
         id: key.id,
         account,
-        scopes: key.scopes,
+        scopes: Scopes::of(&key.scopes),
         rate_limit: key.rate_limit,
         expires_at: key.expires_at,
         noted: AtomicI64::new(key.last_used_at.unwrap_or(0)),

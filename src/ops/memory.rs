@@ -11,6 +11,7 @@ mod destinations;
 mod horizon;
 mod kept;
 mod long;
+mod pages;
 mod whole;
 
 pub use destinations::Name;
@@ -27,22 +28,18 @@ use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
 use db::{Database, EngineKind, Stamp};
 use destinations::Destinations;
 use horizon::{File, Horizon, Lease, Seen};
-use kept::{Age, Entry, KEY, Kept, KeptPage, Keys};
+use kept::{Age, Entry, KEY, Kept, Keys};
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, RwLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use pages::KeptPage;
+use std::sync::{
+    Arc, Mutex, RwLock,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 use tokio::time::Instant;
 use whole::Origin;
 
 /// The part of all room that is for destinations: a small one of a small thing.
 const FOR_DESTINATIONS: u64 = 16;
-/// Pages of one account. One that asks for more loses those it had.
-const PAGES: usize = 256;
 /// The part of all room that may be taken anew before the cache is told again that an account is in use. Telling it at each
 /// request would cost more than the rest of the look, and while nobody comes anew, nobody has to leave.
 const TOUCH: u64 = 16;
@@ -375,7 +372,7 @@ impl Memory {
     }
 
     fn recall(&self, kept: &Kept, page: Page) -> Option<Arc<Rendered>> {
-        let found = kept.pages.get(&page)?;
+        let found = kept.pages.get(page)?;
         (kept.any.flights == 0 && self.is_latest(kept, found.age)).then(|| found.rendered.clone())
     }
 
@@ -442,21 +439,12 @@ impl Memory {
         if kept.any.changes != generation || kept.gone {
             return;
         }
-        if kept.pages.len() >= PAGES && !kept.pages.contains_key(&ticket.page) {
-            kept.pages = HashMap::new();
-            account.count_bytes(&kept);
-        }
         let age = match rows.origin {
             Origin::Whole(age) => age,
             Origin::Store | Origin::Same => kept.age(ticket.asked, ticket.reads),
         };
-        let bytes = rendered.bytes();
-        let before = kept.pages.insert(ticket.page, KeptPage { age, rendered });
-        account.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(before) = before {
-            let bytes = before.rendered.bytes();
-            account.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        kept.pages.insert(ticket.page, KeptPage { age, rendered });
+        account.count_bytes(&kept);
         drop(kept);
         self.weigh(&account);
     }

@@ -4,11 +4,10 @@
 //!
 //! Invariant: an account that has left (`gone`) holds nothing, and no key leads to it.
 
-use super::{Page, long::Long};
+use super::{long::Long, pages::Pages};
 use crate::{
     id::AccountId,
     ops::{changes::Extent, keys::Known},
-    rendered::Rendered,
 };
 use std::{
     collections::HashMap,
@@ -61,7 +60,7 @@ pub(super) struct Kept {
     pub(super) reads: u64,
     /// When that was last, as [`Lease`] counts.
     pub(super) read: u64,
-    pub(super) pages: HashMap<Page, KeptPage>,
+    pub(super) pages: Pages,
     pub(super) long: Long,
     pub(super) keys: Vec<KeyHash>,
 }
@@ -70,11 +69,6 @@ pub(super) struct Kept {
 pub(super) struct Count {
     pub(super) changes: u64,
     pub(super) flights: usize,
-}
-
-pub(super) struct KeptPage {
-    pub(super) rendered: Arc<Rendered>,
-    pub(super) age: Age,
 }
 
 /// By which read of the store something was found.
@@ -111,7 +105,7 @@ impl Keys {
     pub(super) fn leave(&self, account: &Arc<Account>) {
         let mut kept = account.kept();
         kept.gone = true;
-        kept.pages = HashMap::new();
+        kept.pages.forget();
         kept.long.forget();
         account.count_bytes(&kept);
         for hash in std::mem::take(&mut kept.keys) {
@@ -148,7 +142,7 @@ impl Account {
         for count in kept.counts(extent) {
             count.changes += 1;
         }
-        kept.pages = HashMap::new();
+        kept.pages.forget();
         match extent {
             Extent::Counts => kept.long.forget_whole(),
             Extent::Inboxes => kept.long.forget(),
@@ -163,8 +157,7 @@ impl Account {
 
     /// Counts anew how much is kept.
     pub(super) fn count_bytes(&self, kept: &Kept) {
-        let pages: usize = kept.pages.values().map(|page| page.rendered.bytes()).sum();
-        let bytes = KEY * kept.keys.len() + pages + kept.long.bytes();
+        let bytes = KEY * kept.keys.len() + kept.pages.bytes() + kept.long.bytes();
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
