@@ -203,10 +203,10 @@ def serve(program: Path, url: str, root: Path) -> Server:
 
 
 def environment() -> dict[str, str]:
-    # A limit on each key would measure itself. The visitors of live chat come as through a proxy on this machine.
+    # Requests count towards a limit that none comes near. Visitors of live chat come as through a proxy on this machine.
     return {
         **os.environ,
         "INBOXD_SECRET_KEY": "00" * 32,
-        "INBOXD_RATE_LIMIT": "0",
+        "INBOXD_RATE_LIMIT": "1000000000",
         "INBOXD_TRUSTED_PROXIES": "127.0.0.1",
     }

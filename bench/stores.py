@@ -28,9 +28,9 @@ def serve(program: Path, url: str, root: Path, *arguments: str) -> Server:
 
 
 def environment() -> dict[str, str]:
-    # Nobody else's settings. And a limit on each key would measure itself.
+    # Nobody else's settings. Every request counts towards a limit that none comes near.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("INBOXD_")}
-    return inherited | {"INBOXD_SECRET_KEY": SECRET_KEY.hex(), "INBOXD_RATE_LIMIT": "0"}
+    return inherited | {"INBOXD_SECRET_KEY": SECRET_KEY.hex(), "INBOXD_RATE_LIMIT": "1000000000"}
 
 
 def run_sql(server: Postgres, database: str, text: str) -> None:

@@ -9,9 +9,8 @@ use data_encoding::BASE32_DNSSEC;
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use std::{
-    fmt,
     io::{self, Write},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 /// A shorter body is not worth compressing: it fits into one packet as it is.
@@ -19,8 +18,12 @@ const WORTH: usize = 1024;
 /// Where brotli is quicker than gzip's usual level, and makes less of it. Its best is a hundred times slower.
 const BROTLI_QUALITY: u32 = 5;
 const BROTLI_WINDOW: u32 = 22;
-/// Bytes around the forms.
+/// Bytes around all that.
 const AROUND: usize = 256;
+/// Bytes of a body's SHA-256 in its tag: nobody finds two bodies that share 128 bits.
+const FINGERPRINT: usize = 16;
+/// Bytes of a tag: the fingerprint in base32, and two quotes.
+const TAG: usize = FINGERPRINT * 8 / 5 + 1 + 2;
 
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,86 +36,110 @@ pub enum Form {
     Brotli,
 }
 
-/// A body in one of its forms.
+/// A body in one of its forms, with what goes with it.
 pub struct Written {
     /// Which.
     pub form: Form,
-    /// The body.
-    pub bytes: Bytes,
     /// The same for the same bytes, another for others, in quotes.
     pub tag: Bytes,
+    /// What goes with it about other pages.
+    pub links: Option<Bytes>,
+    /// The body.
+    pub body: Bytes,
 }
 
-/// The body.
+/// The body. Clones share it.
+#[derive(Clone)]
 pub struct Rendered {
-    plain: Written,
-    links: Option<Bytes>,
-    /// Nothing where it would be no shorter.
-    gzip: OnceLock<Option<Written>>,
-    brotli: OnceLock<Option<Written>>,
+    /// The tag, the links and the body. All that an answer takes is in one piece, and who shares it is counted at its
+    /// beginning: of very many, little else is in the processor's caches.
+    text: Arc<[u8]>,
+    /// Bytes of the links.
+    links: usize,
+    /// What was made of it, and is to be made only once.
+    forms: Option<Arc<Forms>>,
+}
+
+type Compress = fn(&[u8]) -> io::Result<Vec<u8>>;
+
+/// Nothing where it would be no shorter.
+#[derive(Default)]
+struct Forms {
+    gzip: OnceLock<Option<Bytes>>,
+    brotli: OnceLock<Option<Bytes>>,
 }
 
 impl Rendered {
     /// Of these bytes. `links` is what goes with them about other pages.
-    pub fn new(plain: Bytes, links: Option<String>) -> Self {
-        let digest = Sha256::digest(&plain);
-        // 128 bits: nobody finds two bodies that share them.
-        let fingerprint = BASE32_DNSSEC.encode(&digest[..16]);
+    pub fn new(plain: &[u8], links: Option<&str>) -> Self {
+        let digest = Sha256::digest(plain);
+        let fingerprint = BASE32_DNSSEC.encode(&digest[..FINGERPRINT]);
         let tag = format!("\"{fingerprint}\"");
-        // All that an answer takes is in one piece: of very many, little else is in the processor's caches.
-        let text = links.as_deref().unwrap_or_default();
-        let mut rest: Bytes = [tag.as_bytes(), text.as_bytes(), &plain].concat().into();
+        let links = links.unwrap_or_default();
         Rendered {
-            plain: Written {
-                form: Form::Plain,
-                tag: rest.split_to(tag.len()),
-                bytes: rest.split_off(text.len()),
-            },
-            links: links.is_some().then_some(rest),
-            gzip: OnceLock::new(),
-            brotli: OnceLock::new(),
+            text: [tag.as_bytes(), links.as_bytes(), plain].concat().into(),
+            links: links.len(),
+            forms: None,
         }
     }
 
-    /// What goes with it about other pages.
-    pub fn links(&self) -> Option<&Bytes> {
-        self.links.as_ref()
+    /// Has this form made only once for this and all clones that are made from here on.
+    pub fn keep(&mut self, form: Form) {
+        if form != Form::Plain {
+            self.forms.get_or_insert_default();
+        }
     }
 
     /// The body in this form, or as it is where the form is not worth it.
-    pub fn body(&self, form: Form) -> &Written {
-        let made = match form {
-            Form::Plain => None,
-            Form::Gzip => self.gzip.get_or_init(|| self.shorter(form, gzip)).as_ref(),
-            Form::Brotli => self
-                .brotli
-                .get_or_init(|| self.shorter(form, brotli))
-                .as_ref(),
+    pub fn written(&self, form: Form) -> Written {
+        let mut rest = Bytes::from_owner(self.text.clone());
+        let tag = rest.split_to(TAG);
+        let links = rest.split_to(self.links);
+        let links = (!links.is_empty()).then_some(links);
+        match self.shorter(form, &rest) {
+            Some(body) => Written {
+                form,
+                tag: form.tag(&tag).into(),
+                links,
+                body,
+            },
+            None => Written {
+                form: Form::Plain,
+                tag,
+                links,
+                body: rest,
+            },
+        }
+    }
+
+    fn shorter(&self, form: Form, plain: &[u8]) -> Option<Bytes> {
+        let forms = self.forms.as_ref();
+        let (compress, kept): (Compress, _) = match form {
+            Form::Plain => return None,
+            Form::Gzip => (gzip, forms.map(|forms| &forms.gzip)),
+            Form::Brotli => (brotli, forms.map(|forms| &forms.brotli)),
         };
-        made.unwrap_or(&self.plain)
+        if plain.len() < WORTH {
+            return None;
+        }
+        let make = || {
+            let made = compress(plain)
+                .inspect_err(|error| tracing::error!(%error, "a body cannot be compressed"))
+                .ok()?;
+            (made.len() < plain.len()).then(|| made.into_boxed_slice().into())
+        };
+        match kept {
+            Some(kept) => kept.get_or_init(make).clone(),
+            None => make(),
+        }
     }
 
     /// Bytes of memory that it may come to take.
     pub fn bytes(&self) -> usize {
         // JSON of many things of one kind shrinks to less than an eighth, in either form.
-        let plain = self.plain.bytes.len();
-        let forms = if plain < WORTH { 0 } else { plain / 4 };
-        plain + forms + self.links.as_ref().map_or(0, Bytes::len) + AROUND
-    }
-
-    fn shorter(&self, form: Form, compress: fn(&[u8]) -> io::Result<Vec<u8>>) -> Option<Written> {
-        let Written { bytes, tag, .. } = &self.plain;
-        if bytes.len() < WORTH {
-            return None;
-        }
-        let made = compress(bytes)
-            .inspect_err(|error| tracing::error!(%error, "a body cannot be compressed"))
-            .ok()?;
-        (made.len() < bytes.len()).then(|| Written {
-            form,
-            tag: form.tag(tag).into(),
-            bytes: made.into_boxed_slice().into(),
-        })
+        let text = self.text.len();
+        let forms = if text < WORTH { 0 } else { text / 4 };
+        text + forms + AROUND
     }
 }
 
@@ -126,12 +153,6 @@ impl Form {
         };
         let bare = plain.strip_suffix(b"\"").unwrap_or(plain);
         [bare, suffix.as_bytes(), b"\""].concat()
-    }
-}
-
-impl fmt::Debug for Rendered {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "Rendered({:?})", self.plain.tag)
     }
 }
 
@@ -149,4 +170,45 @@ fn brotli(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.flush()?;
     drop(encoder);
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_what_it_was_made_of() {
+        let body = "long ".repeat(WORTH);
+        for links in [None, Some("<there>")] {
+            let rendered = Rendered::new(body.as_bytes(), links);
+            let plain = rendered.written(Form::Plain);
+            assert_eq!(plain.body, body);
+            assert_eq!(plain.links.as_deref(), links.map(str::as_bytes));
+            assert_eq!(plain.tag.len(), TAG);
+            for form in [Form::Gzip, Form::Brotli] {
+                let written = rendered.written(form);
+                assert_eq!(written.form, form);
+                assert_eq!(written.links, plain.links);
+                assert_ne!(written.tag, plain.tag);
+                assert!(written.body.len() < body.len() / 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_that_is_to_be_kept_is_made_once() {
+        let mut rendered = Rendered::new("long ".repeat(WORTH).as_bytes(), None);
+        for form in [Form::Gzip, Form::Brotli] {
+            rendered.keep(form);
+            let place = |rendered: &Rendered| rendered.written(form).body.as_ptr();
+            assert_eq!(place(&rendered), place(&rendered.clone()));
+        }
+    }
+
+    #[test]
+    fn what_is_short_stays_as_it_is() {
+        let mut rendered = Rendered::new(b"short", None);
+        rendered.keep(Form::Gzip);
+        assert_eq!(rendered.written(Form::Gzip).form, Form::Plain);
+    }
 }

@@ -66,12 +66,11 @@ impl Server {
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
         let (stop, stopped) = watch::channel(false);
         let bounds = Bounds::new(config.limits.sockets_per_address);
-        let rates = Rates::new(&config.limits);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
             bounds: bounds.clone(),
-            rates: rates.clone(),
+            rates: Rates::new(&config.limits),
             uses: uses.clone(),
             limits: config.limits.clone(),
             stopped: stopped.clone(),
@@ -83,7 +82,6 @@ impl Server {
             context.clone(),
             uses.clone(),
             bounds,
-            rates,
             metrics,
             stopped,
         ));
@@ -147,7 +145,6 @@ async fn keep_house(
     context: Context,
     uses: Uses,
     bounds: Bounds,
-    rates: Rates,
     recorder: PrometheusHandle,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -166,7 +163,6 @@ async fn keep_house(
             tracing::warn!(%error, "the store could not be tended");
         }
         bounds.tidy();
-        rates.tidy(context.clock.now());
         recorder.run_upkeep();
     }
 }

@@ -27,7 +27,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// The parameters of a listing, for the document. [`list`] reads them.
@@ -183,8 +182,8 @@ pub async fn list(
 ) -> Result<Response, ApiError> {
     let page = page_of(query.as_deref())?;
     let memory = &app.context.memory;
-    let kept = caller.kept.as_ref();
-    let (rows, ticket) = match memory.page(kept, page) {
+    let kept = caller.kept();
+    let (rows, ticket) = match memory.page(kept, page, wanted.form) {
         Recall::Page(rendered) => return Ok(respond(&wanted, &rendered)),
         Recall::Rows(rows, ticket) => (rows, ticket),
         Recall::Ask(ticket) => {
@@ -192,7 +191,8 @@ pub async fn list(
             (rows, ticket)
         }
     };
-    let rendered = Arc::new(render(&app, page, &rows)?);
+    let mut rendered = render(&app, page, &rows)?;
+    rendered.keep(wanted.form);
     memory.keep_page(ticket, &rows, rendered.clone());
     Ok(respond(&wanted, &rendered))
 }
@@ -204,10 +204,11 @@ pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Qu
     let now = app.context.clock.now();
     let (caller, address) = recall(asked, app, Scope::Read, now)?;
     let memory = &app.context.memory;
-    let rendered = memory.kept_page(caller.kept.as_deref()?, page)?;
+    let wanted = Wanted::read(asked.headers);
+    let rendered = memory.kept_page(caller.kept()?, page, wanted.form)?;
     let quota = app.rates.count(&caller, address, now);
     let response = match quota.map_or(Ok(()), |quota| quota.check(now)) {
-        Ok(()) => respond(&Wanted::read(asked.headers), &rendered),
+        Ok(()) => respond(&wanted, &rendered),
         Err(error) => error.into_response(),
     };
     Some((response, quota))
@@ -236,7 +237,7 @@ fn render(app: &App, page: Page, rows: &Rows) -> Result<Rendered, ApiError> {
     };
     let body = envelope::page(&rows.json, pagination)?;
     let links = links(&app.context.public_url, page, total);
-    Ok(Rendered::new(body, Some(links)))
+    Ok(Rendered::new(&body, Some(&links)))
 }
 
 /// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>
@@ -327,8 +328,8 @@ pub async fn get(
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
-    app.context.memory.has_read(caller.kept.as_ref());
-    let rendered = Rendered::new(envelope::body(inbox)?, None);
+    app.context.memory.has_read(caller.kept());
+    let rendered = Rendered::new(&envelope::body(inbox)?, None);
     Ok(respond(&wanted, &rendered))
 }
 

@@ -4,10 +4,14 @@
 //! and when it is over are exact numbers, which a client can be told. The price is that the end of one minute and the
 //! beginning of the next can be used up together.
 //!
+//! Counts are in a table of a fixed size, in which one look finds one's own, however many there are. Which places are
+//! somebody's is told by a hash that nobody outside can work out. Where all of them are taken, the count that is the least
+//! loss is forgotten: one whose minute is over, or else the smallest. So whoever is near a limit stays.
+//!
 //! Invariant: memory is bounded, whoever comes, and no step of the clock holds anybody up for longer than a minute.
 
 use std::{
-    collections::HashMap,
+    hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,21 +19,28 @@ use std::{
 pub const MINUTE: i64 = 60;
 /// Locks, so that cores seldom wait for each other.
 const SHARDS: usize = 16;
-/// How many are remembered in each: 262,144 in all, in some 12 MB.
-const ROOM: usize = 16 * 1024;
+/// Sets in each.
+const SETS: usize = 2048;
+/// Places in each set: 262,144 in all, in 4 MB. What was never used of them takes no memory yet.
+const PLACES: usize = 8;
 
 /// The minutes of many.
 pub struct Minutes {
-    shards: [Mutex<HashMap<u128, Minute>>; SHARDS],
+    hasher: RandomState,
+    shards: [Mutex<Vec<Set>>; SHARDS],
     /// How long somebody is remembered after the end of the last minute, in seconds.
     memory: i64,
 }
 
+/// Of each place the mark of whose it is, or 0, and the bits of a [`Minute`]: bare numbers, since the system gives memory
+/// full of zeros away for nothing.
+type Set = [[u64; 2]; PLACES];
+
 #[derive(Clone, Copy)]
 struct Minute {
     /// The first second, since 1970, that is no part of it.
-    ends: i64,
-    used: i64,
+    ends: u32,
+    used: u32,
 }
 
 /// How a count stands after a try.
@@ -44,69 +55,119 @@ pub struct Count {
 }
 
 impl Minutes {
-    /// With nobody in it. Who comes is remembered for `memory` seconds after the end of the last minute.
+    /// With nobody in it. Who comes is remembered for `memory` seconds after the end of the last minute, as long as there
+    /// is room.
     pub fn new(memory: i64) -> Self {
         Minutes {
-            shards: Default::default(),
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::new(vec![Set::default(); SETS])),
             memory,
         }
     }
 
     /// Counts a try of `who`, of which there may be `most` a minute. `now` is in seconds since 1970.
     pub fn take(&self, who: u128, most: i64, now: i64) -> Count {
-        let mut shard = self.shard(who);
-        if shard.len() >= ROOM && !shard.contains_key(&who) {
-            // Whoever is forgotten begins a new minute: better than to refuse somebody for want of room.
-            let any = shard.keys().next().copied();
-            any.and_then(|any| shard.remove(&any));
-        }
-        let fresh = Minute {
-            ends: now + MINUTE,
-            used: 0,
+        let mark = self.mark(who);
+        let mut shard = self.shard(mark);
+        let set = &mut shard[set_of(mark)];
+        let (place, mut minute) = match find(set, mark) {
+            Some((place, minute)) => (place, minute.by(now)),
+            None => (least_loss(set, now), Minute::begun(now)),
         };
-        let minute = shard.entry(who).or_insert(fresh);
-        if now >= minute.ends {
-            *minute = fresh;
-        }
-        // After a step back of the clock the end would be too far away.
-        minute.ends = minute.ends.min(fresh.ends);
-        let allowed = minute.used < most;
-        minute.used += i64::from(allowed);
+        let allowed = i64::from(minute.used) < most;
+        minute.used = minute.used.saturating_add(allowed.into());
+        set[place] = [mark, minute.to_bits()];
         Count {
             allowed,
-            left: (most - minute.used).max(0),
-            ends: minute.ends,
+            left: (most - i64::from(minute.used)).max(0),
+            ends: minute.ends.into(),
         }
     }
 
     /// Seconds that `who` has to wait, if `most` tries were made in this minute.
     pub fn wait(&self, who: u128, most: i64, now: i64) -> Option<i64> {
-        let mut shard = self.shard(who);
-        let minute = shard.get_mut(&who)?;
-        minute.ends = minute.ends.min(now + MINUTE);
-        let over = now < minute.ends && minute.used >= most;
-        over.then(|| minute.ends - now)
+        let mark = self.mark(who);
+        let mut shard = self.shard(mark);
+        let set = &mut shard[set_of(mark)];
+        let (place, minute) = find(set, mark)?;
+        if minute.is_over(now) || i64::from(minute.used) < most {
+            return None;
+        }
+        let minute = minute.by(now);
+        set[place][1] = minute.to_bits();
+        Some(i64::from(minute.ends) - now)
     }
 
     /// Whether `who` is remembered.
-    pub fn remembers(&self, who: u128) -> bool {
-        self.shard(who).contains_key(&who)
+    pub fn remembers(&self, who: u128, now: i64) -> bool {
+        let mark = self.mark(who);
+        let found = find(&self.shard(mark)[set_of(mark)], mark);
+        found.is_some_and(|(_, minute)| !minute.is_over(now - self.memory))
     }
 
-    /// Forgets who was not here for long.
-    pub fn tidy(&self, now: i64) {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, minute| now < minute.ends + self.memory);
+    /// What `who` is told apart by. Two who share one are not to be expected in a lifetime.
+    fn mark(&self, who: u128) -> u64 {
+        self.hasher.hash_one(who).max(1)
+    }
+
+    fn shard(&self, mark: u64) -> MutexGuard<'_, Vec<Set>> {
+        let shard = &self.shards[mark as usize % SHARDS];
+        // A panic cannot leave a table of numbers half-changed.
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn set_of(mark: u64) -> usize {
+    mark as usize / SHARDS % SETS
+}
+
+fn find(set: &Set, mark: u64) -> Option<(usize, Minute)> {
+    let place = set.iter().position(|[whose, _]| *whose == mark)?;
+    Some((place, Minute::from_bits(set[place][1])))
+}
+
+/// The place to give to somebody else.
+fn least_loss(set: &Set, now: i64) -> usize {
+    let loss = |place: &usize| {
+        let minute = Minute::from_bits(set[*place][1]);
+        let counts = if minute.is_over(now) { 0 } else { minute.used };
+        (counts, minute.ends)
+    };
+    (0..PLACES).min_by_key(loss).unwrap_or(0)
+}
+
+impl Minute {
+    fn begun(now: i64) -> Self {
+        Minute {
+            ends: u32::try_from(now + MINUTE).unwrap_or(u32::MAX),
+            used: 0,
         }
     }
 
-    fn shard(&self, who: u128) -> MutexGuard<'_, HashMap<u128, Minute>> {
-        // Both halves, since of an IPv6 network only the upper one says anything.
-        let mixed = who ^ who >> 64;
-        let shard = &self.shards[(mixed % SHARDS as u128) as usize];
-        // A panic cannot leave a map of numbers half-changed.
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What has become of it by now: a new one, if it is over. After a step back of the clock its end would be too far away.
+    fn by(self, now: i64) -> Self {
+        let new = Minute::begun(now);
+        if self.is_over(now) {
+            new
+        } else {
+            let ends = self.ends.min(new.ends);
+            Minute { ends, ..self }
+        }
+    }
+
+    fn is_over(self, now: i64) -> bool {
+        now >= self.ends.into()
+    }
+
+    fn to_bits(self) -> u64 {
+        u64::from(self.ends) << 32 | u64::from(self.used)
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        Minute {
+            ends: (bits >> 32) as u32,
+            used: bits as u32,
+        }
     }
 }
 
@@ -161,19 +222,35 @@ mod tests {
     fn who_was_not_here_for_long_is_forgotten() {
         let minutes = Minutes::new(3600);
         minutes.take(1, 1, START);
-        minutes.tidy(START + 60 + 3599);
-        assert!(minutes.remembers(1));
-        minutes.tidy(START + 60 + 3600);
-        assert!(!minutes.remembers(1));
+        assert!(minutes.remembers(1, START + 60 + 3599));
+        assert!(!minutes.remembers(1, START + 60 + 3600));
+        assert!(!minutes.remembers(2, START));
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let minutes = Minutes::new(3600);
-        for n in 0..2 * ROOM {
-            // All in one shard.
-            assert!(minutes.take((n * SHARDS) as u128, 1, START).allowed);
+    fn whoever_comes_who_has_used_much_is_not_forgotten() {
+        let minutes = Minutes::new(0);
+        for _ in 0..2 {
+            minutes.take(0, 2, START);
         }
-        assert_eq!(minutes.shard(0).len(), ROOM);
+        for other in 1..=2 * (SHARDS * SETS * PLACES) as u128 {
+            assert!(minutes.take(other, 1, START).allowed);
+        }
+        assert!(!minutes.take(0, 2, START + 59).allowed);
+        // But not once its minute is over.
+        for other in 1..=4 * (SHARDS * SETS * PLACES) as u128 {
+            minutes.take(other, 1, START + 60);
+        }
+        assert!(!minutes.remembers(0, START));
+    }
+
+    #[test]
+    fn nobody_is_forgotten_while_there_is_much_room() {
+        let minutes = Minutes::new(3600);
+        for who in 0..10_000 {
+            assert!(minutes.take(who, 1, START).allowed);
+        }
+        let remembered = (0..10_000).filter(|who| minutes.remembers(*who, START));
+        assert_eq!(remembered.count(), 10_000);
     }
 }

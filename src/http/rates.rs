@@ -61,13 +61,11 @@ impl Rates {
         let over = (most != 0).then(|| self.0.wrong.wait(network(address), most, now));
         match over.flatten() {
             None => Ok(()),
-            Some(_) if keys::fingerprint(key).is_some_and(|key| self.knows(key, address)) => Ok(()),
-            Some(wait) => Err(Error::TooManyFailures(seconds(wait))),
+            Some(wait) => match keys::fingerprint(key) {
+                Some(key) if self.0.known.remembers(pair(key, address), now) => Ok(()),
+                _ => Err(Error::TooManyFailures(seconds(wait))),
+            },
         }
-    }
-
-    fn knows(&self, key: u128, address: IpAddr) -> bool {
-        self.0.known.remembers(pair(key, address))
     }
 
     /// Counts a wrong key from this address. Returns what to say of it.
@@ -95,13 +93,6 @@ impl Rates {
             limit,
             count: self.0.keys.take(key, limit, now),
         })
-    }
-
-    /// Forgets who was not here for long.
-    pub fn tidy(&self, now: i64) {
-        self.0.keys.tidy(now);
-        self.0.wrong.tidy(now);
-        self.0.known.tidy(now);
     }
 }
 

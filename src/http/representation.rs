@@ -15,7 +15,8 @@ use std::convert::Infallible;
 
 /// What a client says of the body that it wants.
 pub struct Wanted {
-    form: Form,
+    /// In which form, if that is worth it.
+    pub form: Form,
     /// The `ETag`s of what it has.
     has: Vec<HeaderValue>,
 }
@@ -44,15 +45,15 @@ impl Wanted {
 
 /// 200 with the body in the form that is wanted, or 304 to a client that has it.
 pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
-    let body = rendered.body(wanted.form);
-    let tag = HeaderValue::from_maybe_shared(body.tag.clone()).expect("a tag is fit for a header");
+    let written = rendered.written(wanted.form);
+    let tag = HeaderValue::from_maybe_shared(written.tag).expect("a tag is fit for a header");
     let has = !wanted.has.is_empty() && wanted.has.iter().any(|list| names(list, &tag));
     let mut response = if has {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        Response::new(Body::from(body.bytes.clone()))
+        Response::new(Body::from(written.body))
     };
     let headers = response.headers_mut();
     headers.reserve(HEADERS);
@@ -60,13 +61,12 @@ pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
     headers.insert(header::CACHE_CONTROL, REVALIDATE);
     headers.insert(header::VARY, VARY);
     headers.insert(header::ETAG, tag);
-    if let Some(name) = encoding(body.form)
+    if let Some(name) = encoding(written.form)
         && !has
     {
         headers.insert(header::CONTENT_ENCODING, name);
     }
-    let links = rendered.links().cloned();
-    if let Some(Ok(links)) = links.map(HeaderValue::from_maybe_shared) {
+    if let Some(Ok(links)) = written.links.map(HeaderValue::from_maybe_shared) {
         headers.insert(header::LINK, links);
     }
     response

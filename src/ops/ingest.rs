@@ -93,8 +93,8 @@ pub struct Ingest {
 struct Waiting {
     arrivals: Vec<Arrival>,
     answer: oneshot::Sender<Result<Outcome, Error>>,
-    /// Free again as soon as it is its turn.
-    place: OwnedSemaphorePermit,
+    /// Held until it is its turn.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Ingest {
@@ -115,7 +115,7 @@ impl Ingest {
         let waiting = Waiting {
             arrivals,
             answer,
-            place,
+            _place: place,
         };
         self.line.send(waiting).map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
@@ -169,16 +169,7 @@ async fn answer(context: Context, batch: Vec<Waiting>) {
     metrics::histogram!("inboxd_ingest_batch_deliveries").record(batch.len() as f64);
     let (arrivals, answers): (Vec<_>, Vec<_>) = batch
         .into_iter()
-        .map(
-            |Waiting {
-                 arrivals,
-                 answer,
-                 place,
-             }| {
-                drop(place);
-                (arrivals, answer)
-            },
-        )
+        .map(|waiting| (waiting.arrivals, waiting.answer))
         .unzip();
     let outcomes = store_batch(&context, &arrivals).await;
     for (answer, outcome) in answers.into_iter().zip(outcomes) {

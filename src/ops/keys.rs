@@ -7,7 +7,7 @@ use super::{
     Context,
     changes::{Changes, commit},
     check_name, found,
-    memory::{self, KeyHash},
+    memory::{self, KeyHash, Sight},
 };
 use crate::{
     clock,
@@ -24,10 +24,7 @@ use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     ops::Bound::{Excluded, Unbounded},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 const PREFIX: &str = "ibx_";
@@ -48,26 +45,18 @@ pub const HOUR: i64 = 60 * 60;
 /// The highest limit that can be set, in requests a minute.
 pub const MOST_REQUESTS: i64 = 1_000_000_000;
 
-/// What the store says of a key.
-#[derive(Debug)]
+/// What the store says of a key, and what was last noted of it.
+#[derive(Debug, Clone, Copy)]
 pub struct Known {
     /// What [`super::memory::Memory::keys_era`] said before the store was asked.
     pub era: u64,
-    id: KeyId,
-    account: AccountId,
     scopes: Scopes,
     rate_limit: Option<i64>,
     expires_at: Option<i64>,
     /// When a use of it was last noted; 0 for never.
-    noted: AtomicI64,
+    noted: i64,
     /// Where it last came from, and in which hour, as a fingerprint.
-    came: AtomicU64,
-}
-
-impl Known {
-    fn has_expired(&self, now: i64) -> bool {
-        self.expires_at.is_some_and(|end| now >= end)
-    }
+    came: u64,
 }
 
 /// A set of scopes, without a list elsewhere in memory.
@@ -87,16 +76,34 @@ impl Scopes {
 /// What a key was checked to be.
 #[derive(Clone)]
 pub struct Caller {
-    /// What is kept in memory for answering it, if that may be used.
-    pub kept: Option<Arc<memory::Account>>,
-    known: Arc<Known>,
     hash: KeyHash,
+    known: Known,
+    whose: Whose,
+}
+
+#[derive(Clone)]
+enum Whose {
+    /// Of an account of which more is kept in memory.
+    Kept(Arc<memory::Account>),
+    /// Of this account, under this id: memory may not be used.
+    Read(AccountId, KeyId),
 }
 
 impl Caller {
     /// The account that it acts for.
     pub fn account(&self) -> &AccountId {
-        &self.known.account
+        match &self.whose {
+            Whose::Kept(account) => account.id(),
+            Whose::Read(account, _) => account,
+        }
+    }
+
+    /// What is kept in memory for answering it, if that may be used.
+    pub fn kept(&self) -> Option<&Arc<memory::Account>> {
+        match &self.whose {
+            Whose::Kept(account) => Some(account),
+            Whose::Read(..) => None,
+        }
     }
 
     /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
@@ -119,11 +126,31 @@ impl Caller {
         let mut hasher = DefaultHasher::new();
         (from, now / HOUR).hash(&mut hasher);
         let came = hasher.finish();
-        let anew = self.known.came.load(Ordering::Relaxed) != came;
-        if anew {
-            self.known.came.store(came, Ordering::Relaxed);
+        let anew = self.known.came != came;
+        if anew && let Whose::Kept(account) = &self.whose {
+            account.amend(&self.hash, |_, known| known.came = came);
         }
         anew
+    }
+
+    fn has_expired(&self, now: i64) -> bool {
+        self.known.expires_at.is_some_and(|end| now >= end)
+    }
+
+    fn note_use(&self, uses: &Uses, now: i64) {
+        if now - self.known.noted < USE_GRAIN {
+            return;
+        }
+        match &self.whose {
+            Whose::Kept(account) => account.amend(&self.hash, |id, known| {
+                if uses.note(account.id(), id, now) {
+                    known.noted = now;
+                }
+            }),
+            Whose::Read(account, id) => {
+                uses.note(account, id, now);
+            }
+        }
     }
 
     /// What its key is told apart by where keys are counted.
@@ -265,7 +292,7 @@ pub async fn authenticate(
         return Err(Error::Unauthorized);
     }
     let caller = look_up(context, hash(presented)).await?;
-    note_use(uses, &caller.known, context.clock.now());
+    caller.note_use(uses, context.clock.now());
     Ok(caller)
 }
 
@@ -274,24 +301,12 @@ pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Opti
     if !well_formed(presented) {
         return None;
     }
-    let hash = hash(presented);
-    let (known, account) = context.memory.key(context.memory.sight(), &hash)?;
-    if known.has_expired(now) {
+    let caller = remember(context, context.memory.sight(), hash(presented))?;
+    if caller.has_expired(now) {
         return None;
     }
-    note_use(uses, &known, now);
-    Some(Caller {
-        kept: Some(account),
-        known,
-        hash,
-    })
-}
-
-fn note_use(uses: &Uses, known: &Known, now: i64) {
-    let due = now - known.noted.load(Ordering::Relaxed) >= USE_GRAIN;
-    if due && uses.note(&known.account, &known.id, now) {
-        known.noted.store(now, Ordering::Relaxed);
-    }
+    caller.note_use(uses, now);
+    Some(caller)
 }
 
 /// Whether the key of a caller that was let in some time ago is still good.
@@ -300,40 +315,44 @@ pub async fn recheck(context: &Context, caller: &Caller) -> Result<Caller, Error
 }
 
 async fn look_up(context: &Context, hash: KeyHash) -> Result<Caller, Error> {
-    let memory = &context.memory;
-    let sight = memory.sight();
-    let (known, kept) = match memory.key(sight, &hash) {
-        Some((known, account)) => (known, Some(account)),
-        None => {
-            let known = Arc::new(ask(context, &hash).await?);
-            let kept = memory.keep_key(sight, hash, &known.account, &known);
-            (known, kept)
-        }
+    let sight = context.memory.sight();
+    let caller = match remember(context, sight, hash) {
+        Some(caller) => caller,
+        None => ask(context, sight, hash).await?,
     };
-    if known.has_expired(context.clock.now()) {
+    if caller.has_expired(context.clock.now()) {
         return Err(Error::Unauthorized);
     }
-    Ok(Caller { kept, known, hash })
+    Ok(caller)
 }
 
-async fn ask(context: &Context, hash: &KeyHash) -> Result<Known, Error> {
-    let era = context.memory.keys_era();
-    let mut session = context.db.read().await?;
-    let found = keys::find_by_hash(&mut session, hash).await?;
+fn remember(context: &Context, sight: Sight, hash: KeyHash) -> Option<Caller> {
+    let (known, account) = context.memory.key(sight, &hash)?;
+    let whose = Whose::Kept(account);
+    Some(Caller { hash, known, whose })
+}
+
+async fn ask(context: &Context, sight: Sight, hash: KeyHash) -> Result<Caller, Error> {
+    let memory = &context.memory;
+    let era = memory.keys_era();
+    let found = keys::find_by_hash(&mut context.db.read().await?, &hash).await?;
     let (key, account) = found.ok_or(Error::Unauthorized)?;
     if key.revoked_at.is_some() {
         return Err(Error::Unauthorized);
     }
-    Ok(Known {
+    let known = Known {
         era,
-        id: key.id,
-        account,
         scopes: Scopes::of(&key.scopes),
         rate_limit: key.rate_limit,
         expires_at: key.expires_at,
-        noted: AtomicI64::new(key.last_used_at.unwrap_or(0)),
-        came: AtomicU64::new(0),
-    })
+        noted: key.last_used_at.unwrap_or(0),
+        came: 0,
+    };
+    let whose = match memory.keep_key(sight, hash, &account, &key.id, known) {
+        Some(kept) => Whose::Kept(kept),
+        None => Whose::Read(account, key.id),
+    };
+    Ok(Caller { hash, known, whose })
 }
 
 /// Uses of keys that are not in the store yet. Cheap to clone.

@@ -8,15 +8,18 @@
 //! the same account: an older answer never follows a newer one.
 
 mod destinations;
+mod few;
 mod horizon;
 mod kept;
+mod keys;
 mod long;
 mod pages;
 mod whole;
 
 pub use destinations::Name;
 pub use horizon::LEASE;
-pub use kept::{Account, KeyHash};
+pub use kept::Account;
+pub use keys::KeyHash;
 pub use long::{Find, Look, Walk};
 pub use whole::{Rows, Whole};
 
@@ -24,11 +27,16 @@ use super::{
     changes::{Changes, Extent},
     keys::Known,
 };
-use crate::{id::AccountId, rendered::Rendered, store::inboxes::Filter};
+use crate::{
+    id::{AccountId, KeyId},
+    rendered::{Form, Rendered},
+    store::inboxes::Filter,
+};
 use db::{Database, EngineKind, Stamp};
 use destinations::Destinations;
 use horizon::{File, Horizon, Lease, Seen};
-use kept::{Age, Entry, KEY, Kept, Keys};
+use kept::{Age, Kept, Key};
+use keys::Keys;
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use pages::KeptPage;
 use std::sync::{
@@ -104,7 +112,7 @@ pub enum Sight {
 /// What a look for a page gives.
 pub enum Recall {
     /// The page.
-    Page(Arc<Rendered>),
+    Page(Rendered),
     /// Its rows. Hand the page in with the ticket, too: its other forms are worth keeping.
     Rows(Rows, Ticket),
     /// Read it from the store, and hand it in with the ticket before anybody is shown it.
@@ -141,7 +149,7 @@ impl Memory {
             }),
         };
         let for_destinations = bytes / FOR_DESTINATIONS;
-        let keys = Arc::new(Keys(Default::default()));
+        let keys = Arc::<Keys>::default();
         let era = Arc::new(AtomicU64::new(0));
         let accounts = {
             let (keys, era) = (keys.clone(), era.clone());
@@ -155,7 +163,7 @@ impl Memory {
                     let weighed_again = cause == RemovalCause::Replaced
                         && account.era == era.load(Ordering::Acquire);
                     if !weighed_again {
-                        keys.leave(&account);
+                        account.leave(&keys);
                     }
                 })
                 .build()
@@ -301,12 +309,13 @@ impl Memory {
         }
     }
 
-    /// What is known of the key with this hash, and of its account. It may have expired.
-    pub fn key(&self, sight: Sight, hash: &KeyHash) -> Option<(Arc<Known>, Arc<Account>)> {
+    /// What is known of the key with this hash, and what is kept of its account. It may have expired.
+    pub fn key(&self, sight: Sight, hash: &KeyHash) -> Option<(Known, Arc<Account>)> {
         if sight == Sight::Clouded {
             return None;
         }
-        let Entry { known, account } = self.0.keys.shard(hash).get(hash)?.clone();
+        let account = self.0.keys.account(hash)?;
+        let known = account.kept().keys.get(hash)?.known;
         let good =
             known.era == self.keys_era() && account.era == self.0.era.load(Ordering::Acquire);
         if !good {
@@ -326,26 +335,22 @@ impl Memory {
         &self,
         sight: Sight,
         hash: KeyHash,
-        id: &AccountId,
-        known: &Arc<Known>,
+        account: &AccountId,
+        id: &KeyId,
+        known: Known,
     ) -> Option<Arc<Account>> {
         if sight == Sight::Clouded {
             return None;
         }
-        let account = self.account(id);
+        let account = self.account(account);
         let mut kept = account.kept();
         if kept.gone {
             return None;
         }
-        let entry = Entry {
-            known: known.clone(),
-            account: account.clone(),
-        };
-        self.0.keys.shard_mut(&hash).insert(hash, entry);
-        if !kept.keys.contains(&hash) {
-            kept.keys.push(hash);
-            account.bytes.fetch_add(KEY, Ordering::Relaxed);
-        }
+        self.0.keys.insert(&hash, account.clone());
+        let id = id.clone();
+        kept.keys.insert(hash, Key { known, id });
+        account.count_bytes(&kept);
         drop(kept);
         self.weigh(&account);
         Some(account)
@@ -364,21 +369,26 @@ impl Memory {
         }
     }
 
-    /// A page of this account, if it is there.
-    pub fn kept_page(&self, account: &Account, page: Page) -> Option<Arc<Rendered>> {
-        let found = self.recall(&account.kept(), page)?;
+    /// A page of this account, if it is there. `form` is what it is wanted in.
+    pub fn kept_page(&self, account: &Account, page: Page, form: Form) -> Option<Rendered> {
+        let found = self.recall(&mut account.kept(), page, form)?;
         self.0.hits.fetch_add(1, Ordering::Relaxed);
         Some(found)
     }
 
-    fn recall(&self, kept: &Kept, page: Page) -> Option<Arc<Rendered>> {
-        let found = kept.pages.get(page)?;
-        (kept.any.flights == 0 && self.is_latest(kept, found.age)).then(|| found.rendered.clone())
+    fn recall(&self, kept: &mut Kept, page: Page, form: Form) -> Option<Rendered> {
+        let latest = self.latest(kept);
+        let found = kept.pages.get_mut(page)?;
+        if kept.any.flights > 0 || !latest(found.age) {
+            return None;
+        }
+        found.rendered.keep(form);
+        Some(found.rendered.clone())
     }
 
-    /// Looks for a page of this account.
-    pub fn page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
-        let recall = self.find_page(account, page);
+    /// Looks for a page of this account. `form` is what it is wanted in.
+    pub fn page(&self, account: Option<&Arc<Account>>, page: Page, form: Form) -> Recall {
+        let recall = self.find_page(account, page, form);
         let count = match recall {
             Recall::Page(_) | Recall::Rows(..) => &self.0.hits,
             Recall::Ask(_) => &self.0.misses,
@@ -387,7 +397,7 @@ impl Memory {
         recall
     }
 
-    fn find_page(&self, account: Option<&Arc<Account>>, page: Page) -> Recall {
+    fn find_page(&self, account: Option<&Arc<Account>>, page: Page, form: Form) -> Recall {
         let mut ticket = Ticket {
             account: account.cloned(),
             page,
@@ -398,12 +408,12 @@ impl Memory {
         let Some(account) = account else {
             return Recall::Ask(ticket);
         };
-        let kept = account.kept();
+        let mut kept = account.kept();
         ticket.reads = kept.reads;
         if kept.any.flights > 0 {
             return Recall::Ask(ticket);
         }
-        if let Some(rendered) = self.recall(&kept, page) {
+        if let Some(rendered) = self.recall(&mut kept, page, form) {
             return Recall::Page(rendered);
         }
         ticket.generation = Some(kept.any.changes);
@@ -414,19 +424,26 @@ impl Memory {
         Recall::Rows(whole.cut(page, Origin::Whole(age)), ticket)
     }
 
-    /// Whether nothing newer can have been shown than what is so old. On PostgreSQL a read of the store may have met a
-    /// change that is not heard of yet.
-    fn is_latest(&self, kept: &Kept, age: Age) -> bool {
-        let Horizon::Lease(lease) = &self.0.horizon else {
-            return true;
+    /// Tells whether nothing newer can have been shown than what is so old. On PostgreSQL a read of the store may have met
+    /// a change that is not heard of yet.
+    fn latest(&self, kept: &Kept) -> impl Fn(Age) -> bool + use<> {
+        let moments = match &self.0.horizon {
+            Horizon::File(_) => None,
+            Horizon::Lease(lease) => Some((
+                lease.read.load(Ordering::Acquire),
+                lease.heard.load(Ordering::Acquire),
+            )),
         };
-        let read = lease.read.load(Ordering::Acquire);
-        let heard = lease.heard.load(Ordering::Acquire);
-        heard >= kept.read.max(read) || (age.by == kept.reads && age.asked > read)
+        let (reads, last) = (kept.reads, kept.read);
+        move |age| {
+            moments.is_none_or(|(read, heard)| {
+                heard >= last.max(read) || (age.by == reads && age.asked > read)
+            })
+        }
     }
 
     /// Takes in a page, made of these rows, and keeps it, unless its account has changed since the ticket was given.
-    pub fn keep_page(&self, ticket: Ticket, rows: &Rows, rendered: Arc<Rendered>) {
+    pub fn keep_page(&self, ticket: Ticket, rows: &Rows, rendered: Rendered) {
         match rows.origin {
             Origin::Store => self.has_read(ticket.account.as_ref()),
             Origin::Same => self.has_read_the_same(&ticket),

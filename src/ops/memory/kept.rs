@@ -1,68 +1,64 @@
-//! What is kept: of each account its pages and marks, and the keys that lead to it.
+//! What is kept of each account: what is known of its keys, its pages and marks.
 //!
 //! When what is kept may be used is not decided here.
 //!
 //! Invariant: an account that has left (`gone`) holds nothing, and no key leads to it.
 
-use super::{long::Long, pages::Pages};
+use super::{
+    few::Few,
+    keys::{KeyHash, Keys},
+    long::Long,
+    pages::Pages,
+};
 use crate::{
-    id::AccountId,
+    id::{AccountId, KeyId},
     ops::{changes::Extent, keys::Known},
 };
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Bytes that a key, and an account without pages, take with all that surrounds them, on the safe side.
 pub(super) const KEY: usize = 384;
 pub(super) const ACCOUNT: usize = 512;
-/// Parts of the map of keys, each with a lock of its own.
-const SHARDS: usize = 16;
-
-/// SHA-256 of an API key.
-pub type KeyHash = [u8; 32];
-
-/// Keys by their hashes.
-pub(super) struct Keys(pub(super) [RwLock<HashMap<KeyHash, Entry>>; SHARDS]);
-
-#[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) known: Arc<Known>,
-    pub(super) account: Arc<Account>,
-}
-
-/// What is kept of one account.
+/// What is kept of one account. What every request asks for comes first, here and in what the lock guards, and lies side
+/// by side.
+#[repr(C)]
 pub struct Account {
-    pub(super) id: AccountId,
     /// The era in which it was made.
     pub(super) era: u64,
     /// How many bytes the memory had ever taken when the cache was last told that this is in use.
     pub(super) touched: AtomicU64,
+    pub(super) kept: Mutex<Kept>,
     /// What it weighed when the cache last weighed it.
     pub(super) weighed: AtomicU64,
     pub(super) bytes: AtomicUsize,
-    pub(super) kept: Mutex<Kept>,
+    pub(super) id: AccountId,
 }
 
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Kept {
     /// Counts this account's changes, and commits under way that change it.
     pub(super) any: Count,
-    /// The same of those that change more than counts.
-    pub(super) inboxes: Count,
-    /// Whether it has made room for others: nobody tells it of changes any more.
-    pub(super) gone: bool,
+    pub(super) keys: Few<KeyHash, Key>,
+    pub(super) pages: Pages,
     /// Counts how often the store was read for this account.
     pub(super) reads: u64,
     /// When that was last, as [`Lease`] counts.
     pub(super) read: u64,
-    pub(super) pages: Pages,
+    /// Whether it has made room for others: nobody tells it of changes any more.
+    pub(super) gone: bool,
+    /// What `any` counts, of changes of more than counts.
+    pub(super) inboxes: Count,
     pub(super) long: Long,
-    pub(super) keys: Vec<KeyHash>,
+}
+
+#[repr(C)]
+pub(super) struct Key {
+    pub(super) known: Known,
+    pub(super) id: KeyId,
 }
 
 #[derive(Default)]
@@ -78,47 +74,6 @@ pub(super) struct Age {
     pub(super) asked: u64,
     /// Which of the account's reads it was; 0 if others went on at the same time.
     pub(super) by: u64,
-}
-
-impl Keys {
-    fn lock(&self, hash: &KeyHash) -> &RwLock<HashMap<KeyHash, Entry>> {
-        &self.0[usize::from(hash[0]) % SHARDS]
-    }
-
-    pub(super) fn shard(&self, hash: &KeyHash) -> RwLockReadGuard<'_, HashMap<KeyHash, Entry>> {
-        // A panic cannot leave a map half-changed here.
-        self.lock(hash)
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn shard_mut(
-        &self,
-        hash: &KeyHash,
-    ) -> RwLockWriteGuard<'_, HashMap<KeyHash, Entry>> {
-        self.lock(hash)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An account makes room for others.
-    pub(super) fn leave(&self, account: &Arc<Account>) {
-        let mut kept = account.kept();
-        kept.gone = true;
-        kept.pages.forget();
-        kept.long.forget();
-        account.count_bytes(&kept);
-        for hash in std::mem::take(&mut kept.keys) {
-            let mut shard = self.shard_mut(&hash);
-            // It may have come back meanwhile, as another.
-            if shard
-                .get(&hash)
-                .is_some_and(|entry| Arc::ptr_eq(&entry.account, account))
-            {
-                shard.remove(&hash);
-            }
-        }
-    }
 }
 
 impl Kept {
@@ -137,6 +92,30 @@ impl Kept {
 }
 
 impl Account {
+    /// Its id.
+    pub fn id(&self) -> &AccountId {
+        &self.id
+    }
+
+    /// Changes what is known of one of its keys, if that is kept.
+    pub fn amend(&self, key: &KeyHash, change: impl FnOnce(&KeyId, &mut Known)) {
+        if let Some(key) = self.kept().keys.get_mut(key) {
+            change(&key.id, &mut key.known);
+        }
+    }
+
+    /// It makes room for others, and takes its keys along.
+    pub(super) fn leave(self: &Arc<Self>, keys: &Keys) {
+        let mut kept = self.kept();
+        kept.gone = true;
+        kept.pages.forget();
+        kept.long.forget();
+        for (hash, _) in std::mem::take(&mut kept.keys).iter() {
+            keys.remove(hash, self);
+        }
+        self.count_bytes(&kept);
+    }
+
     pub(super) fn forget(&self, extent: Extent) {
         let mut kept = self.kept();
         for count in kept.counts(extent) {

@@ -92,7 +92,7 @@ impl Memory {
     /// The whole list, if it is kept and may be shown.
     pub(super) fn whole(&self, kept: &Kept) -> Option<(Arc<Whole>, Age)> {
         let (whole, age) = kept.long.whole.as_ref()?;
-        self.is_latest(kept, *age).then(|| (whole.clone(), *age))
+        self.latest(kept)(*age).then(|| (whole.clone(), *age))
     }
 
     /// To be asked before the store is read for a page of this account's list.
