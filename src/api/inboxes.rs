@@ -15,10 +15,10 @@ use crate::{
     id::InboxId,
     ops::{
         connect, inboxes,
-        memory::{Page, Recall, Rows},
+        memory::{Page, Recall, Rows, Ticket},
         setup::{self, Setup},
     },
-    rendered::Rendered,
+    rendered::{Form, Rendered},
     store::inboxes::Filter,
 };
 use axum::{
@@ -191,9 +191,7 @@ pub async fn list(
             (rows, ticket)
         }
     };
-    let mut rendered = render(&app, page, &rows)?;
-    rendered.keep(wanted.form);
-    memory.keep_page(ticket, &rows, rendered.clone());
+    let rendered = render(&app, page, &rows, ticket, wanted.form)?;
     Ok(respond(&wanted, &rendered))
 }
 
@@ -203,9 +201,15 @@ pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Qu
     let page = page_of(asked.uri.query()).ok()?;
     let now = app.context.clock.now();
     let (caller, address) = recall(asked, app, Scope::Read, now)?;
-    let memory = &app.context.memory;
     let wanted = Wanted::read(asked.headers);
-    let rendered = memory.kept_page(caller.kept()?, page, wanted.form)?;
+    let (memory, kept) = (&app.context.memory, caller.kept()?);
+    let rendered = match memory.kept_page(kept, page, wanted.form) {
+        Some(rendered) => rendered,
+        None => {
+            let (rows, ticket) = memory.kept_rows(kept, page)?;
+            render(app, page, &rows, ticket, wanted.form).ok()?
+        }
+    };
     let quota = app.rates.count(&caller, address, now);
     let response = match quota.map_or(Ok(()), |quota| quota.check(now)) {
         Ok(()) => respond(&wanted, &rendered),
@@ -228,7 +232,14 @@ fn page_of(query: Option<&str>) -> Result<Page, Error> {
     Ok(page)
 }
 
-fn render(app: &App, page: Page, rows: &Rows) -> Result<Rendered, ApiError> {
+/// Writes the page, and hands it in to memory.
+fn render(
+    app: &App,
+    page: Page,
+    rows: &Rows,
+    ticket: Ticket,
+    form: Form,
+) -> Result<Rendered, ApiError> {
     let total = rows.total;
     let pagination = Pagination {
         total,
@@ -237,7 +248,10 @@ fn render(app: &App, page: Page, rows: &Rows) -> Result<Rendered, ApiError> {
     };
     let body = envelope::page(&rows.json, pagination)?;
     let links = links(&app.context.public_url, page, total);
-    Ok(Rendered::new(&body, Some(&links)))
+    let mut rendered = Rendered::new(&body, Some(&links));
+    rendered.keep(form);
+    app.context.memory.keep_page(ticket, rows, rendered.clone());
+    Ok(rendered)
 }
 
 /// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>

@@ -6,7 +6,7 @@
 //!
 //! Counts are in a table of a fixed size, in which one look finds one's own, however many there are. Which places are
 //! somebody's is told by a hash that nobody outside can work out. Where all of them are taken, the count that is the least
-//! loss is forgotten: one whose minute is over, or else the smallest. So whoever is near a limit stays.
+//! loss is forgotten: one whose minute is over, or else the smallest. So whoever asks much is not forgotten for others.
 //!
 //! Invariant: memory is bounded, whoever comes, and no step of the clock holds anybody up for longer than a minute.
 
@@ -130,8 +130,14 @@ fn find(set: &Set, mark: u64) -> Option<(usize, Minute)> {
 fn least_loss(set: &Set, now: i64) -> usize {
     let loss = |place: &usize| {
         let minute = Minute::from_bits(set[*place][1]);
-        let counts = if minute.is_over(now) { 0 } else { minute.used };
-        (counts, minute.ends)
+        if minute.ends > Minute::begun(now).ends {
+            // It is from before a step back of the clock.
+            (0, 0)
+        } else if minute.is_over(now) {
+            (0, minute.ends)
+        } else {
+            (minute.used, minute.ends)
+        }
     };
     (0..PLACES).min_by_key(loss).unwrap_or(0)
 }
@@ -242,6 +248,23 @@ mod tests {
             minutes.take(other, 1, START + 60);
         }
         assert!(!minutes.remembers(0, START));
+    }
+
+    #[test]
+    fn who_comes_after_a_step_back_of_the_clock_is_not_forgotten_for_those_before() {
+        let minutes = Minutes::new(0);
+        let all = (SHARDS * SETS * PLACES) as u128;
+        for other in 0..2 * all {
+            minutes.take(other, 1, START);
+        }
+        let back = START - 1_000_000;
+        let new = 2 * all..2 * all + 10_000;
+        for who in new.clone() {
+            assert!(minutes.take(who, 1, back).allowed);
+        }
+        for who in new {
+            assert!(!minutes.take(who, 1, back).allowed);
+        }
     }
 
     #[test]

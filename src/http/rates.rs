@@ -9,7 +9,7 @@
 //! a key tries nothing, and is not counted.
 //!
 //! Invariant: of the keys that were not good from an address lately, no more than its limit turn out wrong in a minute, but
-//! for those that were looked up at the same moment.
+//! for those that were looked up at the same moment, and as long as there is room for its count.
 
 use super::minutes::{Count, MINUTE, Minutes};
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
     error::Error,
     ops::keys::{self, Caller},
 };
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::{
+    io::Write,
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
@@ -136,10 +137,20 @@ impl Quota {
 
     /// Writes the headers.
     pub fn write(self, headers: &mut HeaderMap) {
-        headers.insert(LIMIT, self.limit.into());
-        headers.insert(REMAINING, self.count.left.into());
-        headers.insert(RESET, self.count.ends.into());
+        headers.insert(LIMIT, value(self.limit));
+        headers.insert(REMAINING, value(self.count.left));
+        headers.insert(RESET, value(self.count.ends));
     }
+}
+
+/// The number, in one small piece of memory: `HeaderValue::from` takes two.
+fn value(number: i64) -> HeaderValue {
+    const MOST: usize = "-9223372036854775808".len();
+    let mut text = [0; MOST];
+    let mut rest = &mut text[..];
+    write!(rest, "{number}").expect("there is room for each number");
+    let unused = rest.len();
+    HeaderValue::from_bytes(&text[..MOST - unused]).expect("digits are fit for a header")
 }
 
 /// Where the check of a request's key leaves its [`Quota`] for whoever writes the answer's headers: a request's
@@ -170,6 +181,13 @@ mod tests {
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:2"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_number_is_written_as_it_is() {
+        for number in [0, -7, 1000, i64::MIN, i64::MAX] {
+            assert_eq!(value(number), number.to_string());
+        }
     }
 
     #[test]

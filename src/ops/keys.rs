@@ -462,7 +462,9 @@ fn hash(key: &str) -> KeyHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::{clock::Clock, ops::migrate};
+    use db::{Address, Database, Missing};
+    use memory::Memory;
     use std::collections::HashSet;
 
     #[test]
@@ -494,6 +496,44 @@ mod tests {
             assert!(few.note(&account, &KeyId::new(&clock), used));
         }
         assert!(!few.note(&account, &KeyId::new(&clock), used), "no room");
+    }
+
+    #[tokio::test]
+    async fn keys_whose_hashes_begin_alike_are_told_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = Address::Sqlite(folder.path().join("inboxd.db"));
+        let db = Database::open(&address, Missing::Create).await;
+        let db = db.expect("a database");
+        let clock = Clock::system();
+        migrate(&db, &clock).await.expect("tables");
+        let memory = Memory::new(&db, 1 << 20);
+        assert_eq!(memory.sight(), Sight::Clear);
+        let known = Known {
+            era: memory.keys_era(),
+            scopes: Scopes::of(&[Scope::Read]),
+            rate_limit: None,
+            expires_at: None,
+            noted: 0,
+            came: 0,
+        };
+        let [mut first, second] = [[7; 32]; 2];
+        first[31] = 8;
+        let keep = |hash| {
+            let (account, key) = (AccountId::new(&clock), KeyId::new(&clock));
+            let kept = memory.keep_key(memory.sight(), hash, &account, &key, known);
+            assert!(kept.is_some_and(|kept| *kept.id() == account));
+            account
+        };
+        let find = |hash| {
+            let (_, account) = memory.key(memory.sight(), &hash)?;
+            Some(account.id().clone())
+        };
+        let one = keep(first);
+        assert_eq!((find(first), find(second)), (Some(one), None));
+        let other = keep(second);
+        assert_eq!((find(first), find(second)), (None, Some(other)));
+        let one = keep(first);
+        assert_eq!((find(first), find(second)), (Some(one), None));
     }
 
     #[test]

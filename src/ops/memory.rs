@@ -51,6 +51,8 @@ const FOR_DESTINATIONS: u64 = 16;
 /// The part of all room that may be taken anew before the cache is told again that an account is in use. Telling it at each
 /// request would cost more than the rest of the look, and while nobody comes anew, nobody has to leave.
 const TOUCH: u64 = 16;
+/// The part of what an account weighs by which the cache may be wrong.
+const LITTLE: u64 = 16;
 
 /// Which page of an account's inboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -376,6 +378,18 @@ impl Memory {
         Some(found)
     }
 
+    /// The rows of a page of this account, if the whole list is there. Hand the page in with the ticket.
+    pub fn kept_rows(&self, account: &Arc<Account>, page: Page) -> Option<(Rows, Ticket)> {
+        match self.find_page(Some(account), page, Form::Plain) {
+            Recall::Rows(rows, ticket) => {
+                self.0.hits.fetch_add(1, Ordering::Relaxed);
+                Some((rows, ticket))
+            }
+            // A page may have come meanwhile, and is found by whoever asks for it.
+            Recall::Page(_) | Recall::Ask(_) => None,
+        }
+    }
+
     fn recall(&self, kept: &mut Kept, page: Page, form: Form) -> Option<Rendered> {
         let latest = self.latest(kept);
         let found = kept.pages.get_mut(page)?;
@@ -523,7 +537,12 @@ impl Memory {
     /// Has the cache weigh an account again, unless it has left: nobody tells it of changes any more.
     fn weigh(&self, account: &Arc<Account>) {
         let weight = account.weight();
-        let before = account.weighed.swap(weight, Ordering::Relaxed);
+        let before = account.weighed.load(Ordering::Relaxed);
+        // To tell the cache costs as much as a page: a little more or less is left until it adds up.
+        if weight.abs_diff(before) < before / LITTLE {
+            return;
+        }
+        account.weighed.store(weight, Ordering::Relaxed);
         let more = weight.saturating_sub(before);
         self.0.taken.fetch_add(more, Ordering::Relaxed);
         let entry = self.0.accounts.entry_by_ref(&account.id);
