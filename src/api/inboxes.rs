@@ -203,16 +203,18 @@ pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Qu
     let (caller, address) = recall(asked, app, Scope::Read, now)?;
     let wanted = Wanted::read(asked.headers);
     let (memory, kept) = (&app.context.memory, caller.kept()?);
-    let rendered = match memory.kept_page(kept, page, wanted.form) {
-        Some(rendered) => rendered,
-        None => {
-            let (rows, ticket) = memory.kept_rows(kept, page)?;
-            render(app, page, &rows, ticket, wanted.form).ok()?
-        }
+    // Rows are made a page of only for whoever may still ask.
+    let found = match memory.kept_page(kept, page, wanted.form) {
+        Some(rendered) => Ok(rendered),
+        None => Err(memory.kept_rows(kept, page)?),
     };
     let quota = app.rates.count(&caller, address, now);
-    let response = match quota.map_or(Ok(()), |quota| quota.check(now)) {
-        Ok(()) => respond(&wanted, &rendered),
+    let allowed = quota.map_or(Ok(()), |quota| quota.check(now));
+    let rendered = allowed.map_err(ApiError::from).and_then(|()| {
+        found.or_else(|(rows, ticket)| render(app, page, &rows, ticket, wanted.form))
+    });
+    let response = match rendered {
+        Ok(rendered) => respond(&wanted, &rendered),
         Err(error) => error.into_response(),
     };
     Some((response, quota))
