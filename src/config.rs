@@ -34,7 +34,7 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
-    /// How long a connection may be open with nothing going on.
+    /// How long a connection may be open with nothing going on, and how long a client may take nothing of its answer.
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish once the server was told to stop.
     pub shutdown_timeout: Duration,

@@ -4,13 +4,14 @@
 //! software asks it. ARCHITECTURE.md is the map; [`router`] shows every route on one page.
 //!
 //! Dependencies point one way, from the front doors to the store, and a test holds them to it:
-//! `cli`, `serve` → `router` → `api`, `hooks` → `ops` → `store`. The modules beside them (`clock`,
+//! `cli`, `serve` → `converse` → `router` → `api`, `hooks` → `ops` → `store`. The modules beside them (`clock`,
 //! `domain`, `error`, `id`, `rendered`, `vault`) know nothing of either and are usable by all.
 
 pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod converse;
 pub mod demo;
 pub mod domain;
 pub mod error;

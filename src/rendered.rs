@@ -4,11 +4,12 @@
 //!
 //! Invariant: all forms are of the same bytes, which never change.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use data_encoding::BASE32_DNSSEC;
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use std::{
+    borrow::Cow,
     io::{self, Write},
     sync::{Arc, OnceLock},
 };
@@ -34,18 +35,6 @@ pub enum Form {
     Gzip,
     /// <https://www.rfc-editor.org/rfc/rfc7932>
     Brotli,
-}
-
-/// A body in one of its forms, with what goes with it.
-pub struct Written {
-    /// Which.
-    pub form: Form,
-    /// The same for the same bytes, another for others, in quotes.
-    pub tag: Bytes,
-    /// What goes with it about other pages.
-    pub links: Option<Bytes>,
-    /// The body.
-    pub body: Bytes,
 }
 
 /// The body. Clones share it.
@@ -91,25 +80,26 @@ impl Rendered {
         }
     }
 
-    /// The body in this form, or as it is where the form is not worth it.
-    pub fn written(&self, form: Form) -> Written {
-        let mut rest = Bytes::from_owner(self.text.clone());
-        let tag = rest.split_to(TAG);
-        let links = rest.split_to(self.links);
-        let links = (!links.is_empty()).then_some(links);
-        match self.shorter(form, &rest) {
-            Some(body) => Written {
-                form,
-                tag: form.tag(&tag).into(),
-                links,
-                body,
-            },
-            None => Written {
-                form: Form::Plain,
-                tag,
-                links,
-                body: rest,
-            },
+    /// The fingerprint, in quotes: the same for the same bytes, another for others, and for every [`Form`] its own.
+    pub fn tag(&self, form: Form) -> Cow<'_, [u8]> {
+        form.tag(&self.text[..TAG])
+    }
+
+    /// What goes with it about other pages.
+    pub fn links(&self) -> Option<&[u8]> {
+        let links = &self.text[TAG..TAG + self.links];
+        (!links.is_empty()).then_some(links)
+    }
+
+    /// The body in this form, or as it is where the form is not worth it. Returns which form it has.
+    pub fn written(&self, form: Form) -> (Form, Bytes) {
+        match self.shorter(form, &self.text[TAG + self.links..]) {
+            Some(body) => (form, body),
+            None => {
+                let mut text = Bytes::from_owner(self.text.clone());
+                text.advance(TAG + self.links);
+                (Form::Plain, text)
+            }
         }
     }
 
@@ -146,14 +136,14 @@ impl Rendered {
 
 impl Form {
     /// Each form has a tag of its own, since its bytes are others.
-    fn tag(self, plain: &[u8]) -> Vec<u8> {
+    fn tag(self, plain: &[u8]) -> Cow<'_, [u8]> {
         let suffix = match self {
-            Form::Plain => "",
+            Form::Plain => return plain.into(),
             Form::Gzip => "-gzip",
             Form::Brotli => "-br",
         };
         let bare = plain.strip_suffix(b"\"").unwrap_or(plain);
-        [bare, suffix.as_bytes(), b"\""].concat()
+        [bare, suffix.as_bytes(), b"\""].concat().into()
     }
 }
 
@@ -182,16 +172,15 @@ mod tests {
         let body = "long ".repeat(WORTH);
         for links in [None, Some("<there>")] {
             let rendered = Rendered::new(body.as_bytes(), links);
-            let plain = rendered.written(Form::Plain);
-            assert_eq!(plain.body, body);
-            assert_eq!(plain.links.as_deref(), links.map(str::as_bytes));
-            assert_eq!(plain.tag.len(), TAG);
+            assert_eq!(rendered.written(Form::Plain).1, body);
+            assert_eq!(rendered.links(), links.map(str::as_bytes));
+            let tag = rendered.tag(Form::Plain);
+            assert_eq!(tag.len(), TAG);
             for form in [Form::Gzip, Form::Brotli] {
-                let written = rendered.written(form);
-                assert_eq!(written.form, form);
-                assert_eq!(written.links, plain.links);
-                assert_ne!(written.tag, plain.tag);
-                assert!(written.body.len() < body.len() / 8);
+                let (written, shorter) = rendered.written(form);
+                assert_eq!(written, form);
+                assert!(shorter.len() < body.len() / 8);
+                assert_ne!(rendered.tag(form), tag);
             }
         }
     }
@@ -201,8 +190,8 @@ mod tests {
         let mut rendered = Rendered::new("long ".repeat(WORTH).as_bytes(), None);
         for form in [Form::Gzip, Form::Brotli] {
             rendered.keep(form);
-            let once = rendered.written(form).body;
-            let again = rendered.clone().written(form).body;
+            let once = rendered.written(form).1;
+            let again = rendered.clone().written(form).1;
             assert_eq!(once.as_ptr(), again.as_ptr());
         }
     }
@@ -211,7 +200,7 @@ mod tests {
     fn what_is_short_stays_as_it_is() {
         let mut rendered = Rendered::new(b"short", None);
         rendered.keep(Form::Gzip);
-        assert_eq!(rendered.written(Form::Gzip).form, Form::Plain);
+        assert_eq!(rendered.written(Form::Gzip).0, Form::Plain);
         assert!(rendered.forms.is_none());
     }
 }

@@ -4,19 +4,14 @@ use crate::{
     api::{conversations, events, health, inboxes, messages, openapi},
     hooks::{instagram, telegram, whatsapp},
     http::{
-        App, Asked, Peer,
+        App, Asked,
         envelope::Refusal,
-        observe::{catch_panic, observe, observe_at_once},
+        fields::Fields,
+        observe::{Noted, catch_panic, observe, observe_at_once},
     },
     livechat,
 };
-use axum::{
-    Router,
-    body::HttpBody,
-    http::{Method, Request},
-    middleware,
-    response::Response,
-};
+use axum::{Router, middleware};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -65,20 +60,14 @@ pub fn router(app: App) -> Router {
     surround(router.merge(docs), app)
 }
 
+/// The path of the list.
+pub const LIST: &str = "/inboxes";
+
 /// What memory can answer at once: such an answer costs less than the way to it through the routes and what surrounds
-/// them. `None`, and nothing has happened yet, if a request has to go that way.
-pub fn at_once(app: &App, request: &Request<impl HttpBody>, peer: Peer) -> Option<Response> {
-    const LIST: &str = "/inboxes";
-    let asked = Asked {
-        uri: request.uri(),
-        headers: request.headers(),
-        peer,
-    };
-    let bare = request.method() == Method::GET && request.body().is_end_stream();
-    match asked.uri.path() {
-        LIST if bare => {
-            observe_at_once(app, &asked, LIST, |asked| inboxes::list_at_once(app, asked))
-        }
+/// them. `None`, and nothing has happened yet, if a `GET` has to go that way.
+pub fn at_once<F: Fields + ?Sized>(app: &App, asked: &Asked<'_, F>) -> Option<Noted> {
+    match asked.path {
+        LIST => observe_at_once(app, asked, LIST, |asked| inboxes::list_at_once(app, asked)),
         _ => None,
     }
 }

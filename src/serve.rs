@@ -4,29 +4,17 @@
 
 use crate::{
     config::Config,
+    converse::converse,
     error::Error,
-    http::{
-        App, Parts, Peer,
-        bounds::Bounds,
-        connection::{Connection, Progress},
-        rates::Rates,
-    },
+    http::{App, Parts, Peer, bounds::Bounds, rates::Rates},
     ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
-    router::{at_once, router},
+    router::router,
 };
-use axum::{
-    Router,
-    body::{Body, HttpBody},
-    http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
-};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use axum::Router;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -36,13 +24,9 @@ use tokio::{
     task::JoinHandle,
     time::{interval, sleep, timeout},
 };
-use tower::Service;
 
 /// How often uses of keys go to the store, and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
-
-/// How long a connection may go without its first request once the server stops.
-const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A server that answers.
 pub struct Server {
@@ -244,118 +228,5 @@ fn take_in_the_queue(
         if take(TcpStream::from_std(stream)?, peer).is_none() {
             return Ok(());
         }
-    }
-}
-
-/// Waits until the server stops. A connection that has not asked for anything yet gets a moment more: who has just
-/// connected is about to, and would be cut off without an answer.
-async fn time_to_go(stopped: &mut watch::Receiver<bool>, progress: &Progress) {
-    const STEP: Duration = Duration::from_millis(5);
-    // An error means that the server is gone, too.
-    stopped.wait_for(|stopped| *stopped).await.ok();
-    let mut left = FIRST_REQUEST;
-    while !progress.begun() && !left.is_zero() {
-        sleep(STEP).await;
-        left = left.saturating_sub(STEP);
-    }
-}
-
-/// Answers the requests of one connection until it is closed, or until the server stops. Holds its place as long.
-async fn converse(
-    stream: TcpStream,
-    peer: Peer,
-    router: Router,
-    app: App,
-    mut stopped: watch::Receiver<bool>,
-    _place: impl Send,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection stays with Nagle's delay");
-    }
-    let talk = Arc::new(Talk {
-        router,
-        app,
-        peer,
-        progress: Progress::default(),
-        stopped: stopped.clone(),
-    });
-    let io = Connection::new(stream, talk.progress.clone(), &talk.app);
-    let service = service_fn(|request: Request<Incoming>| {
-        let talk = talk.clone();
-        async move { Ok::<_, Infallible>(talk.answer(request).await) }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .max_buf_size(talk.app.limits.head)
-            // `Connection` keeps the time, and answers when it is over.
-            .header_read_timeout(None)
-            .serve_connection(TokioIo::new(io), service)
-            .with_upgrades()
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = time_to_go(&mut stopped, &talk.progress) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
-}
-
-/// What the requests of one connection share.
-struct Talk {
-    router: Router,
-    app: App,
-    peer: Peer,
-    progress: Progress,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Talk {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        self.progress.step();
-        let mut response = match at_once(&self.app, &request, self.peer) {
-            Some(response) => response,
-            None => self.route(request).await,
-        };
-        let other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if other_protocol || response.body().size_hint().exact().is_none() {
-            self.progress.endless();
-        }
-        if *self.stopped.borrow() && !other_protocol {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-        }
-        self.progress.step();
-        response
-    }
-
-    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer);
-        trim_slash(request.uri_mut());
-        let Ok(response) = self.router.clone().call(request).await;
-        response
-    }
-}
-
-/// `/inboxes/` is `/inboxes`. The documentation pages are real folders, and keep theirs.
-fn trim_slash(uri: &mut Uri) {
-    let path = uri.path();
-    let trimmed = path.trim_end_matches('/');
-    if trimmed.len() == path.len() || trimmed.is_empty() || path.starts_with("/docs") {
-        return;
-    }
-    let text = match uri.query() {
-        Some(query) => format!("{trimmed}?{query}"),
-        None => trimmed.to_owned(),
-    };
-    if let Ok(path_and_query) = PathAndQuery::try_from(text) {
-        let mut parts = std::mem::take(uri).into_parts();
-        parts.path_and_query = Some(path_and_query);
-        // An absolute URI keeps its other parts, which fit any path.
-        *uri = Uri::from_parts(parts).unwrap_or_default();
     }
 }

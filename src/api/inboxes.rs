@@ -8,9 +8,10 @@ use crate::{
         auth::{IdPath, Reader, Writer, recall},
         body::{JsonObject, Nothing},
         envelope::{self, ApiError, Pagination},
+        fields::Fields,
+        observe::AtOnce,
         query::Query,
-        rates::Quota,
-        representation::{Wanted, respond},
+        representation::{Wanted, represent},
     },
     id::InboxId,
     ops::{
@@ -184,7 +185,7 @@ pub async fn list(
     let memory = &app.context.memory;
     let kept = caller.kept();
     let (rows, ticket) = match memory.page(kept, page, wanted.form) {
-        Recall::Page(rendered) => return Ok(respond(&wanted, &rendered)),
+        Recall::Page(rendered) => return Ok(represent(&wanted, rendered).into_response()),
         Recall::Rows(rows, ticket) => (rows, ticket),
         Recall::Ask(ticket) => {
             let rows = inboxes::rows(&app.context, caller.account(), page, kept).await?;
@@ -192,16 +193,16 @@ pub async fn list(
         }
     };
     let rendered = render(&app, page, &rows, ticket, wanted.form)?;
-    Ok(respond(&wanted, &rendered))
+    Ok(represent(&wanted, rendered).into_response())
 }
 
-/// The answer of [`list`], and how the key's count stands with it, if memory has all that it takes. `None`, and nothing
-/// has happened yet, if only [`list`] can give it.
-pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Quota>)> {
-    let page = page_of(asked.uri.query()).ok()?;
+/// The answer of [`list`], if memory has all that it takes, and the key may still ask. `None` if only [`list`] can give it; the
+/// request is not counted then, unless the page cannot be written at all.
+pub fn list_at_once<F: Fields + ?Sized>(app: &App, asked: &Asked<'_, F>) -> Option<AtOnce> {
+    let page = page_of(asked.query).ok()?;
     let now = app.context.clock.now();
     let (caller, address) = recall(asked, app, Scope::Read, now)?;
-    let wanted = Wanted::read(asked.headers);
+    let wanted = Wanted::read(asked.fields);
     let (memory, kept) = (&app.context.memory, caller.kept()?);
     // Rows are made a page of only for whoever may still ask.
     let found = match memory.kept_page(kept, page, wanted.form) {
@@ -209,15 +210,18 @@ pub fn list_at_once(app: &App, asked: &Asked<'_>) -> Option<(Response, Option<Qu
         None => Err(memory.kept_rows(kept, page)?),
     };
     let quota = app.rates.count(&caller, address, now);
-    let allowed = quota.map_or(Ok(()), |quota| quota.check(now));
-    let rendered = allowed.map_err(ApiError::from).and_then(|()| {
-        found.or_else(|(rows, ticket)| render(app, page, &rows, ticket, wanted.form))
-    });
-    let response = match rendered {
-        Ok(rendered) => respond(&wanted, &rendered),
-        Err(error) => error.into_response(),
+    if quota.is_some_and(|quota| quota.check(now).is_err()) {
+        // One too many is not counted, so it can be tried again, and refused there.
+        return None;
+    }
+    let rendered = match found {
+        Ok(rendered) => rendered,
+        Err((rows, ticket)) => render(app, page, &rows, ticket, wanted.form).ok()?,
     };
-    Some((response, quota))
+    Some(AtOnce {
+        represented: represent(&wanted, rendered),
+        quota,
+    })
 }
 
 fn page_of(query: Option<&str>) -> Result<Page, Error> {
@@ -346,7 +350,7 @@ pub async fn get(
     let inbox = inboxes::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
     app.context.memory.has_read(caller.kept());
     let rendered = Rendered::new(&envelope::body(inbox)?, None);
-    Ok(respond(&wanted, &rendered))
+    Ok(represent(&wanted, rendered).into_response())
 }
 
 /// Change an inbox

@@ -82,7 +82,7 @@ pub(super) struct Serve {
     /// How long a request's body may take to arrive
     #[arg(long, env = "INBOXD_BODY_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     body_timeout: i64,
-    /// How long a connection may be idle
+    /// How long a connection may be idle, or take nothing of its answer
     #[arg(long, env = "INBOXD_IDLE_TIMEOUT", default_value = "75s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     idle_timeout: i64,
     /// How long requests in flight may take to finish at a stop

@@ -7,6 +7,7 @@
 use super::{
     App, Asked, client,
     envelope::{ApiError, Refusal},
+    fields::{self, Fields},
     query::decode,
     rates::Counted,
 };
@@ -17,9 +18,11 @@ use crate::{
 };
 use axum::{
     extract::{FromRequestParts, Path},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderName, header, request::Parts},
 };
 use std::{borrow::Cow, net::IpAddr};
+
+static API_KEY: HeaderName = HeaderName::from_static("api_key");
 
 /// A caller with the scope `read`.
 pub struct Reader(pub Caller);
@@ -64,9 +67,14 @@ async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, Api
 
 /// A caller with this scope whom memory knows, and the address that it calls from. `None` if only an extractor can
 /// tell, or if it will refuse. The request is not counted yet. `now` is in seconds since 1970.
-pub fn recall(asked: &Asked<'_>, app: &App, scope: Scope, now: i64) -> Option<(Caller, IpAddr)> {
-    let key = presented(asked.headers, asked.uri.query())?;
-    let address = client::client_of(asked.peer.0, asked.headers, app);
+pub fn recall(
+    asked: &Asked<'_, impl Fields + ?Sized>,
+    app: &App,
+    scope: Scope,
+    now: i64,
+) -> Option<(Caller, IpAddr)> {
+    let key = presented(asked.fields, asked.query)?;
+    let address = client::client_of(asked.peer.0, asked.fields, app);
     app.rates.may_try(&key, address, now).ok()?;
     let caller = keys::recall(&app.context, &app.uses, &key, now)?;
     caller.may(scope).ok()?;
@@ -74,14 +82,17 @@ pub fn recall(asked: &Asked<'_>, app: &App, scope: Scope, now: i64) -> Option<(C
 }
 
 /// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.
-fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<Cow<'a, str>> {
-    if let Some(value) = headers.get(header::AUTHORIZATION)
-        && let Some(key) = bearer(value.as_bytes())
+fn presented<'a>(
+    fields: &'a (impl Fields + ?Sized),
+    query: Option<&'a str>,
+) -> Option<Cow<'a, str>> {
+    if let Some(value) = fields.first(&header::AUTHORIZATION)
+        && let Some(key) = bearer(value)
     {
         return Some(key.into());
     }
-    if let Some(value) = headers.get("api_key") {
-        return Some(value.to_str().ok()?.trim().into());
+    if let Some(value) = fields.first(&API_KEY) {
+        return Some(fields::text(value)?.trim().into());
     }
     let value = query?
         .split('&')

@@ -2,11 +2,11 @@
 //!
 //! Invariant: what a request says of its own origin counts only as far as proxies that the operator named have said it.
 
-use super::{App, Peer, envelope::ApiError};
+use super::{App, Peer, envelope::ApiError, fields::Fields};
 use crate::error::Error;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, request::Parts},
+    http::{HeaderName, request::Parts},
 };
 use ipnet::IpNet;
 use std::{
@@ -14,7 +14,7 @@ use std::{
     sync::Once,
 };
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client that a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -37,23 +37,22 @@ pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
 }
 
 /// The address of the client that a request with these headers comes from, if it came from this peer.
-pub fn client_of(peer: SocketAddr, headers: &HeaderMap, app: &App) -> IpAddr {
-    client(&app.limits.trusted_proxies, peer, headers)
+pub fn client_of(peer: SocketAddr, fields: &(impl Fields + ?Sized), app: &App) -> IpAddr {
+    client(&app.limits.trusted_proxies, peer, fields)
 }
 
 /// Each proxy appends whom it asks for. So the last entry is the word of the peer, the one before that of whom the last
 /// entry names, and so on, as long as that is a trusted proxy.
-fn client(trusted: &[IpNet], peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+fn client(trusted: &[IpNet], peer: SocketAddr, fields: &(impl Fields + ?Sized)) -> IpAddr {
     let mut address = peer.ip().to_canonical();
     if trusted.is_empty() {
-        mention(address, headers);
+        mention(address, fields);
         return address;
     }
-    let mut said = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
+    let mut said = fields
+        .all(&FORWARDED_FOR)
         .rev()
-        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+        .flat_map(|value| value.rsplit(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|entry| !entry.is_empty());
     while trusted.iter().any(|network| network.contains(&address)) {
@@ -79,9 +78,9 @@ fn entry(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Tells an operator, once, whose proxy is not believed because nothing was set.
-fn mention(peer: IpAddr, headers: &HeaderMap) {
+fn mention(peer: IpAddr, fields: &(impl Fields + ?Sized)) {
     static SAID: Once = Once::new();
-    if headers.contains_key(FORWARDED_FOR) {
+    if fields.first(&FORWARDED_FOR).is_some() {
         SAID.call_once(|| {
             tracing::warn!(
                 %peer,
@@ -94,13 +93,14 @@ fn mention(peer: IpAddr, headers: &HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderMap;
 
     /// The client of a request through `peer` with these lines of the header, if 10.0.0.0/8 and ::1 are trusted.
     fn of(peer: &str, lines: &[&str]) -> String {
         let trusted = ["10.0.0.0/8", "::1/128"].map(|text| text.parse().expect("a network"));
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(FORWARDED_FOR, line.parse().expect("a value"));
+            headers.append(&FORWARDED_FOR, line.parse().expect("a value"));
         }
         let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
         client(&trusted, peer, &headers).to_string()

@@ -10,6 +10,7 @@ use super::{App, envelope::Refusal, observe::REQUEST_ID};
 use crate::clock::Clock;
 use std::{
     io::{self, IoSlice},
+    mem,
     pin::Pin,
     sync::{
         Arc,
@@ -21,7 +22,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
 /// After the last answer: how long, and for how many bytes, a client that still sends is listened to. Closing
@@ -93,8 +94,12 @@ pub struct Connection {
     head_timeout: Duration,
     idle_timeout: Duration,
     wait: Wait,
+    /// What was read before this began, and hyper has not read yet.
+    heard: Vec<u8>,
     /// Bytes of ours that go out before anything else.
     unsent: Vec<u8>,
+    /// Rings if the client takes nothing of what it is sent for too long. There only while it takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// What an unfinished request gets when the connection ends.
     last_word: Refusal,
     lingered: usize,
@@ -113,10 +118,11 @@ struct Wait {
 }
 
 impl Connection {
-    /// Wraps a stream. `progress` is told of each request's start and end.
-    pub fn new(stream: TcpStream, progress: Progress, app: &App) -> Self {
+    /// Wraps a stream, of which `heard` was read already. `progress` is told of each request's start and end.
+    pub fn new(stream: TcpStream, heard: Vec<u8>, progress: Progress, app: &App) -> Self {
         Connection {
             stream,
+            heard,
             progress,
             clock: app.context.clock.clone(),
             head_timeout: app.limits.head_timeout,
@@ -128,6 +134,7 @@ impl Connection {
                 timer: None,
             },
             unsent: Vec::new(),
+            stalled: None,
             last_word: Refusal::BadRequest,
             lingered: 0,
             closing: None,
@@ -188,9 +195,31 @@ impl Connection {
         }
     }
 
+    /// Writes. A client that takes nothing for as long as a connection may be idle is cut off.
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        if sent.is_ready() {
+            self.stalled = None;
+            return sent;
+        }
+        let patience = self.idle_timeout;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
     fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent.is_empty() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &self.unsent))?;
+            let unsent = mem::take(&mut self.unsent);
+            let sent = self.poll_send(context, &[IoSlice::new(&unsent)]);
+            self.unsent = unsent;
+            let sent = ready!(sent)?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -256,6 +285,14 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.heard.is_empty() {
+            let some = this.heard.len().min(buffer.remaining());
+            buffer.put_slice(&this.heard[..some]);
+            this.heard.drain(..some);
+            this.heard.shrink_to_fit();
+            this.heard();
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Pending if this.overdue(context) => {
@@ -281,10 +318,10 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         ready!(this.poll_unsent(context))?;
         if this.progress.is_endless() {
-            return Pin::new(&mut this.stream).poll_write(context, bytes);
+            return this.poll_send(context, &[IoSlice::new(bytes)]);
         }
         let Some((at, refusal)) = bare_answer(bytes) else {
-            return Pin::new(&mut this.stream).poll_write(context, bytes);
+            return this.poll_send(context, &[IoSlice::new(bytes)]);
         };
         this.replace(&bytes[..at], refusal);
         Poll::Ready(Ok(bytes.len()))
@@ -303,7 +340,7 @@ impl AsyncWrite for Connection {
             _ => None,
         };
         let Some((at, refusal)) = bare else {
-            return Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+            return this.poll_send(context, slices);
         };
         let last = slices.len() - 1;
         for before in &slices[..last] {
@@ -363,7 +400,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let unfinished = self.wait.begun
             && self.wait.since == self.progress.now()
-            && !self.progress.is_endless();
+            && !self.progress.is_endless()
+            && self.stalled.is_none();
         if unfinished && self.closing.is_none() {
             let answer = self.answer(self.last_word);
             if let Err(error) = self.stream.try_write(&answer) {

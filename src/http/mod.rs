@@ -7,9 +7,11 @@ pub mod bounds;
 pub mod client;
 pub mod connection;
 pub mod envelope;
+pub mod fields;
 pub mod meters;
 pub mod minutes;
 pub mod observe;
+pub mod plain;
 pub mod query;
 pub mod rates;
 pub mod representation;
@@ -18,8 +20,8 @@ use crate::{
     config::Limits,
     ops::{Context, ingest::Ingest, keys::Uses},
 };
-use axum::http::{HeaderMap, Uri};
 use bounds::Bounds;
+use fields::Fields;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rates::Rates;
 use std::{net::SocketAddr, sync::Arc};
@@ -60,13 +62,14 @@ impl App {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// What a request without a body says, for answers that are there at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// Where it is addressed to.
-    pub uri: &'a Uri,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
+/// What a `GET` without a body says, for answers that are there at once.
+pub struct Asked<'a, F: Fields + ?Sized> {
+    /// The path of its URL.
+    pub path: &'a str,
+    /// The query of its URL.
+    pub query: Option<&'a str>,
+    /// Its header fields.
+    pub fields: &'a F,
     /// The other end of its connection.
     pub peer: Peer,
 }

@@ -7,18 +7,21 @@ use super::{
     App, Asked,
     body::{self, announces_more_than},
     envelope::{Cause, JSON, Refusal, success},
-    meters,
+    fields::{Fields, Head, text},
+    meters, plain,
     query::decode,
     rates::{Counted, Quota},
+    representation::Represented,
 };
 use crate::clock;
 use axum::{
     body::{Body, HttpBody},
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde_json::json;
 use std::{
     borrow::Cow,
@@ -54,32 +57,74 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     begun.end(route, response, counted.quota())
 }
 
+/// An answer that memory has, and how the key's count stands with it.
+pub struct AtOnce {
+    /// The answer.
+    pub represented: Represented,
+    /// The count, if the key has a limit.
+    pub quota: Option<Quota>,
+}
+
+/// Such an answer when it is noted.
+pub struct Noted {
+    at_once: AtOnce,
+    id: String,
+}
+
 /// Surrounds a `GET` of this route that has an answer at once. `None`, and nothing is noted, if it has none.
-pub fn observe_at_once(
+pub fn observe_at_once<F: Fields + ?Sized>(
     app: &App,
-    asked: &Asked<'_>,
+    asked: &Asked<'_, F>,
     route: &'static str,
-    answer: impl FnOnce(&Asked<'_>) -> Option<(Response, Option<Quota>)>,
-) -> Option<Response> {
-    if head_size(asked.uri, asked.headers) > app.limits.head {
+    answer: impl FnOnce(&Asked<'_, F>) -> Option<AtOnce>,
+) -> Option<Noted> {
+    if head_size(asked.path, asked.query, asked.fields) > app.limits.head {
         return None;
     }
     let at = clock::stopwatch();
-    let answered = catch_unwind(AssertUnwindSafe(|| answer(asked)));
-    let (response, quota) = answered.unwrap_or_else(|panic| Some((on_panic(panic), None)))?;
+    // Who panics here does so again by the routes, where it becomes an answer.
+    let at_once = catch_unwind(AssertUnwindSafe(|| answer(asked))).ok()??;
     let begun = Begun {
         at,
-        id: request_id(app, asked.headers),
+        id: request_id(app, asked.fields),
         method: Method::GET,
         path: route.into(),
     };
-    Some(begun.end(route, response, quota))
+    begun.note(route, at_once.represented.status, None);
+    let id = begun.id;
+    Some(Noted { at_once, id })
+}
+
+impl Noted {
+    /// Writes it as bytes: its head here. Returns its body.
+    pub fn write(self, head: &mut Vec<u8>) -> Bytes {
+        let Represented { status, .. } = self.at_once.represented;
+        plain::begin(head, status);
+        self.put(head);
+        let body = self.at_once.represented.body;
+        plain::end(head, status, body.len());
+        body
+    }
+
+    fn put(&self, head: &mut impl Head) {
+        self.at_once.represented.write(head);
+        finish(head, &self.id, self.at_once.quota);
+    }
+}
+
+impl IntoResponse for Noted {
+    fn into_response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        self.put(&mut headers);
+        let Represented { status, body, .. } = self.at_once.represented;
+        (status, headers, Body::from(body)).into_response()
+    }
 }
 
 /// A request that has no answer yet.
 struct Begun<'a> {
     at: Instant,
-    id: HeaderValue,
+    id: String,
     method: Method,
     path: Cow<'a, str>,
 }
@@ -87,13 +132,21 @@ struct Begun<'a> {
 impl Begun<'_> {
     /// Notes how it ended, and completes its answer.
     fn end(self, route: &str, mut response: Response, quota: Option<Quota>) -> Response {
-        let took = self.at.elapsed();
-        let status = response.status();
         let cause = response.extensions_mut().remove::<Cause>();
+        self.note(route, response.status(), cause);
+        let headers = response.headers_mut();
+        headers.entry(header::CONTENT_TYPE).or_insert(JSON);
+        finish(headers, &self.id, quota);
+        response
+    }
+
+    /// Notes how it ended.
+    fn note(&self, route: &str, status: StatusCode, cause: Option<Cause>) {
+        let took = self.at.elapsed();
         meters::record(&self.method, route, status, took.as_secs_f64());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let (method, path) = (self.method.as_str(), &*self.path);
-        let (status, request_id) = (status.as_u16(), self.id.to_str().unwrap_or_default());
+        let (request_id, method, path) = (&*self.id, self.method.as_str(), &*self.path);
+        let status = status.as_u16();
         match cause {
             Some(Cause(cause)) => tracing::error!(
                 request_id,
@@ -106,8 +159,6 @@ impl Begun<'_> {
             ),
             None => tracing::info!(request_id, method, path, status, micros, "request"),
         }
-        finish(&mut response, self.id, quota);
-        response
     }
 }
 
@@ -120,47 +171,36 @@ fn without_keys(path: &str) -> String {
     }
 }
 
-/// Headers that every answer has, and those that an answer to a good key has.
-fn finish(response: &mut Response, id: HeaderValue, quota: Option<Quota>) {
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
-    headers.entry(header::CONTENT_TYPE).or_insert(JSON);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+/// Writes the headers that every answer has, and those that an answer to a good key has.
+fn finish(head: &mut impl Head, id: &str, quota: Option<Quota>) {
+    head.put(REQUEST_ID, id.as_bytes());
+    head.put(header::ACCESS_CONTROL_ALLOW_ORIGIN, b"*");
+    head.put(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    head.put(header::X_CONTENT_TYPE_OPTIONS, b"nosniff");
     if let Some(quota) = quota {
-        quota.write(headers);
+        quota.write(head);
     }
 }
 
-const ANY: HeaderValue = HeaderValue::from_static("*");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag",
-);
+const EXPOSED: &[u8] =
+    b"X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag";
 
 /// The caller's id if it sent a sane one, else a new one.
-fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
-    let sane = |value: &&HeaderValue| {
+fn request_id(app: &App, fields: &(impl Fields + ?Sized)) -> String {
+    let sane = |value: &&str| {
         (1..=128).contains(&value.len())
             && value
-                .as_bytes()
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
             // Not even a key that was sent in the wrong place may reach the log.
-            && !value.as_bytes().windows(4).any(|part| part == b"ibx_")
+            && !value.contains("ibx_")
     };
-    headers
-        .get(REQUEST_ID)
+    let own = || app.context.clock.uuid().simple().to_string();
+    fields
+        .first(&REQUEST_ID)
+        .and_then(text)
         .filter(sane)
-        .cloned()
-        .unwrap_or_else(|| new_request_id(app))
-}
-
-fn new_request_id(app: &App) -> HeaderValue {
-    let mut text = [0; uuid::fmt::Simple::LENGTH];
-    let text = app.context.clock.uuid().simple().encode_lower(&mut text);
-    HeaderValue::from_str(text).expect("hex digits are fit for a header")
+        .map_or_else(own, str::to_owned)
 }
 
 /// Whether a browser asks before it sends the real request. <https://fetch.spec.whatwg.org/#cors-preflight-request>
@@ -192,7 +232,8 @@ const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Heade
 /// Refuses a head that is too large (hyper's own bound is a rough one), and reads and drops the body of a request that
 /// has no use for one: existing clients send `{}` with a GET, and a body that is left unread would end the connection.
 async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
-    if head_size(request.uri(), request.headers()) > app.limits.head {
+    let uri = request.uri();
+    if head_size(uri.path(), uri.query(), request.headers()) > app.limits.head {
         return Err(Refusal::HeadTooLarge.into_response());
     }
     let idle = matches!(
@@ -214,12 +255,8 @@ async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
 }
 
 /// Bytes of a request's URL and headers, as they were sent.
-fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
-    let url = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
-    url + headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum::<usize>()
+fn head_size(path: &str, query: Option<&str>, fields: &(impl Fields + ?Sized)) -> usize {
+    path.len() + query.map_or(0, |query| query.len() + 1) + fields.size()
 }
 
 /// The documentation's files answer some requests with nothing: those, too, get the one shape.

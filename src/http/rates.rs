@@ -11,13 +11,16 @@
 //! Invariant: of the keys that were not good from an address lately, no more than its limit turn out wrong in a minute, but
 //! for those that were looked up at the same moment, and as long as there is room for its count.
 
-use super::minutes::{Count, MINUTE, Minutes};
+use super::{
+    fields::Head,
+    minutes::{Count, MINUTE, Minutes},
+};
 use crate::{
     config::Limits,
     error::Error,
     ops::keys::{self, Caller},
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::HeaderName;
 use std::{
     io::Write,
     net::IpAddr,
@@ -136,22 +139,23 @@ impl Quota {
     }
 
     /// Writes the headers.
-    pub fn write(self, headers: &mut HeaderMap) {
-        headers.insert(LIMIT, value(self.limit));
-        headers.insert(REMAINING, value(self.count.left));
-        headers.insert(RESET, value(self.count.ends));
+    pub fn write(self, head: &mut impl Head) {
+        for (name, number) in [
+            (LIMIT, self.limit),
+            (REMAINING, self.count.left),
+            (RESET, self.count.ends),
+        ] {
+            let mut text = [0; MOST];
+            let mut rest = &mut text[..];
+            write!(rest, "{number}").expect("there is room for each number");
+            let unused = rest.len();
+            head.put(name, &text[..MOST - unused]);
+        }
     }
 }
 
-/// The number, in one small piece of memory: `HeaderValue::from` takes two.
-fn value(number: i64) -> HeaderValue {
-    const MOST: usize = "-9223372036854775808".len();
-    let mut text = [0; MOST];
-    let mut rest = &mut text[..];
-    write!(rest, "{number}").expect("there is room for each number");
-    let unused = rest.len();
-    HeaderValue::from_bytes(&text[..MOST - unused]).expect("digits are fit for a header")
-}
+/// Bytes of the longest number.
+const MOST: usize = "-9223372036854775808".len();
 
 /// Where the check of a request's key leaves its [`Quota`] for whoever writes the answer's headers: a request's
 /// extension, since nothing else goes from an extractor to the layer around it. Clones share it.
@@ -174,6 +178,7 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderMap;
 
     #[test]
     fn an_ipv6_network_counts_as_one_address() {
@@ -184,9 +189,22 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_written_as_it_is() {
+    fn numbers_are_written_as_they_are() {
         for number in [0, -7, 1000, i64::MIN, i64::MAX] {
-            assert_eq!(value(number), number.to_string());
+            let count = Count {
+                allowed: true,
+                left: number,
+                ends: number,
+            };
+            let mut headers = HeaderMap::new();
+            Quota {
+                limit: number,
+                count,
+            }
+            .write(&mut headers);
+            for name in [LIMIT, REMAINING, RESET] {
+                assert_eq!(headers[name], number.to_string());
+            }
         }
     }
 

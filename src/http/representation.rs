@@ -3,14 +3,19 @@
 //!
 //! Invariant: two answers with the same `ETag` have the same bytes.
 
-use super::{App, envelope::JSON};
+use super::{
+    App,
+    envelope::JSON,
+    fields::{Fields, Head, text},
+};
 use crate::rendered::{Form, Rendered};
 use axum::{
     body::Body,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
-    response::Response,
+    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use std::convert::Infallible;
 
 /// What a client says of the body that it wants.
@@ -18,7 +23,7 @@ pub struct Wanted {
     /// In which form, if that is worth it.
     pub form: Form,
     /// The `ETag`s of what it has.
-    has: Vec<HeaderValue>,
+    has: Vec<Vec<u8>>,
 }
 
 impl FromRequestParts<App> for Wanted {
@@ -31,78 +36,101 @@ impl FromRequestParts<App> for Wanted {
 
 impl Wanted {
     /// Reads it from a request's headers.
-    pub fn read(headers: &HeaderMap) -> Self {
+    pub fn read(fields: &(impl Fields + ?Sized)) -> Self {
         Wanted {
-            form: best_form(headers),
-            has: headers
-                .get_all(header::IF_NONE_MATCH)
-                .iter()
-                .cloned()
+            form: best_form(fields),
+            has: fields
+                .all(&header::IF_NONE_MATCH)
+                .map(<[u8]>::to_vec)
                 .collect(),
         }
     }
 }
 
-/// 200 with the body in the form that is wanted, or 304 to a client that has it.
-pub fn respond(wanted: &Wanted, rendered: &Rendered) -> Response {
-    let written = rendered.written(wanted.form);
-    let tag = HeaderValue::from_maybe_shared(written.tag).expect("a tag is fit for a header");
-    let has = !wanted.has.is_empty() && wanted.has.iter().any(|list| names(list, &tag));
-    let mut response = if has {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        Response::new(Body::from(written.body))
-    };
-    let headers = response.headers_mut();
-    headers.reserve(HEADERS);
-    headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::CACHE_CONTROL, REVALIDATE);
-    headers.insert(header::VARY, VARY);
-    headers.insert(header::ETAG, tag);
-    if let Some(name) = encoding(written.form)
-        && !has
-    {
-        headers.insert(header::CONTENT_ENCODING, name);
-    }
-    if let Some(Ok(links)) = written.links.map(HeaderValue::from_maybe_shared) {
-        headers.insert(header::LINK, links);
-    }
-    response
+/// What a client gets of a body.
+pub struct Represented {
+    /// 200 with the body in the form that is wanted, or 304 to a client that has it.
+    pub status: StatusCode,
+    /// The body; empty if the client has it.
+    pub body: Bytes,
+    form: Form,
+    rendered: Rendered,
 }
 
-/// As many as such an answer has in the end, those that every answer gets among them: room for all is made at once.
-const HEADERS: usize = 16;
-/// For its reader alone, who asks each time whether it is still so: it may have changed the moment after.
-const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// Whose inboxes they are depends on the key, wherever it is sent.
-const VARY: HeaderValue = HeaderValue::from_static("Authorization, api_key, Accept-Encoding");
+/// Finds out what a client gets.
+pub fn represent(wanted: &Wanted, rendered: Rendered) -> Represented {
+    let (form, body) = rendered.written(wanted.form);
+    let has = !wanted.has.is_empty() && {
+        let tag = rendered.tag(form);
+        wanted.has.iter().any(|list| names(list, &tag))
+    };
+    let (status, body) = match has {
+        true => (StatusCode::NOT_MODIFIED, Bytes::new()),
+        false => (StatusCode::OK, body),
+    };
+    Represented {
+        status,
+        body,
+        form,
+        rendered,
+    }
+}
 
-fn encoding(form: Form) -> Option<HeaderValue> {
+impl Represented {
+    /// Writes the headers.
+    pub fn write(&self, head: &mut impl Head) {
+        head.put(header::CONTENT_TYPE, JSON.as_bytes());
+        head.put(header::CACHE_CONTROL, REVALIDATE);
+        head.put(header::VARY, VARY);
+        head.put(header::ETAG, &self.rendered.tag(self.form));
+        if let Some(name) = encoding(self.form)
+            && self.status == StatusCode::OK
+        {
+            head.put(header::CONTENT_ENCODING, name);
+        }
+        if let Some(links) = self.rendered.links() {
+            head.put(header::LINK, links);
+        }
+    }
+}
+
+impl IntoResponse for Represented {
+    fn into_response(self) -> Response {
+        let mut headers = HeaderMap::new();
+        self.write(&mut headers);
+        (self.status, headers, Body::from(self.body)).into_response()
+    }
+}
+
+/// For its reader alone, who asks each time whether it is still so: it may have changed the moment after.
+const REVALIDATE: &[u8] = b"private, no-cache";
+/// Whose inboxes they are depends on the key, wherever it is sent.
+const VARY: &[u8] = b"Authorization, api_key, Accept-Encoding";
+
+fn encoding(form: Form) -> Option<&'static [u8]> {
     match form {
         Form::Plain => None,
-        Form::Gzip => Some(HeaderValue::from_static("gzip")),
-        Form::Brotli => Some(HeaderValue::from_static("br")),
+        Form::Gzip => Some(b"gzip"),
+        Form::Brotli => Some(b"br"),
     }
 }
 
 /// Whether a list of `ETag`s names this one. A proxy that compresses makes a strong one weak, which is as good here.
 /// <https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match>
-fn names(list: &HeaderValue, tag: &HeaderValue) -> bool {
-    let Ok(list) = list.to_str() else {
+fn names(list: &[u8], tag: &[u8]) -> bool {
+    let Some(list) = text(list) else {
         return false;
     };
     list.split(',')
         .map(str::trim)
-        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes())
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag)
 }
 
 /// The shortest form of those that the client likes best.
-fn best_form(headers: &HeaderMap) -> Form {
+fn best_form(fields: &(impl Fields + ?Sized)) -> Form {
     let mut best = (Form::Plain, 0);
     for (name, form) in [("br", Form::Brotli), ("gzip", Form::Gzip)] {
-        let liking = liking(headers, &header::ACCEPT_ENCODING, name);
+        let liking = liking(fields, &header::ACCEPT_ENCODING, name);
         if liking > best.1 {
             best = (form, liking);
         }
@@ -111,10 +139,10 @@ fn best_form(headers: &HeaderMap) -> Form {
 }
 
 /// How much a client likes an encoding, in thousandths. One that it does not name it likes as `*`, or not at all.
-fn liking(headers: &HeaderMap, header: &HeaderName, name: &str) -> u16 {
+fn liking(fields: &(impl Fields + ?Sized), header: &HeaderName, name: &str) -> u16 {
     let mut any = 0;
-    for value in headers.get_all(header) {
-        for entry in value.to_str().unwrap_or_default().split(',') {
+    for value in fields.all(header) {
+        for entry in text(value).unwrap_or_default().split(',') {
             let (coding, weight) = entry.split_once(';').unwrap_or((entry, ""));
             let coding = coding.trim();
             if coding.eq_ignore_ascii_case(name) {
@@ -147,6 +175,7 @@ fn thousandths(weight: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     fn best(accepted: &[&'static str]) -> Form {
         let mut headers = HeaderMap::new();
@@ -174,12 +203,12 @@ mod tests {
 
     #[test]
     fn a_tag_is_found_in_a_list_weak_or_not() {
-        let tag = HeaderValue::from_static("\"a\"");
+        let tag = b"\"a\"";
         for list in ["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*"] {
-            assert!(names(&HeaderValue::from_static(list), &tag), "{list}");
+            assert!(names(list.as_bytes(), tag), "{list}");
         }
         for list in ["", "a", "\"b\"", "\"a-br\""] {
-            assert!(!names(&HeaderValue::from_static(list), &tag), "{list}");
+            assert!(!names(list.as_bytes(), tag), "{list}");
         }
     }
 }

@@ -24,7 +24,10 @@ use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     ops::Bound::{Excluded, Unbounded},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 const PREFIX: &str = "ibx_";
@@ -138,7 +141,7 @@ impl Caller {
     }
 
     fn note_use(&self, uses: &Uses, now: i64) {
-        if now - self.known.noted < USE_GRAIN {
+        if now - self.known.noted < USE_GRAIN || uses.are_full() {
             return;
         }
         match &self.whose {
@@ -357,7 +360,14 @@ async fn ask(context: &Context, sight: Sight, hash: KeyHash) -> Result<Caller, E
 
 /// Uses of keys that are not in the store yet. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Uses(Arc<Mutex<Waiting>>);
+pub struct Uses(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Whether there is no room. With very many keys that is so nearly always, and each request asks.
+    full: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -374,12 +384,20 @@ impl Uses {
         if room {
             uses.insert(key.clone(), (account.clone(), at));
         }
+        self.0.full.store(uses.len() >= USES, Ordering::Relaxed);
         room
+    }
+
+    fn are_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed)
     }
 
     fn held(&self) -> MutexGuard<'_, Waiting> {
         // A panic cannot leave a map half-changed here.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes those whose turn it is to the store. However many keys are in use, that is little work. What cannot be
@@ -415,6 +433,9 @@ impl Uses {
                 held.uses.remove(key);
             }
         }
+        self.0
+            .full
+            .store(held.uses.len() >= USES, Ordering::Relaxed);
         Ok(uses.len())
     }
 }
@@ -495,6 +516,7 @@ mod tests {
         for _ in 0..USES - 1 {
             assert!(few.note(&account, &KeyId::new(&clock), used));
         }
+        assert!(few.are_full());
         assert!(!few.note(&account, &KeyId::new(&clock), used), "no room");
     }
 

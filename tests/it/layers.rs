@@ -7,10 +7,11 @@ use std::{
 };
 
 /// From the front doors down. What stands in [`BESIDE`] may be used by all.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     ("cli", &["serve", "demo", "ops", "store"]),
-    ("serve", &["router", "http", "ops"]),
+    ("serve", &["converse", "router", "http", "ops"]),
+    ("converse", &["router", "http"]),
     ("demo", &["ops"]),
     ("router", &["api", "hooks", "livechat", "http"]),
     ("api", &["http", "ops", "store"]),

@@ -42,6 +42,7 @@ mod nginx;
 #[cfg(feature = "postgres-tests")]
 mod nodes;
 mod openapi;
+mod plain;
 mod properties;
 mod quarantine;
 mod rate_limits;

@@ -1,27 +1,19 @@
 //! What holds for any pages, any filter and any interleaving, tried on values that nobody chose.
 
 use crate::support::{
-    Store, TestApp, on_both_stores,
+    Store, TestApp, for_some, on_both_stores,
     whatsapp::{deliveries, text},
 };
 use inboxd::{domain::Scope, id::InboxId};
-use proptest::{
-    collection::vec,
-    option,
-    prelude::Strategy,
-    sample::select,
-    test_runner::{Config, TestRunner},
-};
+use proptest::{collection::vec, option, sample::select};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    fmt::Debug,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::{runtime::Handle, task::spawn_blocking};
 
 on_both_stores![
     pages_put_together_are_the_whole_list_under_any_filter,
@@ -32,30 +24,6 @@ const TYPES: [&str; 4] = ["whatsapp", "instagram", "livechat", "telegram"];
 const STATUSES: [&str; 3] = ["active", "inactive", "pending"];
 /// The numbers that deliveries are for.
 const NUMBERS: [&str; 3] = ["1001", "1002", "1003"];
-
-/// Tries `check` on some values. What fails is made as small as it still fails.
-async fn for_some<S>(cases: u32, values: S, check: impl AsyncFn(S::Value) + Send + 'static)
-where
-    S: Strategy<Value: Debug> + Send + 'static,
-{
-    let here = Handle::current();
-    let run = spawn_blocking(move || {
-        let mut runner = TestRunner::new(Config {
-            cases,
-            failure_persistence: None,
-            max_shrink_iters: 200,
-            ..Config::default()
-        });
-        let outcome = runner.run(&values, |value| {
-            here.block_on(check(value));
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            panic!("{error}");
-        }
-    });
-    run.await.expect("the property holds");
-}
 
 async fn pages_put_together_are_the_whole_list_under_any_filter(store: Store) {
     let listing = Listing::with_forty(store).await;

@@ -10,6 +10,7 @@ pub(crate) mod live;
 mod postgres;
 pub(crate) mod program;
 pub(crate) mod provider;
+mod some;
 mod store;
 pub(crate) mod whatsapp;
 
@@ -18,6 +19,7 @@ pub(crate) use http::{Answer, Call, client};
 #[cfg(feature = "postgres-tests")]
 pub(crate) use postgres::Postgres;
 pub(crate) use program::{Done, Running, Shell, eventually};
+pub(crate) use some::for_some;
 pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
 
 use db::{Missing, Sql};
