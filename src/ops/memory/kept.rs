@@ -43,12 +43,12 @@ pub struct Account {
 pub(super) struct Kept {
     /// Counts this account's changes, and commits under way that change it.
     pub(super) any: Count,
-    pub(super) keys: Few<KeyHash, Key>,
-    pub(super) pages: Pages,
     /// Counts how often the store was read for this account.
     pub(super) reads: u64,
     /// When that was last, as [`Lease`] counts.
     pub(super) read: u64,
+    pub(super) keys: Few<KeyHash, Key>,
+    pub(super) pages: Pages,
     /// Whether it has made room for others: nobody tells it of changes any more.
     pub(super) gone: bool,
     /// What `any` counts, of changes of more than counts.
