@@ -315,16 +315,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_unsent(context))?;
-        if this.progress.is_endless() {
-            return this.poll_send(context, &[IoSlice::new(bytes)]);
-        }
-        let Some((at, refusal)) = bare_answer(bytes) else {
-            return this.poll_send(context, &[IoSlice::new(bytes)]);
-        };
-        this.replace(&bytes[..at], refusal);
-        Poll::Ready(Ok(bytes.len()))
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     /// Spares copying each body behind its head. A bare answer of hyper's has no body, so it is the last of the slices.

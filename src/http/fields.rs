@@ -9,8 +9,15 @@ pub trait Fields {
     /// The values of all fields of this name, in the order in which they were sent.
     fn all<'a>(&'a self, name: &'a HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]>;
 
+    /// All names and values.
+    fn each(&self) -> impl Iterator<Item = (&str, &[u8])>;
+
     /// Bytes of all names and values, with what separates them.
-    fn size(&self) -> usize;
+    fn size(&self) -> usize {
+        self.each()
+            .map(|(name, value)| name.len() + value.len() + SEPARATORS)
+            .sum()
+    }
 
     /// The first value of this name.
     fn first<'a>(&'a self, name: &'a HeaderName) -> Option<&'a [u8]> {
@@ -26,10 +33,9 @@ impl Fields for HeaderMap {
         self.get_all(name).iter().map(HeaderValue::as_bytes)
     }
 
-    fn size(&self) -> usize {
+    fn each(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.iter()
-            .map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS)
-            .sum()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 }
 
@@ -40,10 +46,8 @@ impl Fields for [httparse::Header<'_>] {
             .map(|field| field.value)
     }
 
-    fn size(&self) -> usize {
-        self.iter()
-            .map(|field| field.name.len() + field.value.len() + SEPARATORS)
-            .sum()
+    fn each(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.iter().map(|field| (field.name, field.value))
     }
 }
 
@@ -60,13 +64,18 @@ pub trait Head {
     fn put(&mut self, name: HeaderName, value: &[u8]);
 }
 
+/// Tells the operator that a field is missing.
+pub(super) fn left_out(name: &HeaderName) {
+    tracing::error!(%name, "a header is left out: its value is not fit for one");
+}
+
 impl Head for HeaderMap {
     fn put(&mut self, name: HeaderName, value: &[u8]) {
         match HeaderValue::from_bytes(value) {
             Ok(value) => {
                 self.insert(name, value);
             }
-            Err(_) => tracing::error!(%name, "a header is left out: its value is not fit for one"),
+            Err(_) => left_out(&name),
         }
     }
 }

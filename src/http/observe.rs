@@ -98,26 +98,21 @@ pub fn observe_at_once<F: Fields + ?Sized>(
 impl Noted {
     /// Writes it as bytes: its head here. Returns its body.
     pub fn write(self, head: &mut Vec<u8>) -> Bytes {
-        let Represented { status, .. } = self.at_once.represented;
-        plain::begin(head, status);
-        self.put(head);
-        let body = self.at_once.represented.body;
-        plain::end(head, status, body.len());
-        body
-    }
-
-    fn put(&self, head: &mut impl Head) {
-        self.at_once.represented.write(head);
-        finish(head, &self.id, self.at_once.quota);
+        let AtOnce { represented, quota } = self.at_once;
+        plain::begin(head, represented.status);
+        represented.write(head);
+        finish(head, &self.id, quota);
+        plain::end(head, represented.status, represented.body.len());
+        represented.body
     }
 }
 
 impl IntoResponse for Noted {
     fn into_response(self) -> Response {
-        let mut headers = HeaderMap::new();
-        self.put(&mut headers);
-        let Represented { status, body, .. } = self.at_once.represented;
-        (status, headers, Body::from(body)).into_response()
+        let AtOnce { represented, quota } = self.at_once;
+        let mut response = represented.into_response();
+        finish(response.headers_mut(), &self.id, quota);
+        response
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariant: what is plain means the same to hyper, to the letter; in doubt, nothing is plain.
 
-use super::fields::Head;
+use super::fields::{Head, left_out};
 use crate::clock;
 use axum::{
     body::{Body, HttpBody},
@@ -126,13 +126,13 @@ pub fn begin(head: &mut Vec<u8>, status: StatusCode) {
 
 impl Head for Vec<u8> {
     fn put(&mut self, name: HeaderName, value: &[u8]) {
-        // Each byte is looked at, without an early end: so many are looked at in one step.
+        // Each byte is looked at, without an early end: then many can be looked at in one step.
         if value.iter().fold(true, |fit, byte| fit & is_fit(*byte)) {
             for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
                 self.extend_from_slice(part);
             }
         } else {
-            tracing::error!(%name, "a header is left out: its value is not fit for one");
+            left_out(&name);
         }
     }
 }

@@ -384,8 +384,12 @@ impl Uses {
         if room {
             uses.insert(key.clone(), (account.clone(), at));
         }
-        self.0.full.store(uses.len() >= USES, Ordering::Relaxed);
+        self.say_whether_full(uses.len());
         room
+    }
+
+    fn say_whether_full(&self, waiting: usize) {
+        self.0.full.store(waiting >= USES, Ordering::Relaxed);
     }
 
     fn are_full(&self) -> bool {
@@ -433,9 +437,7 @@ impl Uses {
                 held.uses.remove(key);
             }
         }
-        self.0
-            .full
-            .store(held.uses.len() >= USES, Ordering::Relaxed);
+        self.say_whether_full(held.uses.len());
         Ok(uses.len())
     }
 }

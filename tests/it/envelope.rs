@@ -1,14 +1,10 @@
 //! Every answer has the one shape, whatever was asked: also what is not HTTP as it should be.
 
-use crate::support::{Store, TestApp, on_both_stores};
+use crate::support::{Store, TestApp, on_both_stores, read_all};
 use inboxd::domain::Scope;
 use serde_json::Value;
 use std::time::Duration;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 on_both_stores![
     an_unknown_path_is_a_404,
@@ -30,14 +26,7 @@ async fn raw(app: &TestApp, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(app.address).await.expect("connected");
     // The server may well stop listening before all is said.
     stream.write_all(bytes).await.ok();
-    read_all(&mut stream).await
-}
-
-async fn read_all(stream: &mut TcpStream) -> String {
-    let mut answer = Vec::new();
-    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut answer));
-    read.await.expect("the server ends the connection").ok();
-    String::from_utf8(answer).expect("text")
+    String::from_utf8(read_all(&mut stream).await).expect("text")
 }
 
 #[track_caller]

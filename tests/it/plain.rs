@@ -1,7 +1,7 @@
-//! Plain requests for the list, answered without hyper, beside the same ones answered by it: whatever bytes a client sends, no
-//! one can tell which of the two has answered.
+//! Plain requests for the list, answered without hyper, beside the same ones answered by it: what a client gets does not tell
+//! which of the two has answered.
 
-use crate::support::{Store, TestApp, eventually, for_some, on_both_stores};
+use crate::support::{Store, TestApp, eventually, for_some, on_both_stores, read_all};
 use inboxd::domain::Scope;
 use proptest::{collection::vec, prelude::Strategy, sample::select};
 use std::time::Duration;
@@ -145,10 +145,7 @@ async fn talk(stream: &mut TcpStream, bytes: &str, piece: usize) -> String {
         }
         tokio::task::yield_now().await;
     }
-    let mut answers = Vec::new();
-    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut answers));
-    read.await.expect("the server ends the connection").ok();
-    String::from_utf8_lossy(&answers).into_owned()
+    String::from_utf8_lossy(&read_all(stream).await).into_owned()
 }
 
 /// Reads one answer, and no further.

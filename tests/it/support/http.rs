@@ -6,7 +6,16 @@ use reqwest::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+
+/// All that comes before the server ends the connection.
+pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut answers = Vec::new();
+    let read = timeout(Duration::from_secs(30), stream.read_to_end(&mut answers));
+    read.await.expect("the server ends the connection").ok();
+    answers
+}
 
 /// A client. It trusts no certificate: the tests speak plain HTTP. (`Client::new` would want a TLS provider that the whole
 /// process has agreed on.)

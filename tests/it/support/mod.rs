@@ -15,7 +15,7 @@ mod store;
 pub(crate) mod whatsapp;
 
 pub(crate) use bodies::whatsapp_body;
-pub(crate) use http::{Answer, Call, client};
+pub(crate) use http::{Answer, Call, client, read_all};
 #[cfg(feature = "postgres-tests")]
 pub(crate) use postgres::Postgres;
 pub(crate) use program::{Done, Running, Shell, eventually};
