@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bulk
+from calm import calmly
 from postgres import Postgres, postgres
-from servers import Server, cpu_of, get
+from servers import Server, get
 from stores import inboxd, serve
 from table import Table, say
 from wrk import each, load
@@ -271,7 +272,7 @@ def rounds(
             for name, file in lines.items():
                 server = servers[urls[name]]
                 seconds = options.flat_seconds if number else 1
-                one = load(server, file, options.connections, seconds, lambda server=server: server.cpu() + cpu_of(large.pids()))
+                one = calmly(lambda: load(server, file, options.connections, seconds, large.pids))
                 if number:
                     costs[name].append(one.micros)
     return costs

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import livechat
+from calm import calmly
 from postgres import postgres
 from servers import Server, cpu_of, free_port
 from table import Table, say
 
 SECRET = "an-app-secret"
 INBOXES = 16
-# Messages of the loads that one database sees are numbered through, so that no two are the same.
-NEIGHBOUR = 1_000_000_000
+# Messages of the loads that one database sees are numbered through, so that no two are the same. Whose numbers begin here
+# are of people of their own: who writes to a busy inbox, and who to its neighbours.
+BUSY, NEIGHBOUR = 500_000_000, 1_000_000_000
 # How long neighbours are watched, in seconds, 40 times each: the 99th percentile of fewer would be a matter of luck.
 PROBED = 15
 
@@ -50,8 +52,8 @@ class Store:
 class Numbers:
     """Hands out ranges of message numbers, each once."""
 
-    def __init__(self) -> None:
-        self.next = 0
+    def __init__(self, first: int = 0) -> None:
+        self.first = self.next = first
 
     def take(self, count: int) -> int:
         first = self.next
@@ -63,17 +65,24 @@ def measure_store(name: str, options: argparse.Namespace, root: Path, table: Tab
     say(f"{name}: making two databases")
     ours, bare = (make(options.inboxd, url, root) for url in urls)
     rates, ratios, bars, costs, memory = [], [], [], [], []
-    numbers, count = Numbers(), options.messages
+    # Each database has all messages before: who wrote one is known in it.
+    numbers, written_bare, count = Numbers(), Numbers(), options.messages
     with serve(options.inboxd, ours.url, root) as server:
+
+        def deliveries() -> tuple[dict, float]:
+            before = server.cpu() + cpu_of(pids())
+            load = deliver(options, server, ours.numbers, numbers, count)
+            return load, server.cpu() + cpu_of(pids()) - before
+
+        def rows() -> dict:
+            return write_bare(options.load, bare, written_bare.take(count), count)
+
         server.first_answer("/healthz", {})
         for number in range(options.rounds + 1):
             say(f"{name}: " + (f"round {number} of {options.rounds}" if number else "warming up"))
-            first = numbers.take(count)
-            before = server.cpu() + cpu_of(pids())
-            load = deliver(options, server, ours.numbers, first, count)
-            cpu = server.cpu() + cpu_of(pids()) - before
+            load, cpu = calmly(deliveries)
             memory.append(server.memory())
-            written = write_bare(options.load, bare, first, count)
+            written = calmly(rows)
             if number:
                 rates.append(count / load["seconds"])
                 bars.append(count / written["seconds"])
@@ -99,14 +108,18 @@ def measure_half(name, options, root, table, server, store, numbers, rate, memor
     busy, neighbours = store.numbers[:1], store.numbers[1:]
     waits: dict[str, list[dict]] = {"alone": [], "spread": [], "beside": []}
     answered: dict[str, list[float]] = {"spread": [], "beside": []}
-    others = Numbers()
+    busy_ones, others = Numbers(BUSY), Numbers(NEIGHBOUR)
     for number in range(options.rounds):
         say(f"{name}: half the rate, {number + 1} of {options.rounds}")
-        waits["alone"].append(neighbourhood(options, server, store, neighbours, others, None)[0])
-        for where, inboxes in (("spread", store.numbers), ("beside", busy)):
-            count = int(rate * (PROBED + 2))
-            command = deliver_command(options, server, inboxes, numbers.take(count), count)
-            probed, load = neighbourhood(options, server, store, neighbours, others, [*command, "--rate", f"{rate:.0f}"])
+        waits["alone"].append(calmly(lambda: neighbourhood(options, server, store, neighbours, others, None)[0]))
+        for where, inboxes, ones in (("spread", store.numbers, numbers), ("beside", busy, busy_ones)):
+
+            def with_load(inboxes: list[str] = inboxes, ones: Numbers = ones) -> tuple[dict, dict]:
+                count = int(rate * (PROBED + 2))
+                command = deliver_command(options, server, inboxes, ones, count)
+                return neighbourhood(options, server, store, neighbours, others, [*command, "--rate", f"{rate:.0f}"])
+
+            probed, load = calmly(with_load)
             waits[where].append(probed)
             answered[where].append(load["p99"])
         memory.append(server.memory())
@@ -127,12 +140,11 @@ def measure_half(name, options, root, table, server, store, numbers, rate, memor
 def neighbourhood(options, server, store, neighbours, others, load) -> tuple[dict, dict | None]:
     """What the neighbours' deliveries and a list take, alone or beside a load."""
     count = 40 * PROBED
-    first = NEIGHBOUR + others.take(count)
     running = subprocess.Popen(load, stdout=subprocess.PIPE, text=True) if load else None
     if running:
         time.sleep(1)
     probes = {
-        "deliver": [*deliver_command(options, server, neighbours, first, count, 4), "--rate", "40"],
+        "deliver": [*deliver_command(options, server, neighbours, others, count, 4), "--rate", "40"],
         "list": [options.load, "get", "--port", str(server.port), "--connections", "4", "--count", str(count),
                  "--path", "/inboxes", "--key", store.key, "--rate", "40"],
     }  # fmt: skip
@@ -141,15 +153,16 @@ def neighbourhood(options, server, store, neighbours, others, load) -> tuple[dic
     return results, result_of(running) if running else None
 
 
-def deliver_command(options, server: Server, numbers: list[str], first: int, count: int, senders: int = 0) -> list[str]:
+def deliver_command(options, server: Server, inboxes: list[str], numbers: Numbers, count: int, senders: int = 0) -> list[str]:
     return [
-        str(options.load), "deliver", "--port", str(server.port), "--numbers", ",".join(numbers), "--secret", SECRET,
-        "--first", str(first), "--count", str(count), "--connections", str(senders or options.senders),
+        str(options.load), "deliver", "--port", str(server.port), "--numbers", ",".join(inboxes), "--secret", SECRET,
+        "--first", str(numbers.take(count)), "--since", str(numbers.first), "--count", str(count),
+        "--connections", str(senders or options.senders),
     ]  # fmt: skip
 
 
-def deliver(options, server: Server, numbers: list[str], first: int, count: int) -> dict:
-    command = deliver_command(options, server, numbers, first, count)
+def deliver(options, server: Server, inboxes: list[str], numbers: Numbers, count: int) -> dict:
+    command = deliver_command(options, server, inboxes, numbers, count)
     return result_of(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
 
 

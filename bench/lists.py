@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import seed
+from calm import calmly
 from deliveries import Deliveries
 from nginx import check_answers, save_answers, serve_nginx
 from postgres import postgres
@@ -30,7 +31,6 @@ class Rounds:
     """What was measured of one store, round by round. CPU is the server's and that of the store's own processes."""
 
     ours: list[Load] = field(default_factory=list)
-    process: list[float] = field(default_factory=list)
     theirs: list[Load] = field(default_factory=list)
     beside: list[Load] = field(default_factory=list)
     # Microseconds of CPU in each second of arrivals, while nginx has the lists.
@@ -99,22 +99,33 @@ def measure_store(
 
 
 def one_round(rounds, server: Server, pids, nginx: Server, wanted: Path, files: Path, deliveries, options, root) -> None:
-    def cpu() -> float:
-        return server.cpu() + cpu_of(pids())
+    def lists() -> Load:
+        return load(server, wanted, options.connections, options.seconds, pids)
 
-    before = server.cpu()
-    ours = load(server, wanted, options.connections, options.seconds, cpu)
-    rounds.ours.append(ours)
-    rounds.process.append((server.cpu() - before) / ours.requests * 1e6)
-    rounds.theirs.append(load(nginx, files, options.connections, options.seconds))
-    with arriving(server, deliveries, options, root) as came:
-        # The machine is as busy as with lists: on an idle one each message would wait for a disk of its own.
-        before, since = cpu(), time.monotonic()
-        load(nginx, files, options.connections, options.seconds)
-        rounds.alone.append((cpu() - before) / (time.monotonic() - since) * 1e6)
+    def bar() -> Load:
+        return load(nginx, files, options.connections, options.seconds)
+
+    def arrivals_alone() -> tuple[float, list[float]]:
+        with arriving(server, deliveries, options, root) as came:
+            # The machine is as busy as with lists: on an idle one each message would wait for a disk of its own.
+            before, since = server.cpu() + cpu_of(pids()), time.monotonic()
+            bar()
+            taken = server.cpu() + cpu_of(pids()) - before
+            cost = taken / (time.monotonic() - since) * 1e6
+        return cost, came
+
+    def lists_beside() -> tuple[Load, list[float]]:
+        with arriving(server, deliveries, options, root) as came:
+            one = lists()
+        return one, came
+
+    rounds.ours.append(calmly(lists))
+    rounds.theirs.append(calmly(bar))
+    cost, came = calmly(arrivals_alone)
+    rounds.alone.append(cost)
     rounds.arrived_alone += came
-    with arriving(server, deliveries, options, root) as came:
-        rounds.beside.append(load(server, wanted, options.connections, options.seconds, cpu))
+    one, came = calmly(lists_beside)
+    rounds.beside.append(one)
     rounds.arrived += came
 
 
@@ -128,7 +139,7 @@ def report(name: str, rounds: Rounds, options: argparse.Namespace, table: Table)
     theirs = [one.micros for one in rounds.theirs]
     table.add(f"{name}: CPU of a list{store}, µs", [one.micros for one in rounds.ours], ".1f")
     if store:
-        table.add(f"{name}: CPU of a list, inboxd's alone, µs", rounds.process, ".1f")
+        table.add(f"{name}: CPU of a list, inboxd's alone, µs", [one.own_micros for one in rounds.ours], ".1f")
     table.add(f"{name}: nginx, CPU of the same bytes, µs", theirs, ".1f")
     ratios = [one.micros / bar for one, bar in zip(rounds.ours, theirs, strict=True)]
     table.add(f"{name}: list / nginx", ratios, ".2f", "at most 1.0")

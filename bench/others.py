@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from calm import calmly
 from lists import new_database, write_requests
 from nginx import check_answers, save_answers, serve_nginx
 from servers import Server, free_port, get
@@ -55,7 +56,8 @@ def measure(options: argparse.Namespace, root: Path, table: Table) -> None:
         for number in range(options.rounds):
             say(f"round {number + 1} of {options.rounds}")
             for name, server in servers.items():
-                rounds.setdefault(name, []).append(load(server, lines[name], options.connections, options.seconds))
+                one = calmly(lambda: load(server, lines[name], options.connections, options.seconds))
+                rounds.setdefault(name, []).append(one)
         time.sleep(2)
         memory = {name: server.share_of_memory() for name, server in servers.items()}
     report(rounds, memory, table)

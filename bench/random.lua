@@ -20,6 +20,8 @@ function init(args)
         sent = tonumber(args[2])
         request = following
     end
+    io.stdout:write("READY\n")
+    io.stdout:flush()
 end
 
 function request()

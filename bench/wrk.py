@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import Server
+from servers import Server, cpu_of
 
 HERE = Path(__file__).parent
 # Deliveries begin so long before what is measured beside them, and end so long after.
@@ -20,28 +20,36 @@ class Load:
 
     requests: int
     seconds: float
-    cpu: float
+    # Seconds of CPU of the server, and of the processes that work for it.
+    own: float
+    others: float
 
     @property
     def micros(self) -> float:
-        """The server's CPU for one request, in microseconds."""
-        return self.cpu / self.requests * 1e6
+        """The CPU of one request, in microseconds."""
+        return (self.own + self.others) / self.requests * 1e6
+
+    @property
+    def own_micros(self) -> float:
+        """The server's own part of it."""
+        return self.own / self.requests * 1e6
 
     @property
     def rate(self) -> float:
         return self.requests / self.seconds
 
 
-def load(server: Server, lines: Path, connections: int, seconds: int, cpu: Callable[[], float] | None = None) -> Load:
-    """Keeps the server busy with requests at random from `lines`. `cpu` says whose CPU counts, if not the server's."""
-    cpu = cpu or server.cpu
+def load(server: Server, lines: Path, connections: int, seconds: int, pids: Callable[[], list[int]] = list) -> Load:
+    """Keeps the server busy with requests at random from `lines`. `pids` says which other processes work for it."""
     while True:
-        before = cpu()
         running = start("random.lua", server, lines, connections, seconds)
+        # What the server does while the client still reads its requests is no part of the load.
+        wait_until_ready(running)
+        own, others = server.cpu(), cpu_of(pids())
         requests, took = finish(running)
         # What has no answer yet at the end is paid for and not counted: it must not be much beside the rest.
         if requests >= 10 * connections:
-            return Load(requests, took, cpu() - before)
+            return Load(requests, took, server.cpu() - own, cpu_of(pids()) - others)
         if seconds > 60:
             raise RuntimeError(f"{requests} answers in {took:.0f} s are too few to measure")
         seconds *= 4
@@ -79,9 +87,16 @@ def start(script: str, server: Server, lines: Path, connections: int, seconds: i
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+def wait_until_ready(running: subprocess.Popen) -> None:
+    """Waits until it is about to ask; or has ended, which `finish` finds out."""
+    running.stdout.readline()
+
+
 def finish(running: subprocess.Popen) -> tuple[int, float]:
     """How many answers came, in how many seconds. A wrong one ends the run."""
-    said, _ = running.communicate()
+    with running.stdout:
+        said = running.stdout.read()
+    running.wait()
     result = next((line for line in said.splitlines() if line.startswith("RESULT")), None)
     if running.returncode or result is None:
         raise RuntimeError(f"wrk ended with {running.returncode}:\n{said}")

@@ -54,6 +54,9 @@ struct Deliver {
     /// The number of the first message: one that was sent before is a redelivery
     #[arg(long)]
     first: u64,
+    /// The number with which those who write began: a multiple of ten, at most that of the first message
+    #[arg(long, default_value_t = 0)]
+    since: u64,
 }
 
 #[derive(Args)]
@@ -93,8 +96,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match Command::parse() {
         Command::Deliver(deliver) => {
             let range = deliver.first..deliver.first + deliver.target.count;
-            let requests = range.map(|number| delivery(&deliver, &Message::new(number)));
-            send(&deliver.target, requests.collect()).await
+            let message = |number| delivery(&deliver, &Message::new(number, deliver.since));
+            send(&deliver.target, range.map(message).collect()).await
         }
         Command::Get(get) => {
             let text = format!(

@@ -1,7 +1,7 @@
 //! Which messages there are: message `n` is the same for whoever delivers it and for whoever writes its row.
 //!
-//! Invariant: what a message says, by whom and to which inbox follows from its number alone, and no two numbers share
-//! an id.
+//! Invariant: what a message says, by whom and to which inbox follows from its number and from that of the first message of
+//! its people alone, and no two numbers share an id.
 
 use data_encoding::HEXUPPER;
 use serde_json::json;
@@ -20,14 +20,14 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The message with this number.
-    pub(crate) fn new(number: u64) -> Self {
+    /// The message with this number, of people who begin to write with the one with the number `since`.
+    pub(crate) fn new(number: u64, since: u64) -> Self {
         let print = Sha256::digest(number.to_be_bytes());
         let chance = u64::from_be_bytes(print[..8].try_into().expect("eight bytes"));
-        let newest = number / NEWCOMERS;
+        let (oldest, newest) = (since / NEWCOMERS, number / NEWCOMERS);
         let person = match number % NEWCOMERS {
             0 => newest,
-            _ => chance % (newest + 1),
+            _ => oldest + chance % (newest - oldest + 1),
         };
         Message {
             number,

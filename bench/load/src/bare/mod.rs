@@ -95,7 +95,7 @@ struct Row {
 fn batch(clock: &Clock, rows: &Rows, people: &mut People, numbers: std::ops::Range<u64>) -> Batch {
     let mut batch = Batch::default();
     for number in numbers {
-        let message = Message::new(number);
+        let message = Message::new(number, 0);
         let inbox = &rows.inboxes[message.inbox(rows.inboxes.len())];
         let (from, name) = (message.from(), message.name());
         let phone = format!("+{from}");
