@@ -7,10 +7,10 @@
 use bytes::{Buf, Bytes};
 use data_encoding::BASE32_DNSSEC;
 use flate2::{Compression, write::GzEncoder};
-use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
     io::{self, Write},
+    iter::repeat_n,
     sync::{Arc, OnceLock},
 };
 
@@ -21,7 +21,7 @@ const BROTLI_QUALITY: u32 = 5;
 const BROTLI_WINDOW: u32 = 22;
 /// Bytes around all that.
 const AROUND: usize = 256;
-/// Bytes of a body's SHA-256 in its tag: nobody finds two bodies that share 128 bits.
+/// Bytes of a body's BLAKE3 in its tag: nobody finds two bodies that share 128 bits.
 const FINGERPRINT: usize = 16;
 /// Bytes of a tag: the fingerprint in base32, and two quotes.
 const TAG: usize = (FINGERPRINT * 8).div_ceil(5) + 2;
@@ -59,14 +59,17 @@ struct Forms {
 }
 
 impl Rendered {
-    /// Of these bytes. `links` is what goes with them about other pages.
-    pub fn new(plain: &[u8], links: Option<&str>) -> Self {
-        let digest = Sha256::digest(plain);
-        let fingerprint = BASE32_DNSSEC.encode(&digest[..FINGERPRINT]);
+    /// Of these bytes, one piece behind the other. `links` is what goes with them about other pages.
+    pub fn new(plain: &[&[u8]], links: Option<&str>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for piece in plain {
+            hasher.update(piece);
+        }
+        let fingerprint = BASE32_DNSSEC.encode(&hasher.finalize().as_bytes()[..FINGERPRINT]);
         let tag = format!("\"{fingerprint}\"");
         let links = links.unwrap_or_default();
         Rendered {
-            text: [tag.as_bytes(), links.as_bytes(), plain].concat().into(),
+            text: joined(&[&[tag.as_bytes(), links.as_bytes()][..], plain].concat()),
             links: links.len(),
             forms: None,
         }
@@ -134,6 +137,19 @@ impl Rendered {
     }
 }
 
+/// All of these, copied only once.
+fn joined(pieces: &[&[u8]]) -> Arc<[u8]> {
+    let length = pieces.iter().map(|piece| piece.len()).sum();
+    let mut text: Arc<[u8]> = repeat_n(0, length).collect();
+    let mut rest = Arc::get_mut(&mut text).expect("nobody shares it yet");
+    for piece in pieces {
+        let (place, after) = rest.split_at_mut(piece.len());
+        place.copy_from_slice(piece);
+        rest = after;
+    }
+    text
+}
+
 impl Form {
     /// Each form has a tag of its own, since its bytes are others.
     fn tag(self, plain: &[u8]) -> Cow<'_, [u8]> {
@@ -170,8 +186,10 @@ mod tests {
     #[test]
     fn an_answer_has_what_it_was_made_of() {
         let body = "long ".repeat(WORTH);
+        let (beginning, rest) = body.as_bytes().split_at(7);
+        let pieces = [beginning, b"", rest];
         for links in [None, Some("<there>")] {
-            let rendered = Rendered::new(body.as_bytes(), links);
+            let rendered = Rendered::new(&pieces, links);
             assert_eq!(rendered.written(Form::Plain).1, body);
             assert_eq!(rendered.links(), links.map(str::as_bytes));
             let tag = rendered.tag(Form::Plain);
@@ -187,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_form_that_is_to_be_kept_is_made_once() {
-        let mut rendered = Rendered::new("long ".repeat(WORTH).as_bytes(), None);
+        let mut rendered = Rendered::new(&["long ".repeat(WORTH).as_bytes()], None);
         for form in [Form::Gzip, Form::Brotli] {
             rendered.keep(form);
             let once = rendered.written(form).1;
@@ -198,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_short_stays_as_it_is() {
-        let mut rendered = Rendered::new(b"short", None);
+        let mut rendered = Rendered::new(&[b"short"], None);
         rendered.keep(Form::Gzip);
         assert_eq!(rendered.written(Form::Gzip).0, Form::Plain);
         assert!(rendered.forms.is_none());

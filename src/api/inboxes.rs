@@ -254,7 +254,7 @@ fn render(
     };
     let body = envelope::page(&rows.json, pagination)?;
     let links = links(&app.context.public_url, page, total);
-    let mut rendered = Rendered::new(&body, Some(&links));
+    let mut rendered = Rendered::new(&body.pieces(), Some(&links));
     rendered.keep(form);
     app.context.memory.keep_page(ticket, rows, rendered.clone());
     Ok(rendered)
@@ -349,7 +349,7 @@ pub async fn get(
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
     app.context.memory.has_read(caller.kept());
-    let rendered = Rendered::new(&envelope::body(inbox)?, None);
+    let rendered = Rendered::new(&[&envelope::body(inbox)?], None);
     Ok(represent(&wanted, rendered).into_response())
 }
 

@@ -117,18 +117,29 @@ pub fn success(status: StatusCode, data: impl Serialize) -> Response {
     )
 }
 
+/// The body of a page of a list.
+pub struct PageBody<'a> {
+    rows: &'a [u8],
+    pagination: Vec<u8>,
+}
+
+impl PageBody<'_> {
+    /// It, in pieces.
+    pub fn pieces(&self) -> [&[u8]; 5] {
+        [
+            br#"{"success":true,"data":["#,
+            self.rows,
+            br#"],"pagination":"#,
+            &self.pagination,
+            b"}",
+        ]
+    }
+}
+
 /// The body of a page of a list, whose rows are written already: JSON values with commas between them.
-pub fn page(rows: &[u8], pagination: Pagination) -> Result<Bytes, Error> {
+pub fn page(rows: &[u8], pagination: Pagination) -> Result<PageBody<'_>, Error> {
     let pagination = write(&pagination)?;
-    let parts: [&[u8]; 5] = [
-        br#"{"success":true,"data":["#,
-        rows,
-        br#"],"pagination":"#,
-        &pagination,
-        b"}",
-    ];
-    // Exactly as long as it is: it may be kept.
-    Ok(parts.concat().into())
+    Ok(PageBody { rows, pagination })
 }
 
 /// The body of a success with data.

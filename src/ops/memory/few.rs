@@ -2,7 +2,7 @@
 //!
 //! Invariant: each key is here once at most.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{collections::HashMap, hash::Hash, mem::replace};
 
 /// The map.
 #[repr(C)]
@@ -41,14 +41,15 @@ impl<K: Eq + Hash, V> Few<K, V> {
         }
     }
 
-    /// Takes it in, perhaps for one that was here.
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    /// Takes it in, perhaps for one that was here, and is returned.
+    pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match &mut self.first {
-            Some((first, old)) if *first == key => *old = value,
-            Some(_) => {
-                self.others.get_or_insert_default().insert(key, value);
+            Some((first, old)) if *first == key => Some(replace(old, value)),
+            Some(_) => self.others.get_or_insert_default().insert(key, value),
+            None => {
+                self.first = Some((key, value));
+                None
             }
-            None => self.first = Some((key, value)),
         }
     }
 
@@ -70,9 +71,9 @@ mod tests {
     #[test]
     fn the_latest_of_each_key_is_found() {
         let mut few = Few::default();
-        for text in ["old", "new"] {
+        for (text, before) in [("old", None), ("new", Some("old"))] {
             for key in 0..3 {
-                few.insert(key, text);
+                assert_eq!(few.insert(key, text), before);
             }
         }
         assert_eq!(few.len(), 3);

@@ -12,7 +12,12 @@ const MOST: usize = 256;
 
 /// The pages.
 #[derive(Default)]
-pub(super) struct Pages(Few<Page, KeptPage>);
+#[repr(C)]
+pub(super) struct Pages {
+    pages: Few<Page, KeptPage>,
+    /// What they take: there can be many, and it is asked for at each that is new.
+    bytes: usize,
+}
 
 pub(super) struct KeptPage {
     pub(super) rendered: Rendered,
@@ -21,19 +26,22 @@ pub(super) struct KeptPage {
 
 impl Pages {
     pub(super) fn get(&self, page: Page) -> Option<&KeptPage> {
-        self.0.get(&page)
+        self.pages.get(&page)
     }
 
     pub(super) fn get_mut(&mut self, page: Page) -> Option<&mut KeptPage> {
-        self.0.get_mut(&page)
+        self.pages.get_mut(&page)
     }
 
     /// Takes it in, perhaps for one that was here, perhaps for all.
     pub(super) fn insert(&mut self, page: Page, kept: KeptPage) {
-        if self.0.len() >= MOST && self.get(page).is_none() {
+        if self.pages.len() >= MOST && self.get(page).is_none() {
             self.forget();
         }
-        self.0.insert(page, kept);
+        self.bytes += kept.rendered.bytes();
+        if let Some(old) = self.pages.insert(page, kept) {
+            self.bytes -= old.rendered.bytes();
+        }
     }
 
     pub(super) fn forget(&mut self) {
@@ -42,8 +50,7 @@ impl Pages {
 
     /// Bytes that they take, on the safe side.
     pub(super) fn bytes(&self) -> usize {
-        let pages = self.0.iter().map(|(_, kept)| kept);
-        pages.map(|kept| kept.rendered.bytes()).sum()
+        self.bytes
     }
 }
 
@@ -60,15 +67,17 @@ mod tests {
             offset,
         };
         let kept = || KeptPage {
-            rendered: Rendered::new(b"a", None),
+            rendered: Rendered::new(&[b"a"], None),
             age: Age { asked: 0, by: 0 },
         };
         let mut pages = Pages::default();
         for offset in 0..=MOST as i64 {
             pages.insert(page(offset), kept());
         }
-        assert_eq!(pages.0.len(), 1);
+        assert_eq!(pages.pages.len(), 1);
         assert_eq!(pages.bytes(), kept().rendered.bytes());
+        pages.insert(page(MOST as i64), kept());
+        assert_eq!(pages.bytes(), kept().rendered.bytes(), "one for another");
         assert!(pages.get(page(MOST as i64)).is_some());
     }
 }
