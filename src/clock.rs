@@ -1,6 +1,6 @@
-//! Time and randomness: the only place that reads either, so that tests can repeat what they saw.
+//! Time and randomness. Only this module reads them, so that tests can repeat a run.
 //!
-//! Invariant: ids made here sort by the moment at which they were made, also when the clock steps back.
+//! Invariant: UUIDs made here sort in the order in which they were made, even if the clock steps back.
 
 use jiff::{Timestamp, fmt::rfc2822};
 use std::{
@@ -12,7 +12,7 @@ use std::{
 };
 use uuid::{ContextV7, Uuid};
 
-/// Where the program's time comes from. Cheap to clone; clones share one time.
+/// The source of the program's time. Cheap to clone; clones share one time.
 #[derive(Clone)]
 pub struct Clock(Arc<Inner>);
 
@@ -40,7 +40,7 @@ impl Clock {
         }))
     }
 
-    /// Moves a manual clock, forwards or (with a negative number) back. A system clock is not moved.
+    /// Moves a manual clock forwards, or back with a negative number. Has no effect on a system clock.
     pub fn advance(&self, seconds: i64) {
         if self.0.frozen.load(Ordering::Acquire) != 0 {
             self.0.frozen.fetch_add(seconds * 1000, Ordering::AcqRel);
@@ -63,7 +63,7 @@ impl Clock {
         }
     }
 
-    /// A new UUID, version 7: unguessable, and greater than all that this clock gave before.
+    /// Makes a UUID of version 7: unguessable, and greater than every UUID that this clock made before.
     pub fn uuid(&self) -> Uuid {
         let millis = self.millis().max(0) as u64;
         let nanos = (millis % 1000) as u32 * 1_000_000;
@@ -78,7 +78,7 @@ impl Clock {
 /// Random bytes from the operating system.
 ///
 /// # Panics
-/// If the operating system has none: nothing that needs a secret may go on then.
+/// If the operating system has none. Nothing that needs a secret may continue then.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that may ask"
@@ -89,7 +89,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A stopwatch's start, for measuring how long something took.
+/// The current moment, for measuring how long something takes.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that may ask"
@@ -98,7 +98,7 @@ pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
-/// The moment for a line of the log: RFC 3339 in UTC, as fine as the clock.
+/// The current moment for a log line: RFC 3339 in UTC, as precise as the clock.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that may ask"
@@ -116,7 +116,7 @@ pub fn second() -> i64 {
     Timestamp::now().as_second()
 }
 
-/// A moment for an answer's `Date`. <https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats>
+/// The value of an answer's `Date` header. <https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats>
 pub fn http_date(seconds: i64) -> String {
     let moment = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
     rfc2822::DateTimePrinter::new()

@@ -1,8 +1,8 @@
-//! What can go wrong, in the words of the contract. Which HTTP status and which exit code an error
-//! becomes is said at the front doors (`http::envelope`, `cli`), not here.
+//! What can go wrong, in the words that users read. The front doors (`http::envelope`, `cli`) choose the HTTP
+//! status and the exit code of each error.
 //!
-//! Invariant: what an outsider may read is in the variant's public text; the cause of a failure of ours
-//! travels beside it, for the log only.
+//! Invariant: the public text of a variant holds only what an outsider may read. The cause of an internal failure is
+//! kept beside it, for the log only.
 
 use crate::domain::Scope;
 use serde::Serialize;
@@ -14,19 +14,19 @@ pub enum Error {
     /// Parameters or body fields are wrong: all of them, not just the first.
     #[error("{}", list(.0))]
     Validation(Vec<FieldError>),
-    /// The key is missing, malformed, unknown, revoked or expired: deliberately one case.
+    /// The key is missing, malformed, unknown, revoked or expired. One variant, so that no answer tells these cases apart.
     #[error("Invalid or expired API key")]
     Unauthorized,
-    /// A good key, without this scope.
+    /// The key is good, but lacks this scope.
     #[error("This API key lacks the scope '{0}'")]
     Forbidden(Scope),
     /// The visitor's token is missing, wrong, or of another inbox.
     #[error("The visitor's token is missing or wrong")]
     UnknownVisitor,
-    /// The page that embeds the chat is not among those that may.
+    /// The page that embeds the chat is not among the allowed origins.
     #[error("This page may not use this chat")]
     Origin,
-    /// Too much at once. The number is how many seconds to wait.
+    /// Too many requests. The number is how many seconds to wait.
     #[error("Too many requests: wait, and try again")]
     RateLimited(u64),
     /// Too many wrong keys from one address. The number is how many seconds to wait.
@@ -46,14 +46,14 @@ pub enum Error {
         "{provider} cannot be reached, or gives no clear answer: nothing was changed, try again"
     )]
     ProviderAway {
-        /// Who, for people.
+        /// The provider's name, for people.
         provider: &'static str,
         /// What happened, for the log.
         cause: String,
-        /// How many seconds it wants to be left alone, if it says so.
+        /// How many seconds the provider asks us to wait, if it says so.
         retry_after: Option<u64>,
     },
-    /// A fault of ours. The text is for the log.
+    /// An internal failure. The text is for the log.
     #[error("An unexpected error occurred")]
     Internal(String),
 }
@@ -80,12 +80,12 @@ impl FieldError {
 }
 
 impl Error {
-    /// One wrong field.
+    /// A validation error with one wrong field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         Error::Validation(vec![FieldError::new(field, message)])
     }
 
-    /// The cause that belongs in the log and nowhere else.
+    /// The cause, which belongs in the log and nowhere else.
     pub fn cause(&self) -> Option<&str> {
         match self {
             Error::Unavailable(cause)

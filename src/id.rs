@@ -33,23 +33,23 @@ macro_rules! ids {
         pub struct $name(String);
 
         impl $name {
-            /// A new one.
+            /// Makes a new id.
             pub fn new(clock: &Clock) -> Self {
                 Self(fresh($prefix, clock))
             }
 
-            /// One that is known to exist, or that will be looked up: any text is taken, since an id
-            /// that was never given simply is not found.
+            /// Wraps an id that exists, or that will be looked up. Any text is accepted: an id that was
+            /// never given out is simply not found.
             pub fn from_text(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// An id of so many seconds before: a bound for a search. What cannot be an id of this kind stays as it is.
+            /// The id that would have been made this many seconds earlier, as a lower bound for a search. A text that is no id of this kind is returned as it is.
             pub fn earlier(&self, seconds: u64) -> Self {
                 Self(before(&self.0, $prefix, seconds).unwrap_or_else(|| self.0.clone()))
             }
 
-            /// The text.
+            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -82,7 +82,7 @@ ids! {
     MessageId = "msg_";
     /// Names an API key. It is not the key.
     KeyId = "key_";
-    /// Names a delivery in quarantine.
+    /// Names an update in quarantine.
     QuarantineId = "quar_";
     /// Names an event.
     EventId = "evt_";
@@ -90,14 +90,14 @@ ids! {
     VisitorId = "visitor_";
 }
 
-/// What a creation is called as an event: the same moment, under another prefix.
+/// The event of a message's creation has the message's own id under another prefix.
 impl From<&MessageId> for EventId {
     fn from(message: &MessageId) -> Self {
         EventId(message.0.replacen("msg_", "evt_", 1))
     }
 }
 
-/// The message that was created at the moment of an event, or would have been: a bound for a search by id.
+/// The id of a message that was created at the moment of this event: a bound for a search by id.
 impl From<&EventId> for MessageId {
     fn from(event: &EventId) -> Self {
         MessageId(event.0.replacen("evt_", "msg_", 1))

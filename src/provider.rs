@@ -1,8 +1,8 @@
-//! Asking the providers' APIs over HTTP. What is asked and what an answer means is said in the crate `channels`; what
-//! comes of it, in `ops`.
+//! Sends requests to the providers' APIs over HTTP. The crate `channels` builds the requests and reads the answers;
+//! `ops` decides what follows from them.
 //!
-//! Invariants: an answer is there within the time that was given, or counts as none; it takes a bounded amount of memory;
-//! and no address that was asked leaves this file, since Telegram's holds the bot's token.
+//! Invariants: a request ends within the time that it was given; an answer takes a bounded amount of memory; and no URL
+//! leaves this file, since Telegram's URLs contain the bot's token.
 
 use crate::config;
 use channels::api::{Api, Call, Failure};
@@ -15,23 +15,23 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Bytes of an answer. Those that are expected have a few hundred.
+/// The longest answer that is read, in bytes. Expected answers have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How long a connection is kept for the next call: long enough for those that belong together.
+/// How long an idle connection is kept. Calls that belong together follow each other faster.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// The way to the providers. Cheap to clone.
+/// A client for the providers' APIs. Cheap to clone.
 #[derive(Clone)]
 pub struct Providers(Arc<Parts>);
 
 struct Parts {
     config: config::Providers,
-    /// Made for the first call: most processes never ask anybody, and the system's root certificates take a moment to read.
+    /// Created at the first call: most processes never make one, and reading the system's root certificates takes a moment.
     client: OnceLock<Result<Client, String>>,
 }
 
 impl Providers {
-    /// The way to the APIs at these addresses.
+    /// A client for the APIs at these addresses.
     pub fn new(config: config::Providers) -> Self {
         Providers(Arc::new(Parts {
             config,
@@ -39,12 +39,12 @@ impl Providers {
         }))
     }
 
-    /// Asks, for as long as a change may wait for it.
+    /// Sends a call that a change depends on, with the longer time limit.
     pub async fn ask<T>(&self, call: &Call<T>) -> Result<T, Failure> {
         self.within(self.0.config.patience, call).await
     }
 
-    /// Asks, for as long as somebody waits who only wants to have a look.
+    /// Sends a call that only informs a reader, with the shorter time limit.
     pub async fn look<T>(&self, call: &Call<T>) -> Result<T, Failure> {
         self.within(self.0.config.glance, call).await
     }
@@ -57,7 +57,7 @@ impl Providers {
         }
     }
 
-    /// Sends a request, and gets the status and the body of the answer; or why there is none.
+    /// Sends a request, and returns the answer's status and body, or why there is no answer.
     async fn exchange<T>(&self, call: &Call<T>) -> Result<(u16, Vec<u8>), String> {
         let client = self.0.client.get_or_init(client).as_ref()?;
         let base = match call.api {
@@ -88,7 +88,7 @@ impl Providers {
     }
 }
 
-/// Checks the base address of an API, and gives it without a trailing slash.
+/// Checks the base address of an API, and returns it without a trailing slash.
 pub fn base_address(text: &str) -> Result<String, &'static str> {
     const RULE: &str = "must be an address like https://api.example.com, without a query";
     let url = Url::parse(text).map_err(|_| RULE)?;
@@ -109,22 +109,22 @@ fn client() -> Result<Client, String> {
     Client::builder()
         .user_agent(concat!("inboxd/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls()?)
-        // The APIs do not redirect, and a credential must not follow somebody elsewhere.
+        // The APIs do not redirect, and a credential must never be sent to another host.
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(KEPT)
         .build()
         .map_err(cause)
 }
 
-/// Certificates are checked against the system's roots, where an operator can add one, and against Mozilla's where the
-/// system has none: a bare container need not bring any.
+/// Certificates are checked against the system's roots, to which an operator can add one. A system without roots, such
+/// as a bare container, gets Mozilla's.
 fn tls() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    // Named, not taken from the process: the one provider of all TLS here.
+    // The provider is named here, not taken from a process-wide default: every TLS connection uses this one.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -134,7 +134,7 @@ fn tls() -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// What went wrong, with all that is behind it, and without the address.
+/// The error with its chain of causes, and without the URL.
 fn cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

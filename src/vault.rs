@@ -22,7 +22,7 @@ const NONCE: usize = 24;
 /// Sealed into every database, so that a wrong key is noticed at start.
 const CHECK: &[u8] = b"inboxd";
 
-/// The holder of the key. Cheap to clone.
+/// Holds the secret key. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault(Arc<Keys>);
 
@@ -31,7 +31,7 @@ struct Keys {
     tokens: SecretBox<[u8; 32]>,
 }
 
-/// Why a key or a sealed value is of no use.
+/// Why a key or a sealed value cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Neither 64 hex digits nor 32 bytes of base64.
@@ -40,23 +40,23 @@ pub enum Error {
     /// The file with the key cannot be used.
     #[error("the secret key file {path}: {source}")]
     File {
-        /// Which file.
+        /// The file's path.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Sealed under another key, for another place, or damaged.
+    /// The value is damaged, or was sealed under another key or for another place.
     #[error("a stored secret cannot be opened with this INBOXD_SECRET_KEY")]
     Sealed,
 }
 
-/// What a value is sealed for. A value moved to another row does not open there.
+/// Where a sealed value belongs. A value that is copied to another row does not open there.
 pub struct Place<'a> {
-    /// Whose.
+    /// The account that owns the inbox.
     pub account: &'a AccountId,
-    /// Which inbox's.
+    /// The inbox that the credential is for.
     pub inbox: &'a InboxId,
-    /// Which credential: `app_secret`, `access_token` or `bot_token`.
+    /// The credential: `app_secret`, `access_token` or `bot_token`.
     pub name: &'a str,
 }
 
@@ -67,7 +67,7 @@ impl Place<'_> {
 }
 
 impl Vault {
-    /// A vault for a key as it is written: 64 hex digits or base64, surrounding white space ignored.
+    /// Reads a key that is written as 64 hex digits or as base64. Surrounding white space is ignored.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let text = text.trim().as_bytes();
         let bytes = HEXLOWER_PERMISSIVE
@@ -82,13 +82,13 @@ impl Vault {
         })))
     }
 
-    /// The key in a file.
+    /// Reads the key from a file.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
         Self::from_text(&text)
     }
 
-    /// The key in a file, which is made with a fresh key and mode 0600 if it is not there.
+    /// Reads the key from a file. A missing file is created first, with a new key and mode 0600.
     pub fn from_file_or_new(path: &Path) -> Result<Self, Error> {
         if !path.exists() {
             make_key_file(path).map_err(|source| file_error(path, source))?;
@@ -107,12 +107,12 @@ impl Vault {
         String::from_utf8(secret).map_err(|_| Error::Sealed)
     }
 
-    /// A mark that only this key can [`Vault::recognise`].
+    /// Makes a mark that only this key can [`Vault::recognise`].
     pub fn mark(&self) -> Vec<u8> {
         self.seal_labelled(b"", CHECK)
     }
 
-    /// Whether `mark` was made with this key.
+    /// True if `mark` was made with this key.
     pub fn recognise(&self, mark: &[u8]) -> bool {
         self.open_labelled(b"", mark)
             .is_ok_and(|secret| secret == CHECK)
@@ -144,9 +144,9 @@ impl Vault {
             .map_err(|_| Error::Sealed)
     }
 
-    /// The token with which a provider proves that a request is about this inbox: Telegram's secret
-    /// token, and the second half of Meta's verify token. 160 bits, characters `0-9a-v`. It is derived,
-    /// so there is nothing to store, to look up or to leak.
+    /// The token by which a provider shows that a request is for this inbox: Telegram's secret token,
+    /// and the second half of Meta's verify token. 160 bits, characters `0-9a-v`. The token is derived
+    /// from the key, so it is never stored.
     pub fn inbox_token(&self, inbox: &InboxId) -> String {
         let token = mac(self.0.tokens.expose_secret(), inbox.as_str().as_bytes());
         BASE32_DNSSEC.encode(&token[..20])
@@ -159,12 +159,12 @@ impl Vault {
         BASE32_DNSSEC.encode(&mac[..20])
     }
 
-    /// What the business pastes at Meta: it names the inbox, and proves it.
+    /// The verify token that the business pastes at Meta. It contains the inbox's id and its token.
     pub fn verify_token(&self, inbox: &InboxId) -> String {
         format!("{inbox}-{}", self.inbox_token(inbox))
     }
 
-    /// Which inbox a verify token is of, if it is genuine. Compared in constant time.
+    /// The inbox that a verify token belongs to, if the token is genuine. The comparison takes constant time.
     pub fn verify_token_inbox(&self, token: &str) -> Option<InboxId> {
         let (inbox, proof) = token.rsplit_once('-')?;
         let inbox = InboxId::from_text(inbox);
@@ -173,7 +173,7 @@ impl Vault {
     }
 }
 
-/// The file appears whole or not at all, and never in place of another: two that start at once share one key.
+/// Creates the file in one step, and never overwrites one: two servers that start at once share one key.
 fn make_key_file(path: &Path) -> io::Result<()> {
     let text = HEXLOWER_PERMISSIVE.encode(&clock::random::<32>());
     let mut draft = path.as_os_str().to_owned();
@@ -203,7 +203,7 @@ fn file_error(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// One key for each use, so that what leaks of one says nothing about the other.
+/// Derives one key for each use, so that a leak of one reveals nothing about the other.
 fn derive(key: &[u8; 32], purpose: &[u8]) -> [u8; 32] {
     mac(key, purpose)
 }

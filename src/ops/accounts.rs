@@ -13,7 +13,7 @@ use crate::{
 };
 use secrecy::SecretString;
 
-/// Creates one.
+/// Creates an account.
 pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
     let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
     let account = Account {
@@ -27,13 +27,13 @@ pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
     Ok(account)
 }
 
-/// All of them, oldest first.
+/// All accounts, oldest first.
 pub async fn list(context: &Context) -> Result<Vec<Account>, Error> {
     Ok(accounts::list(&mut context.db.read().await?).await?)
 }
 
-/// Creates the first account of an empty store, with a key that may do everything. `None` if there is one already:
-/// of servers that start at once, one makes it.
+/// Creates the first account of an empty store, with a key that has every scope. `None` if there is an account already.
+/// Of several servers that start at once, one creates it.
 pub async fn create_first(
     context: &Context,
     name: &str,
@@ -44,7 +44,7 @@ pub async fn create_first(
     }
     drop(session);
     let mut session = context.db.write().await?;
-    // Whoever is second waits here for the first.
+    // A second server waits here for the first.
     let first = instance::insert(&mut session, "first_account", b"").await?;
     if !first || !accounts::first_two(&mut session).await?.is_empty() {
         return Ok(None);
@@ -62,7 +62,7 @@ pub async fn create_first(
     Ok(Some((account, made.1)))
 }
 
-/// The account that is meant: the one that is named, or the only one.
+/// The named account, or the only one if none is named.
 pub async fn choose(context: &Context, named: Option<&str>) -> Result<AccountId, Error> {
     let mut session = context.db.read().await?;
     if let Some(id) = named {

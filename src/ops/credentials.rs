@@ -1,8 +1,8 @@
-//! Credentials of inboxes: sealed on their way into the store, opened on their way out.
+//! Credentials of inboxes. They are sealed before they are stored, and opened when they are read.
 //!
-//! Which an inbox can have is not said here, but with its type.
+//! Which credentials an inbox can have depends on its type, and is not decided here.
 //!
-//! Invariant: what the store holds of a credential opens under the server's key and in its own place only.
+//! Invariant: a stored credential opens only under the server's key, and only in its own row.
 
 use super::Context;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 use db::Session;
 
-/// Sets these credentials, and forgets those that have no value.
+/// Stores these credentials. One without a value is removed.
 pub(super) async fn put_all(
     context: &Context,
     session: &mut Session,

@@ -1,6 +1,6 @@
-//! Whether everything that is promised of the data holds.
+//! Checks every promise about the stored data.
 //!
-//! Invariant: all checks look at one snapshot, so a server that is running cannot make a sound database look broken.
+//! Invariant: all checks read one snapshot, so that a running server cannot make a sound database look broken.
 
 use super::{
     Context,
@@ -9,12 +9,12 @@ use super::{
 use crate::{error::Error, store::invariants, vault::Place};
 use serde::Serialize;
 
-/// One promise, and what breaks it.
+/// One promise, and the rows that break it.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// What is promised.
+    /// The promise, in words.
     pub promise: &'static str,
-    /// What breaks it, a line each. Empty if it holds.
+    /// The rows that break it, one line each. Empty if the promise holds.
     pub breaches: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
     Ok(checks)
 }
 
-/// Sets every count to what is there. Returns how many were wrong.
+/// Corrects every stored count. Returns how many were wrong.
 pub async fn repair(context: &Context) -> Result<u64, Error> {
     let mut session = context.db.write().await?;
     session.be_patient().await?;

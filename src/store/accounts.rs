@@ -11,7 +11,7 @@ statements! {
     FIND = "SELECT account_id, name, created_at FROM accounts WHERE account_id = $1";
 }
 
-/// Adds one.
+/// Adds an account.
 pub async fn insert(session: &mut Session, account: &Account) -> Result<(), Error> {
     let row = [
         (&account.id).into(),
@@ -22,17 +22,17 @@ pub async fn insert(session: &mut Session, account: &Account) -> Result<(), Erro
     Ok(())
 }
 
-/// All of them, oldest first.
+/// All accounts, oldest first.
 pub async fn list(session: &mut Session) -> Result<Vec<Account>, Error> {
     session.query(&LIST, &[], read).await
 }
 
-/// The two oldest: enough to know whether there is none, just one, or a choice.
+/// The two oldest accounts: enough to know whether there is none, one, or several.
 pub async fn first_two(session: &mut Session) -> Result<Vec<Account>, Error> {
     session.query(&FIRST, &[], read).await
 }
 
-/// One of them.
+/// One account.
 pub async fn find(session: &mut Session, id: &AccountId) -> Result<Option<Account>, Error> {
     session.query_opt(&FIND, &[id.into()], read).await
 }

@@ -8,14 +8,14 @@ statements! {
     INSERT = "INSERT INTO instance (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 }
 
-/// The value of a name.
+/// The value under a name.
 pub async fn find(session: &mut Session, name: &str) -> Result<Option<Vec<u8>>, Error> {
     session
         .query_opt(&FIND, &[name.into()], |row| row.get(0))
         .await
 }
 
-/// Sets a value, unless the name has one. True if it was set now.
+/// Sets a value if the name has none. True if it was set now.
 pub async fn insert(session: &mut Session, name: &str, value: &[u8]) -> Result<bool, Error> {
     let row = [name.into(), value.into()];
     Ok(session.execute(&INSERT, &row).await? > 0)

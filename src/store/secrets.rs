@@ -1,4 +1,4 @@
-//! The `inbox_secrets` table: credentials, sealed.
+//! The `inbox_secrets` table: sealed credentials.
 
 use super::statements;
 use crate::id::{AccountId, InboxId};
@@ -26,7 +26,7 @@ pub async fn put(
     Ok(())
 }
 
-/// One of them.
+/// One sealed credential.
 pub async fn find(
     session: &mut Session,
     account: &AccountId,
@@ -39,7 +39,7 @@ pub async fn find(
         .await
 }
 
-/// The names of those that are set.
+/// The names of the credentials that are set.
 pub async fn names(
     session: &mut Session,
     account: &AccountId,
@@ -50,7 +50,7 @@ pub async fn names(
         .await
 }
 
-/// Forgets one.
+/// Removes a credential.
 pub async fn delete(
     session: &mut Session,
     account: &AccountId,
@@ -62,7 +62,7 @@ pub async fn delete(
     Ok(())
 }
 
-/// Forgets all of an inbox.
+/// Removes all credentials of an inbox.
 pub async fn delete_all(
     session: &mut Session,
     account: &AccountId,

@@ -1,38 +1,37 @@
-//! Asking a provider something: what to send, and what its answer means.
+//! Calls to a provider's API: the request to send, and the meaning of its answer.
 //!
-//! Sending is somebody else's business, and so is what is done with the answer. What can be asked is in
-//! [`crate::telegram::bot_api`] and [`crate::graph`].
+//! This module sends nothing itself. The calls that exist are in [`crate::telegram::bot_api`] and [`crate::graph`].
 //!
-//! Invariant: nothing that comes out of an answer holds the credential that the call was made with, and a
-//! provider's words are short and without control characters. (Meta repeats a token that it cannot read; Telegram
-//! tells the webhook's address, in which many bots have their token.)
+//! Invariant: no text from an answer contains the credential of the call, and a provider's words are short and have no
+//! control characters. (Meta repeats a token that it cannot read. Telegram returns the webhook's URL, in which many
+//! bots have their token.)
 
 use serde_json::Value;
 
 use crate::json::{self, Object};
 
-/// Longest text of a provider that is passed on, in characters.
+/// The longest text of a provider that is shown, in characters.
 pub(crate) const MAX_WORDS: usize = 300;
-/// Shorter than any credential is: hiding such a text would garble what says something else.
+/// The shortest text that is treated as a credential, in bytes. Hiding shorter texts would garble other words.
 const MIN_CREDENTIAL: usize = 6;
-/// A piece of a credential that is worth hiding, in characters.
+/// The shortest piece of a credential that is hidden, in characters.
 const PIECE: usize = 12;
-/// What stands in a credential's place.
+/// Replaces a credential.
 const HIDDEN: &str = "[hidden]";
 
-/// Which API is asked.
+/// An API of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     /// Telegram's Bot API.
     Telegram,
     /// Meta's Graph API.
     Graph,
-    /// Instagram's part of it, which has an address of its own.
+    /// Instagram's Graph API, which has an address of its own.
     Instagram,
 }
 
 impl Api {
-    /// Who is asked, for people.
+    /// The provider's name, for people.
     pub fn provider(self) -> &'static str {
         match self {
             Api::Telegram => "Telegram",
@@ -41,36 +40,36 @@ impl Api {
     }
 }
 
-/// A request to a provider. Deliberately not `Debug`: it holds a credential, Telegram's even in the path.
+/// A request to a provider. It is not `Debug` on purpose: it holds a credential, for Telegram even in the path.
 pub struct Call<T> {
-    /// Which API is asked.
+    /// The API to call.
     pub api: Api,
-    /// What follows the API's base address, with a leading slash. Secret.
+    /// The path after the API's base address, with a leading slash. Secret.
     pub path: String,
-    /// The token for the `Authorization` header, where it goes there. Secret.
+    /// The token for the `Authorization` header, if the API takes it there. Secret.
     pub bearer: Option<String>,
-    /// A JSON object to post. Without it the request is a GET.
+    /// The JSON object to post. Without one the request is a GET.
     pub body: Option<String>,
     credential: String,
     read: fn(u16, &Object) -> Result<T, Failure>,
 }
 
-/// Why a call brought nothing.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The provider says no, in its own words. Asking again will not help.
+    /// The provider refused, in its own words. Another try will not help.
     Refused(String),
-    /// Nobody knows: no answer, an overloaded or broken provider, or an answer that cannot be read.
+    /// The outcome is unknown: there was no answer, the provider is overloaded or broken, or its answer cannot be read.
     Unclear {
-        /// What happened, for the log: without addresses and credentials.
+        /// What happened, for the log. Contains no URL and no credential.
         cause: String,
-        /// How many seconds the provider wants to be left alone, if it says so.
+        /// How many seconds the provider asks us to wait, if it says so.
         retry_after: Option<u64>,
     },
 }
 
 impl Failure {
-    /// Nobody knows, because of this.
+    /// A failure with an unknown outcome, for this cause.
     pub fn unclear(cause: impl Into<String>) -> Self {
         Failure::Unclear {
             cause: cause.into(),
@@ -108,7 +107,7 @@ impl<T> Call<T> {
         self
     }
 
-    /// What the answer with this status and body means.
+    /// Reads the answer with this status and body.
     pub fn read(&self, status: u16, body: &[u8]) -> Result<T, Failure> {
         let body = json::repair(body);
         let mut answer = json::object(&body)
@@ -120,12 +119,12 @@ impl<T> Call<T> {
     }
 }
 
-/// A provider's words, fit to be shown.
+/// A provider's words, made fit to be shown.
 pub(crate) fn words(text: &str) -> String {
     plain(text, MAX_WORDS)
 }
 
-/// On one line, and at most so many characters.
+/// The text on one line, cut to this many characters.
 pub(crate) fn plain(text: &str, characters: usize) -> String {
     let text: String = text
         .chars()
@@ -134,7 +133,7 @@ pub(crate) fn plain(text: &str, characters: usize) -> String {
     json::cut(text.trim(), characters)
 }
 
-/// Takes a credential, and any longer piece of it, out of every text of a value.
+/// Removes a credential, and every longer piece of it, from each text in a value.
 fn hide(value: &mut Value, credential: &str) {
     match value {
         Value::String(text) => *text = without(text, credential),

@@ -1,34 +1,34 @@
-//! What is asked of Meta's Graph API: whether an access token is good for an inbox's address.
+//! Calls to Meta's Graph API: checking that an access token is good for an inbox's address.
 //!
-//! Sending messages is not here, nor is what WhatsApp and Instagram deliver.
+//! Neither sending messages nor reading updates is here.
 //!
-//! Invariant: only a refusal that Meta itself spells out counts as one. An overloaded or broken Graph API says nothing
-//! about a token.
+//! Invariant: only Meta's own explicit refusal counts as one. An overloaded or broken Graph API says nothing about a
+//! token.
 
 use serde_json::Value;
 
 use crate::api::{Api, Call, Failure, words};
 use crate::json::{self, Object};
 
-/// The version that is asked. Meta keeps one for about two years.
+/// The version of the Graph API. Meta keeps a version for about two years.
 pub const VERSION: &str = "v23.0";
 
-/// Error codes that say "later", not "no": unknown errors, outages, and too many calls.
+/// Error codes that mean "later", not "no": unknown errors, outages, and too many calls.
 const TRANSIENT: [i64; 10] = [1, 2, 4, 17, 32, 341, 613, 80_007, 130_429, 131_016];
 
 /// A WhatsApp number as Meta knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
-    /// The number as Meta writes it: for people, not for comparing.
+    /// The number as Meta writes it. For people; it must not be compared.
     pub display: Option<String>,
-    /// The business's name that Meta has verified.
+    /// The business name that Meta has verified.
     pub verified_name: Option<String>,
 }
 
-/// The Instagram account that a token is of.
+/// The Instagram account that a token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The ids under which Meta knows it: that of the professional account, and one that only this app sees.
+    /// The account's ids at Meta: the professional account's id, and an id that only this app sees.
     pub ids: Vec<String>,
     /// Its user name.
     pub username: Option<String>,
@@ -50,12 +50,12 @@ pub fn number(token: &str, phone_number_id: &str) -> Call<Number> {
     })
 }
 
-/// Asks whose an Instagram token is.
+/// Asks which Instagram account a token belongs to.
 pub fn account(token: &str) -> Call<Account> {
     let path = format!("/{VERSION}/me?fields=user_id,username");
     call(Api::Instagram, path, token, |status, answer| {
         let answer = success(status, answer)?;
-        // Meta's guide wraps the account into a list, its reference does not.
+        // Meta's guide wraps the account in a list; its reference does not.
         let wrapped = answer.get("data").and_then(|data| data.get(0));
         let account = wrapped.and_then(Value::as_object).unwrap_or(answer);
         let ids: Vec<_> = ["user_id", "id"]
@@ -79,7 +79,7 @@ fn call<T>(
     token: &str,
     read: fn(u16, &Object) -> Result<T, Failure>,
 ) -> Call<T> {
-    // A token in a query would be in the log of every proxy.
+    // A token in the query would end up in the log of every proxy.
     Call::get(api, path, token, read).bearing()
 }
 
@@ -91,7 +91,7 @@ fn unreadable() -> Failure {
     Failure::unclear("an answer that cannot be read")
 }
 
-/// The answer, if it is not an error. <https://developers.facebook.com/docs/graph-api/guides/error-handling>
+/// The answer's body, if it is not an error. <https://developers.facebook.com/docs/graph-api/guides/error-handling>
 fn success(status: u16, answer: &Object) -> Result<&Object, Failure> {
     let Some(error) = json::inner(answer, "error") else {
         return match status {
@@ -117,7 +117,7 @@ fn success(status: u16, answer: &Object) -> Result<&Object, Failure> {
     }
 }
 
-/// An id as one segment of a path, whatever was given for one.
+/// Encodes an id as one segment of a path, whatever characters it has.
 fn encoded(id: &str) -> String {
     id.bytes()
         .map(|byte| match byte {

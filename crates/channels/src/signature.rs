@@ -1,10 +1,9 @@
-//! Proof that a delivery comes from whom it says.
+//! Checks that an update really comes from its provider.
 //!
-//! Not the place for the question *whose* secret is to be used: that depends on the address that the
-//! delivery names, and is the caller's.
+//! The caller chooses the secret to check with: it depends on the address that the update names.
 //!
-//! Invariant: what is checked are the raw bytes as they arrived, and every comparison takes the same
-//! time wherever the difference lies.
+//! Invariant: the raw bytes are checked as they arrived, and a comparison takes the same time wherever the difference
+//! is.
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,12 +12,10 @@ use subtle::ConstantTimeEq;
 
 const SCHEME: &str = "sha256=";
 
-/// Whether `header`, the value of Meta's `X-Hub-Signature-256`, is the signature of `body` under the
-/// app's secret.
+/// True if `header`, the value of Meta's `X-Hub-Signature-256`, is the signature of `body` under the app secret.
 ///
-/// Meta sends `sha256=` and 64 lower-case hexadecimal digits. Anything else is refused, upper case and
-/// surrounding space included: accepting a second spelling of the same signature gains nothing, and one
-/// spelling per signature keeps what was logged comparable. The older SHA-1 header is no substitute.
+/// Meta sends `sha256=` and 64 lower-case hexadecimal digits. Every other spelling is refused, including upper case and
+/// surrounding space. The older SHA-1 header is not accepted in its place.
 pub fn verify_meta(app_secret: &[u8], body: &[u8], header: &str) -> bool {
     let Some(hex) = header.strip_prefix(SCHEME) else {
         return false;
@@ -29,16 +26,15 @@ pub fn verify_meta(app_secret: &[u8], body: &[u8], header: &str) -> bool {
     meta_mac(app_secret, body).verify_slice(&given).is_ok()
 }
 
-/// The value that Meta would put into `X-Hub-Signature-256` for `body`: for whoever plays Meta's part.
+/// The value that Meta would send as `X-Hub-Signature-256` for `body`. For tests and for test updates.
 pub fn sign_meta(app_secret: &[u8], body: &[u8]) -> String {
     let tag = meta_mac(app_secret, body).finalize().into_bytes();
     format!("{SCHEME}{}", HEXLOWER.encode(&tag))
 }
 
-/// Whether two secrets are equal, in a time that tells nothing but their lengths.
+/// True if two secrets are equal. The time that it takes reveals only their lengths.
 ///
-/// For tokens that come as they are: Meta's `hub.verify_token` and Telegram's
-/// `X-Telegram-Bot-Api-Secret-Token`.
+/// For tokens that are sent as they are: Meta's `hub.verify_token` and Telegram's `X-Telegram-Bot-Api-Secret-Token`.
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
