@@ -15,6 +15,14 @@ fn fresh(prefix: &str, clock: &Clock) -> String {
     id
 }
 
+/// True for the 26 digits of an id.
+fn is_base32(digits: &str) -> bool {
+    digits.len() == 26
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v'))
+}
+
 /// The upper 48 of an id's 128 bits are milliseconds since 1970. <https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-7>
 fn before(id: &str, prefix: &str, seconds: u64) -> Option<String> {
     let digits = id.strip_prefix(prefix)?;
@@ -42,6 +50,12 @@ macro_rules! ids {
             /// never given out is simply not found.
             pub fn from_text(text: impl Into<String>) -> Self {
                 Self(text.into())
+            }
+
+            /// Reads an id that has the form of this kind. `None` for any other text.
+            pub fn parse(text: &str) -> Option<Self> {
+                text.strip_prefix($prefix).filter(|digits| is_base32(digits))?;
+                Some(Self::from_text(text))
             }
 
             /// The id that would have been made this many seconds earlier, as a lower bound for a search. A text that is no id of this kind is returned as it is.
@@ -119,6 +133,24 @@ mod tests {
         assert!(id.earlier(u64::from(u32::MAX)) < old);
         for odd in ["", "msg_", "msg_x", "evt_06cqm0d4vdtqf5b5r9e2k8a1p4"] {
             assert_eq!(MessageId::from_text(odd).earlier(10).as_str(), odd);
+        }
+    }
+
+    #[test]
+    fn a_text_is_read_as_an_id_only_if_it_has_its_form() {
+        let id = MessageId::new(&Clock::system());
+        assert_eq!(MessageId::parse(id.as_str()), Some(id.clone()));
+        let upper = id.as_str().to_uppercase();
+        let longer = format!("{id}0");
+        for other in [
+            "",
+            "msg_",
+            "nope",
+            &upper,
+            &longer,
+            EventId::from(&id).as_str(),
+        ] {
+            assert_eq!(MessageId::parse(other), None, "{other}");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
         envelope::{self, ApiError, CursorPagination},
         query::Query,
     },
-    id::{InboxId, MessageId},
+    id::InboxId,
     ops::livechat,
 };
 use axum::{
@@ -106,7 +106,7 @@ pub async fn hear(
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
     let mut query = Query::read(query.as_deref());
-    let after = query.id("after").map(MessageId::from_text);
+    let after = query.get("after", livechat::after);
     let limit = query.limit();
     query.finish()?;
     let mut page = livechat::hear(&app.context, &visitor, after.as_ref(), limit + 1).await?;

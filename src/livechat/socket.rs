@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     http::{
         App,
-        auth::{IdPath, can_be_id},
+        auth::IdPath,
         bounds::Place,
         client::Client,
         envelope::{ApiError, problem},
@@ -18,6 +18,7 @@ use crate::{
     id::{ConversationId, InboxId, MessageId},
     ops::{
         events::{self, Event, Live, Told, What},
+        fields::{Fields, Given},
         livechat::{self, Heard, Visitor},
     },
 };
@@ -208,22 +209,23 @@ impl Talk {
     }
 
     async fn hello(&mut self, frame: Frame) -> Result<Visitor, Error> {
-        let hello = object(frame)?;
-        let text = |name: &str| hello.get(name).and_then(Value::as_str);
-        if text("type") != Some("hello") {
+        let mut hello = object(frame)?;
+        if type_of(&mut hello).as_deref() != Some("hello") {
             return Err(Error::field("type", "must be hello at first"));
         }
-        if let Some(after) = text("after") {
-            if !can_be_id(after) {
-                return Err(Error::field("after", "is not an id"));
-            }
-            let after = MessageId::from_text(after);
+        let mut fields = Fields::new(hello);
+        let after = fields.text("after", livechat::after);
+        let token = fields.text("token", |token| Ok(token.to_owned()));
+        fields.finish()?;
+        if let Given::Value(after) = after {
             self.told = Told::from_iter([after.clone()]);
             self.last = Some(after);
         }
-        let token = text("token").ok_or(Error::UnknownVisitor)?;
+        let Given::Value(token) = token else {
+            return Err(Error::UnknownVisitor);
+        };
         let context = &self.app.context;
-        livechat::recognise(context, &self.inbox, self.origin.as_deref(), token).await
+        livechat::recognise(context, &self.inbox, self.origin.as_deref(), &token).await
     }
 
     /// Takes a frame. Returns what to answer, if anything.
@@ -261,14 +263,17 @@ impl Talk {
     }
 
     async fn obey(&self, visitor: &Visitor, mut body: Map<String, Value>) -> Result<Value, Error> {
-        match body.shift_remove("type").as_ref().and_then(Value::as_str) {
+        match type_of(&mut body).as_deref() {
             Some("message") => {
                 self.app.bounds.message(&visitor.who.id, self.address)?;
                 let (context, ingest) = (&self.app.context, &self.app.ingest);
                 let (message, _) = livechat::say(context, ingest, visitor, body).await?;
                 Ok(json!({"type": "ack", "client_id": message.client_id, "message": message}))
             }
-            Some("ping") => Ok(json!({"type": "pong"})),
+            Some("ping") => {
+                Fields::new(body).finish()?;
+                Ok(json!({"type": "pong"}))
+            }
             _ => Err(Error::field("type", "must be message or ping")),
         }
     }
@@ -338,8 +343,20 @@ fn object(frame: Frame) -> Result<Map<String, Value>, Error> {
     }
 }
 
+/// Takes the type out of a frame's object.
+fn type_of(body: &mut Map<String, Value>) -> Option<String> {
+    match body.shift_remove("type")? {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
 fn failure(error: &Error, client_id: Option<&str>) -> Value {
     let mut body = json!({"type": "error", "error": problem(error)});
+    if let Error::RateLimited(seconds) = error {
+        // A frame has no header in which it could say so.
+        body["retry_after"] = (*seconds).into();
+    }
     if let Some(client_id) = client_id {
         body["client_id"] = client_id.into();
     }

@@ -253,6 +253,11 @@ pub async fn say(
     Ok((heard(visitor, message, &provider_id), new > 0))
 }
 
+/// Reads `after`: the id of the last message that a client has.
+pub fn after(text: &str) -> Result<MessageId, &'static str> {
+    MessageId::parse(text).ok_or("must be the id of a message")
+}
+
 /// What was said in the visitor's conversation after a message (or at all), in the order in which it came.
 pub async fn hear(
     context: &Context,
@@ -314,8 +319,11 @@ fn client_id(text: &str) -> Result<String, &'static str> {
 }
 
 fn text(text: &str) -> Result<String, &'static str> {
-    if text.trim().is_empty() || text.chars().count() > LONGEST_TEXT {
-        return Err("must have 1 to 4096 characters");
+    if text.trim().is_empty() {
+        return Err("must not be empty or only white space");
+    }
+    if text.chars().count() > LONGEST_TEXT {
+        return Err("must have at most 4096 characters");
     }
     // The one character that PostgreSQL cannot hold.
     Ok(text.replace('\0', "\u{fffd}"))

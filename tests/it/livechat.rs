@@ -24,6 +24,7 @@ on_both_stores![
     a_website_vouches_for_its_visitor,
     every_wrong_field_is_reported,
     a_flood_is_held_back,
+    a_socket_that_floods_is_told_how_long_to_wait,
     a_socket_acknowledges_after_the_commit_and_shows_it_everywhere,
     a_socket_hears_the_business,
     a_reconnect_goes_on_where_it_was,
@@ -251,9 +252,19 @@ async fn every_wrong_field_is_reported(store: Store) {
     let body = json!({"client_id": "a b", "text": "x".repeat(5000), "type": "message"});
     call.json(&body).send().await.assert_wrong_fields(&[
         ("client_id", "must have 1 to 64 visible ASCII characters"),
-        ("text", "must have 1 to 4096 characters"),
+        ("text", "must have at most 4096 characters"),
         ("type", "is not a known field"),
     ]);
+    let blank = [("text", "must not be empty or only white space")];
+    for text in ["", " ", "\u{a0}\n"] {
+        say(&app, &inbox, &token, "c1", text)
+            .await
+            .assert_wrong_fields(&blank);
+    }
+    let path = format!("/livechat/{inbox}/messages?after=nope");
+    let wrong = [("after", "must be the id of a message")];
+    let answer = app.get(&path).key(&token).send().await;
+    answer.assert_wrong_fields(&wrong);
 }
 
 async fn a_flood_is_held_back(store: Store) {
@@ -274,6 +285,21 @@ async fn a_flood_is_held_back(store: Store) {
     say(&app, &inbox, &other, "c1", "Hello")
         .await
         .assert_status(201);
+}
+
+async fn a_socket_that_floods_is_told_how_long_to_wait(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.livechat("Website").await;
+    let (_, token) = enter(&app, &inbox, json!({})).await;
+    let mut socket = Socket::hello(app.address, inbox.as_str(), &token, None).await;
+    for n in 0..60 {
+        let text = json!({"type": "message", "client_id": format!("c{n}"), "text": "spam"});
+        socket.send(&text).await;
+    }
+    let refused = socket.next_of("error").await;
+    assert_eq!(refused["error"]["code"], "RATE_LIMITED");
+    assert_eq!(refused["retry_after"], 1);
+    assert!(refused["client_id"].is_string(), "{refused}");
 }
 
 async fn a_socket_acknowledges_after_the_commit_and_shows_it_everywhere(store: Store) {
@@ -352,6 +378,7 @@ async fn wrong_frames_get_an_error_and_cost_nothing(store: Store) {
         Frame::text(r#"{"type":"message","client_id":"c1","text":"\ud83d"}"#),
         Frame::text(r#"{"type":"dance"}"#),
         Frame::text(r#"{"type":"message","client_id":"c9","text":7}"#),
+        Frame::text(r#"{"type":"ping","client_id":"c9"}"#),
     ] {
         socket.raw(frame).await;
         let error = socket.next().await;
@@ -393,6 +420,8 @@ async fn a_socket_must_say_hello_with_its_own_token(store: Store) {
     for first in [
         json!({"type": "hello", "token": token}),
         json!({"type": "hello"}),
+        json!({"type": "hello", "token": token, "after": "nope"}),
+        json!({"type": "hello", "token": token, "name": "Ayu"}),
         json!({"type": "message", "client_id": "c1", "text": "Hello"}),
     ] {
         let mut socket = Socket::open(app.address, inbox.as_str()).await;
