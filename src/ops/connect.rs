@@ -184,10 +184,16 @@ async fn check(
         }
         (None, Some(address)) => {
             let owner = ask(context, graph::account(token), WHAT).await?;
-            if !owner.ids.contains(address) {
+            if owner.app_scoped_id.as_ref() == Some(address) && owner.id != *address {
+                return Err(Error::Conflict(format!(
+                    "{address} is this account's id for one app only, which no delivery carries. Create the inbox with instagram_account_id {}",
+                    owner.id
+                )));
+            }
+            if owner.id != *address {
                 return Err(Error::Conflict(format!(
                     "Meta says that this access_token is of the Instagram account {}, and not of {address}",
-                    owner.ids[0]
+                    owner.id
                 )));
             }
             report.username = owner.username;

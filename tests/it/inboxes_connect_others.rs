@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 on_both_stores![
     a_whatsapp_token_is_checked_and_proves_nothing,
     an_instagram_token_is_checked_and_must_be_that_accounts,
+    an_instagram_id_that_no_update_carries_is_refused,
     a_refused_access_token_is_a_conflict_in_metas_words,
     without_an_access_token_there_is_nothing_to_check,
     live_chat_is_connected_already,
@@ -81,6 +82,19 @@ async fn an_instagram_token_is_checked_and_must_be_that_accounts(store: Store) {
         Reply::Json(200, json!({"user_id": "5", "username": "other"})),
     );
     let message = "Meta says that this access_token is of the Instagram account 5, and not of 17841405822304914";
+    let answer = connect(&app, &inbox, &key).await;
+    answer.assert_error(409, "CONFLICT", message);
+}
+
+/// Updates carry `user_id`. An inbox with the account's other id would be connected and hear nothing.
+async fn an_instagram_id_that_no_update_carries_is_refused(store: Store) {
+    let provider = Provider::start().await;
+    let app = TestApp::asking(store, provider.settings()).await;
+    let key = app.key(&[Scope::Write]).await;
+    let inbox = with_access_token(&app, instagram(), "IGAA-17841477000000001").await;
+    let account = json!({"user_id": "17841477000000001", "id": "17841405822304914"});
+    provider.replies("me", Reply::Json(200, account));
+    let message = "17841405822304914 is this account's id for one app only, which no delivery carries. Create the inbox with instagram_account_id 17841477000000001";
     let answer = connect(&app, &inbox, &key).await;
     answer.assert_error(409, "CONFLICT", message);
 }

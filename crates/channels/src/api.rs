@@ -156,7 +156,9 @@ fn without(text: &str, credential: &str) -> String {
             .find(|c| !of_token(c))
             .map_or(rest.len(), |length| start + length);
         let run = &rest[start..end];
-        let piece = run.len() >= PIECE && credential.contains(run);
+        // A number alone is an account's or a bot's id. Such ids are public, and are compared.
+        let number = run.bytes().all(|byte| byte.is_ascii_digit());
+        let piece = run.len() >= PIECE && !number && credential.contains(run);
         out.push_str(&rest[..start]);
         out.push_str(if piece { HIDDEN } else { run });
         rest = &rest[end..];
@@ -191,6 +193,9 @@ mod tests {
             assert_eq!(without(text, TOKEN), shown);
         }
         assert_eq!(without("t is not hidden", "t"), "t is not hidden");
+        let with_id = "17841477000000001|AAHdqTcvCH1vGWJxfSeo";
+        let told = without("17841477000000001 has AAHdqTcvCH1vGWJxfSeo", with_id);
+        assert_eq!(told, "17841477000000001 has [hidden]");
     }
 
     #[test]

@@ -28,8 +28,11 @@ pub struct Number {
 /// The Instagram account that a token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// The account's ids at Meta: the professional account's id, and an id that only this app sees.
-    pub ids: Vec<String>,
+    /// The id of the professional account, which updates carry.
+    /// <https://developers.facebook.com/docs/instagram-platform/reference/me>
+    pub id: String,
+    /// The account's id for this app only. No update carries it.
+    pub app_scoped_id: Option<String>,
     /// Its user name.
     pub username: Option<String>,
 }
@@ -58,16 +61,16 @@ pub fn account(token: &str) -> Call<Account> {
         // Meta's guide wraps the account in a list; its reference does not.
         let wrapped = answer.get("data").and_then(|data| data.get(0));
         let account = wrapped.and_then(Value::as_object).unwrap_or(answer);
-        let ids: Vec<_> = ["user_id", "id"]
-            .iter()
-            .filter_map(|key| json::id(account, key))
-            .map(|id| words(&id))
-            .collect();
-        if ids.is_empty() {
-            return Err(unreadable());
-        }
+        let id = |key| json::id(account, key).map(|id| words(&id));
+        let (professional, app_scoped) = (id("user_id"), id("id"));
+        // An answer with one id means the account itself by it.
+        let (id, app_scoped_id) = match professional {
+            Some(id) => (id, app_scoped),
+            None => (app_scoped.ok_or_else(unreadable)?, None),
+        };
         Ok(Account {
-            ids,
+            id,
+            app_scoped_id,
             username: shown(account, "username"),
         })
     })

@@ -194,9 +194,15 @@ fn an_account_says_who_it_is_in_either_form() {
     let account = json!({"user_id": "17841405822304914", "username": "toko.biru", "id": "9"});
     for answer in [account.clone(), json!({"data": [account]})] {
         let account = read(&call, 200, &answer).unwrap();
-        assert_eq!(account.ids, ["17841405822304914", "9"]);
+        assert_eq!(account.id, "17841405822304914");
+        assert_eq!(account.app_scoped_id.as_deref(), Some("9"));
         assert_eq!(account.username.as_deref(), Some("toko.biru"));
     }
+    let bare = read(&call, 200, &json!({"id": "17841405822304914"})).unwrap();
+    assert_eq!(
+        (bare.id.as_str(), bare.app_scoped_id),
+        ("17841405822304914", None)
+    );
     assert_unclear(read(&call, 200, &json!({"data": []})));
 }
 
