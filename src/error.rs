@@ -35,9 +35,9 @@ pub enum Error {
     /// No such thing in this account.
     #[error("{0} not found")]
     NotFound(&'static str),
-    /// The thing is not in a state that allows this, or its address is taken.
-    #[error("{0}")]
-    Conflict(String),
+    /// The thing is not in a state that allows this: why in a word for programs, and for people.
+    #[error("{1}")]
+    Conflict(Reason, String),
     /// The store cannot be reached or written: nothing was accepted, and a later try may work.
     #[error("The service is temporarily unavailable: nothing was accepted, try again")]
     Unavailable(String),
@@ -56,6 +56,28 @@ pub enum Error {
     /// An internal failure. The text is for the log.
     #[error("An unexpected error occurred")]
     Internal(String),
+}
+
+/// Why the state of a thing does not allow what was asked. Programs may rely on these words: they never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The channel address belongs to another inbox of this server.
+    AddressTaken,
+    /// The channel address of an inbox cannot be changed to this one: another address is another inbox.
+    AddressFixed,
+    /// The inbox holds messages.
+    HasMessages,
+    /// The credential that this needs is not set.
+    CredentialMissing,
+    /// The credential was replaced while its provider was asked about it.
+    CredentialReplaced,
+    /// The credential is good, and belongs to another address than the inbox's.
+    CredentialOfAnother,
+    /// The provider says no; the message has its words.
+    ProviderRefused,
+    /// What is in quarantine still cannot be read.
+    Unreadable,
 }
 
 /// One wrong field.

@@ -314,7 +314,7 @@ fn links(public_url: &str, page: Page, total: i64) -> String {
         (status = 201, description = "The new inbox", body = InboxAnswer,
             headers(("Location" = String, description = "Its path"))),
         (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure,
-            example = json!({"success": false, "error": {"code": "CONFLICT",
+            example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "address_taken",
                 "message": "This whatsapp address is already connected to an inbox of this server (channel.phone_number_id)"}}))
     )
 )]
@@ -355,13 +355,17 @@ pub async fn get(
 
 /// Change an inbox
 ///
-/// Only what is given changes.
+/// Only what is given changes. Another `phone_number_id` makes the inbox `pending` until that number proves itself. A bot
+/// cannot be replaced by another one: create another inbox for it. A new token of the same bot is fine.
 #[utoipa::path(
     patch, path = "/inboxes/{id}", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     request_body(content = InboxChange, example = json!({"name": "Support", "status": "inactive"})),
     responses(
         (status = 200, description = "The changed inbox", body = InboxAnswer),
-        (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure)
+        (status = 409, description = "The channel address is already connected, or cannot be changed",
+            body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "address_fixed",
+                "message": "This inbox belongs to bot 110201543, and channel.bot_token is of bot 700002: create another inbox for that bot"}}))
     )
 )]
 pub async fn update(
@@ -398,7 +402,9 @@ struct DeleteParams {
     params(("id" = String, Path, description = "Inbox id"), DeleteParams),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 409, description = "It holds messages", body = crate::http::envelope::Failure)
+        (status = 409, description = "It holds messages", body = crate::http::envelope::Failure,
+            example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "has_messages",
+                "message": "Messages in this inbox: 3. To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true"}}))
     )
 )]
 pub async fn delete(
@@ -454,7 +460,7 @@ pub async fn setup(
         (status = 200, description = "It is connected, or its credential is good; its setup", body = SetupAnswer),
         (status = 409, description = "The provider refuses, there is no credential to ask it with, or the credential was replaced meanwhile",
             body = crate::http::envelope::Failure,
-            example = json!({"success": false, "error": {"code": "CONFLICT",
+            example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "provider_refused",
                 "message": "Telegram refuses this bot_token. It says: Unauthorized"}})),
         (status = 503, description = "The provider gives no clear answer, or the store cannot be reached; nothing was changed. With `Retry-After`",
             body = crate::http::envelope::Failure,

@@ -1,6 +1,6 @@
 //! The one shape of every answer: `{"success":true,"data":…}` or `{"success":false,"error":{…}}`.
 
-use crate::error::{Error, FieldError};
+use crate::error::{Error, FieldError, Reason};
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -29,6 +29,10 @@ pub struct Problem {
     /// For people.
     #[schema(example = "The request has invalid fields")]
     pub message: String,
+    /// For programs: why the state of the thing does not allow this. On every `CONFLICT`, and on nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<Reason>,
     /// Each wrong field, where fields are at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -267,6 +271,7 @@ impl Refusal {
             error: Problem {
                 code,
                 message: message.to_owned(),
+                reason: None,
                 details: None,
             },
         };
@@ -330,6 +335,10 @@ pub fn problem(error: &Error) -> Problem {
             Error::NotFound(noun) => capitalised(noun) + " not found",
             other => other.to_string(),
         },
+        reason: match error {
+            Error::Conflict(reason, _) => Some(*reason),
+            _ => None,
+        },
         details: match error {
             Error::Validation(details) => Some(details.clone()),
             _ => None,
@@ -346,7 +355,7 @@ fn classify(error: &Error) -> (StatusCode, &'static str) {
             (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED")
         }
         Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-        Error::Conflict(_) => (StatusCode::CONFLICT, "CONFLICT"),
+        Error::Conflict(..) => (StatusCode::CONFLICT, "CONFLICT"),
         Error::Unavailable(_) | Error::ProviderAway { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{Channel, Inbox},
-    error::Error,
+    error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
     store::inboxes as table,
 };
@@ -81,9 +81,12 @@ fn missing(channel: Channel, name: &str) -> Error {
         }
         Channel::Telegram | Channel::Livechat => "",
     };
-    Error::Conflict(format!(
-        "This inbox has no {name}, so there is nothing to ask the provider with. Set it with PATCH and {{\"channel\":{{\"{name}\":\"…\"}}}}, or inbox update --{flag}-file{rest}"
-    ))
+    Error::Conflict(
+        Reason::CredentialMissing,
+        format!(
+            "This inbox has no {name}, so there is nothing to ask the provider with. Set it with PATCH and {{\"channel\":{{\"{name}\":\"…\"}}}}, or inbox update --{flag}-file{rest}"
+        ),
+    )
 }
 
 /// Asks, and gives a refusal in clear words: `what` is refused.
@@ -96,9 +99,10 @@ async fn ask<T>(context: &Context, call: Call<T>, what: &str) -> Result<T, Error
 pub(super) fn explain(api: Api, failure: Failure, what: &str) -> Error {
     let provider = api.provider();
     match failure {
-        Failure::Refused(said) => {
-            Error::Conflict(format!("{provider} refuses {what}. It says: {said}"))
-        }
+        Failure::Refused(said) => Error::Conflict(
+            Reason::ProviderRefused,
+            format!("{provider} refuses {what}. It says: {said}"),
+        ),
         Failure::Unclear { cause, retry_after } => Error::ProviderAway {
             provider,
             cause: format!("{provider}: {cause}"),
@@ -116,10 +120,13 @@ async fn introduce(
 ) -> Result<Bot, Error> {
     let bot = ask(context, bot_api::get_me(token), "this bot_token").await?;
     if settings.bot_id.as_ref() != Some(&bot.id) {
-        return Err(Error::Conflict(format!(
-            "Telegram says that this bot_token is of bot {}, and not of the one that its digits name",
-            bot.id
-        )));
+        return Err(Error::Conflict(
+            Reason::CredentialOfAnother,
+            format!(
+                "Telegram says that this bot_token is of bot {}, and not of the one that its digits name",
+                bot.id
+            ),
+        ));
     }
     let url = setup::telegram_hook(context, id);
     let secret = context.vault.inbox_token(id);
@@ -144,6 +151,7 @@ async fn store_proof(
     let now_stored = credentials::find(context, &mut session, account, id, "bot_token").await?;
     if now_stored.as_deref() != Some(token) {
         return Err(Error::Conflict(
+            Reason::CredentialReplaced,
             "The bot_token was replaced while Telegram was asked about the old one: connect again"
                 .to_owned(),
         ));
@@ -184,17 +192,18 @@ async fn check(
         }
         (None, Some(address)) => {
             let owner = ask(context, graph::account(token), WHAT).await?;
-            if owner.app_scoped_id.as_ref() == Some(address) && owner.id != *address {
-                return Err(Error::Conflict(format!(
-                    "{address} is this account's id for one app only, which no delivery carries. Create the inbox with instagram_account_id {}",
-                    owner.id
-                )));
-            }
             if owner.id != *address {
-                return Err(Error::Conflict(format!(
-                    "Meta says that this access_token is of the Instagram account {}, and not of {address}",
-                    owner.id
-                )));
+                let message = match owner.app_scoped_id {
+                    Some(id) if id == *address => format!(
+                        "{address} is this account's id for one app only, which no delivery carries. Create the inbox with instagram_account_id {}",
+                        owner.id
+                    ),
+                    _ => format!(
+                        "Meta says that this access_token is of the Instagram account {}, and not of {address}",
+                        owner.id
+                    ),
+                };
+                return Err(Error::Conflict(Reason::CredentialOfAnother, message));
             }
             report.username = owner.username;
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
-    error::Error,
+    error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
     store::{
         addresses, contacts, conversations,
@@ -232,14 +232,23 @@ impl ChannelFields {
     /// Lays what was given over what is set.
     fn apply(&self, settings: &mut Settings) {
         replace(&mut settings.phone_number_id, &self.phone_number_id);
-        if self.bot_id.is_some() && self.bot_id != settings.bot_id {
-            // Another bot, of which nobody has asked Telegram yet.
-            settings.bot_id.clone_from(&self.bot_id);
-            settings.bot_name = None;
-            settings.bot_username = None;
-        }
+        replace(&mut settings.bot_id, &self.bot_id);
         replace_or_clear(&mut settings.business_account_id, &self.business_account_id);
         replace_or_clear(&mut settings.allowed_origins, &self.allowed_origins);
+    }
+}
+
+/// A bot is a Telegram inbox's address, and numbers its messages by itself: those of two bots in one inbox could not be
+/// told apart. Another token of the same bot is fine.
+fn check_bot(settings: &Settings, given: &ChannelFields) -> Result<(), Error> {
+    match (&settings.bot_id, &given.bot_id) {
+        (Some(bot), Some(other)) if other != bot => Err(Error::Conflict(
+            Reason::AddressFixed,
+            format!(
+                "This inbox belongs to bot {bot}, and channel.bot_token is of bot {other}: create another inbox for that bot"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -370,9 +379,13 @@ pub async fn update(
         .unwrap_or_default();
     fields.finish()?;
 
-    let mut settings = read_settings(&details.settings)?;
-    let before = settings.clone();
+    let before = read_settings(&details.settings)?;
+    check_bot(&before, &given)?;
+    let mut settings = before.clone();
     given.apply(&mut settings);
+    let moved = channel_address(&inbox, &settings) != channel_address(&inbox, &before);
+    // What proved the old address says nothing about the new one.
+    let proved_at = details.proved_at.filter(|_| !moved);
     if let Some(name) = name {
         inbox.name = name;
     }
@@ -381,7 +394,7 @@ pub async fn update(
         None => inbox.status == InboxStatus::Inactive,
     };
     let switched_off_at = off.then(|| context.clock.now());
-    inbox.status = status(details.proved_at, switched_off_at);
+    inbox.status = status(proved_at, switched_off_at);
     let text = write_settings(&settings)?;
     let change = EventId::new(&context.clock);
     inboxes::update(
@@ -390,11 +403,12 @@ pub async fn update(
         id,
         &inbox.name,
         &text,
+        proved_at,
         switched_off_at,
         &change,
     )
     .await?;
-    if channel_address(&inbox, &settings) != channel_address(&inbox, &before) {
+    if moved {
         addresses::release(&mut session, id).await?;
         claim_address(&mut session, account, &inbox, &settings).await?;
     }
@@ -417,10 +431,13 @@ pub async fn delete(
     inboxes::lock_type(&mut session, account, inbox.channel).await?;
     let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
     if inbox.messages_count > 0 && !purge {
-        return Err(Error::Conflict(format!(
-            "Messages in this inbox: {}. To keep them, switch it off with PATCH and {{\"status\":\"inactive\"}}; to delete them with it, add ?purge=true",
-            inbox.messages_count
-        )));
+        return Err(Error::Conflict(
+            Reason::HasMessages,
+            format!(
+                "Messages in this inbox: {}. To keep them, switch it off with PATCH and {{\"status\":\"inactive\"}}; to delete them with it, add ?purge=true",
+                inbox.messages_count
+            ),
+        ));
     }
     session.be_patient().await?;
     addresses::release(&mut session, id).await?;
@@ -494,10 +511,13 @@ async fn claim_address(
     if addresses::claim(session, inbox.channel, address, account, &inbox.id).await? {
         return Ok(());
     }
-    Err(Error::Conflict(format!(
-        "This {} address is already connected to an inbox of this server ({field})",
-        inbox.channel.as_str()
-    )))
+    Err(Error::Conflict(
+        Reason::AddressTaken,
+        format!(
+            "This {} address is already connected to an inbox of this server ({field})",
+            inbox.channel.as_str()
+        ),
+    ))
 }
 
 /// The settings of an inbox, from their column.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::Channel,
-    error::Error,
+    error::{Error, Reason},
     id::{AccountId, QuarantineId},
     store::{
         inboxes,
@@ -67,8 +67,12 @@ pub async fn replay(
     let mut session = context.db.write().await?;
     let details = inboxes::find_details(&mut session, account, &entry.inbox).await?;
     let details = found(details, "inbox")?;
-    let format = format(entry.channel)
-        .ok_or_else(|| Error::Conflict("This channel's deliveries cannot be replayed".into()))?;
+    let format = format(entry.channel).ok_or_else(|| {
+        Error::Conflict(
+            Reason::Unreadable,
+            "This channel's deliveries cannot be replayed".into(),
+        )
+    })?;
     let address = match entry.channel {
         Channel::Whatsapp => super::inboxes::read_settings(&details.settings)?.phone_number_id,
         Channel::Instagram => details.inbox.instagram_account_id,
@@ -78,9 +82,10 @@ pub async fn replay(
         Ok(delivery) => items_for(delivery, address.as_deref()),
         Err(malformed) => {
             let reason = malformed.reason;
-            return Err(Error::Conflict(format!(
-                "It still cannot be read: {reason}"
-            )));
+            return Err(Error::Conflict(
+                Reason::Unreadable,
+                format!("It still cannot be read: {reason}"),
+            ));
         }
     };
     let unreadable = |item: &Item| matches!(item, Item::Unreadable { .. });

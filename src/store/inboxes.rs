@@ -61,9 +61,9 @@ statements! {
     INSERT = "INSERT INTO inboxes
             (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at, change_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    UPDATE = "UPDATE inboxes SET name = $1, settings = $2,
-            switched_off_at = CASE WHEN CAST($3 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $3) END, change_id = $4
-        WHERE account_id = $5 AND id = $6";
+    UPDATE = "UPDATE inboxes SET name = $1, settings = $2, proved_at = $3,
+            switched_off_at = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $4) END, change_id = $5
+        WHERE account_id = $6 AND id = $7";
     SET_SETTINGS = "UPDATE inboxes SET settings = $1 WHERE account_id = $2 AND id = $3";
     PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL";
     CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 ORDER BY change_id LIMIT $3";
@@ -219,19 +219,22 @@ pub async fn insert(
     Ok(())
 }
 
-/// Changes what a business may change. `switched_off_at` is `None` for an inbox that is on.
+/// Changes what a business may change. `proved_at` is `None` for an inbox whose address is not proved, `switched_off_at`
+/// for one that is on.
 pub async fn update(
     session: &mut Session,
     account: &AccountId,
     id: &InboxId,
     name: &str,
     settings: &str,
+    proved_at: Option<i64>,
     switched_off_at: Option<i64>,
     change: &EventId,
 ) -> Result<(), Error> {
     let params = [
         name.into(),
         settings.into(),
+        proved_at.into(),
         switched_off_at.into(),
         change.into(),
         account.into(),

@@ -14,6 +14,7 @@ on_both_stores![
     what_cannot_be_understood_is_acknowledged_and_set_aside,
     a_group_is_one_conversation,
     a_contact_that_blocks_the_bot_is_marked,
+    an_inbox_keeps_its_bot,
 ];
 
 struct Bot {
@@ -98,6 +99,44 @@ async fn the_token_must_be_that_inboxs(store: Store) {
         (&shown["status"], &shown["messages_count"]),
         (&json!("pending"), &json!(0))
     );
+}
+
+/// Each bot numbers the messages of a chat by itself: a second bot's would be taken for the first one's.
+async fn an_inbox_keeps_its_bot(store: Store) {
+    let bot = Bot::start(store).await;
+    for id in [1, 3, 5] {
+        bot.deliver(&message(55, id, "to the first bot"))
+            .await
+            .assert_status(200);
+    }
+    let key = bot.app.key(&[Scope::Write]).await;
+    let path = format!("/inboxes/{}", bot.inbox);
+    let to = async |token: &str| {
+        let body = json!({"name": "New", "channel": {"bot_token": token}});
+        bot.app.patch(&path).key(&key).json(&body).send().await
+    };
+    to("700002:AAH").await.assert_conflict(
+        "address_fixed",
+        "This inbox belongs to bot 110201543, and channel.bot_token is of bot 700002: create another inbox for that bot",
+    );
+    assert_eq!(bot.shown().await["name"], "Bot", "nothing was changed");
+    to("110201543:AAHnewer").await.assert_status(200);
+
+    // In an inbox of its own the other bot loses nothing, and mixes with nobody.
+    let inbox = super::hooks_telegram::bot(&bot.app, "700002:AAH").await;
+    let token = secret(&bot.app, &inbox).await;
+    let bot = Bot {
+        inbox,
+        token,
+        ..bot
+    };
+    for id in 1..=6 {
+        bot.deliver(&message(55, id, "to the second bot"))
+            .await
+            .assert_status(200);
+    }
+    assert_eq!(bot.shown().await["messages_count"], 6);
+    assert_eq!(bot.app.count("messages").await, 9);
 }
 
 async fn an_unknown_inbox_is_a_404(store: Store) {

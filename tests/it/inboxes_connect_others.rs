@@ -83,7 +83,7 @@ async fn an_instagram_token_is_checked_and_must_be_that_accounts(store: Store) {
     );
     let message = "Meta says that this access_token is of the Instagram account 5, and not of 17841405822304914";
     let answer = connect(&app, &inbox, &key).await;
-    answer.assert_error(409, "CONFLICT", message);
+    answer.assert_conflict("credential_of_another", message);
 }
 
 /// Updates carry `user_id`. An inbox with the account's other id would be connected and hear nothing.
@@ -112,7 +112,7 @@ async fn a_refused_access_token_is_a_conflict_in_metas_words(store: Store) {
     for inbox in [whatsapp, instagram] {
         let answer = connect(&app, &inbox, &key).await;
         let message = "Meta refuses this access_token. It says: Malformed access token [hidden]";
-        answer.assert_error(409, "CONFLICT", message);
+        answer.assert_conflict("provider_refused", message);
     }
 }
 
@@ -124,7 +124,7 @@ async fn without_an_access_token_there_is_nothing_to_check(store: Store) {
         let inbox = app.inbox(body).await;
         let answer = connect(&app, &inbox, &key).await;
         let message = "This inbox has no access_token, so there is nothing to ask the provider with. Set it with PATCH and {\"channel\":{\"access_token\":\"…\"}}, or inbox update --access-token-file. Deliveries do not need it: for those, paste at Meta what the setup says";
-        answer.assert_error(409, "CONFLICT", message);
+        answer.assert_conflict("credential_missing", message);
     }
     assert!(provider.questions().is_empty());
 }

@@ -31,7 +31,7 @@ async fn assert_conflict(store: Store, first: &Value, second: &Value, message: &
     creator
         .create(second)
         .await
-        .assert_error(409, "CONFLICT", message);
+        .assert_conflict("address_taken", message);
 
     let other = creator.app.another_account().await;
     let key = creator.app.key_of(&other, &Scope::ALL).await;
@@ -42,7 +42,7 @@ async fn assert_conflict(store: Store, first: &Value, second: &Value, message: &
         .json(second)
         .send()
         .await;
-    answer.assert_error(409, "CONFLICT", message);
+    answer.assert_conflict("address_taken", message);
     let answer = creator.app.get("/inboxes").key(&key).send().await;
     assert_eq!(answer.json()["pagination"]["total"], 0);
     assert_eq!(creator.app.listing().await, before);

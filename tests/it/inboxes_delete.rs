@@ -81,9 +81,8 @@ async fn one_that_holds_messages_is_kept_and_the_ways_out_are_named(store: Store
     let (app, inbox) = with_messages(store).await;
     let before = app.listing().await;
     for query in ["", "?purge=false", "?purge="] {
-        delete(&app, &inbox, query).await.assert_error(
-            409,
-            "CONFLICT",
+        delete(&app, &inbox, query).await.assert_conflict(
+            "has_messages",
             "Messages in this inbox: 3. To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true",
         );
     }

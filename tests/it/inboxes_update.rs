@@ -21,6 +21,7 @@ on_both_stores![
     a_new_app_secret_holds_from_the_next_delivery,
     an_optional_credential_is_taken_away_by_null,
     a_moved_number_is_found_under_its_new_id_only,
+    a_moved_number_has_to_prove_itself_anew,
     a_taken_phone_number_id_is_a_conflict_and_changes_nothing,
     an_inbox_may_be_given_the_address_that_it_has,
     changes_at_once_do_not_undo_each_other,
@@ -234,15 +235,33 @@ async fn a_moved_number_is_found_under_its_new_id_only(store: Store) {
     hello(&app, "1001", "w1").await.assert_status(200);
 }
 
+async fn a_moved_number_has_to_prove_itself_anew(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.whatsapp("1001").await;
+    hello(&app, "1001", "w1").await.assert_status(200);
+    let to = |number: &str| json!({"channel": {"phone_number_id": number}});
+    let status = async |body: &Value| change(&app, &inbox, body).await.data()["status"].clone();
+    assert_eq!(status(&to("1001")).await, "active", "it did not move");
+    assert_eq!(status(&to("2002")).await, "pending");
+    assert_eq!(app.shown(&inbox).await["status"], "pending");
+    hello(&app, "2002", "w2").await.assert_status(200);
+    assert_eq!(app.shown(&inbox).await["status"], "active");
+    assert_eq!(app.shown(&inbox).await["messages_count"], 2);
+
+    // One that is switched off stays off, and is not proved when it is switched on.
+    let body = json!({"status": "inactive", "channel": {"phone_number_id": "3003"}});
+    assert_eq!(status(&body).await, "inactive");
+    assert_eq!(status(&json!({"status": "active"})).await, "pending");
+}
+
 async fn a_taken_phone_number_id_is_a_conflict_and_changes_nothing(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
     app.whatsapp("1002").await;
     let before = app.listing().await;
     let body = json!({"name": "New", "status": "inactive", "channel": {"phone_number_id": "1002", "app_secret": "new"}});
-    change(&app, &inbox, &body).await.assert_error(
-        409,
-        "CONFLICT",
+    change(&app, &inbox, &body).await.assert_conflict(
+        "address_taken",
         "This whatsapp address is already connected to an inbox of this server (channel.phone_number_id)",
     );
     assert_eq!(app.listing().await, before);

@@ -123,8 +123,10 @@ impl Answer {
             assert_eq!(body["success"], false, "{body}");
             assert_eq!(body.as_object().map(|body| body.len()), Some(2), "{body}");
             assert!(error["code"].is_string() && error["message"].is_string());
-            let details = usize::from(error.contains_key("details"));
-            assert_eq!(error.len(), 2 + details, "{body}");
+            let reason = error.contains_key("reason");
+            assert_eq!(reason, self.status == StatusCode::CONFLICT, "{body}");
+            let more = usize::from(error.contains_key("details")) + usize::from(reason);
+            assert_eq!(error.len(), 2 + more, "{body}");
         }
     }
 
@@ -171,6 +173,13 @@ impl Answer {
     pub(crate) fn assert_error(&self, status: u16, code: &str, message: &str) {
         let error = json!({"code": code, "message": message});
         self.assert_json(status, &json!({"success": false, "error": error}));
+    }
+
+    /// A 409, with the word for programs.
+    #[track_caller]
+    pub(crate) fn assert_conflict(&self, reason: &str, message: &str) {
+        let error = json!({"code": "CONFLICT", "message": message, "reason": reason});
+        self.assert_json(409, &json!({"success": false, "error": error}));
     }
 
     /// A 400 that names these fields, with what is wrong with each, and no others.
