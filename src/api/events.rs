@@ -1,6 +1,7 @@
 //! `/events`: what happens, as server-sent events.
 //!
-//! Invariant: whoever comes back with the id of the last event that it got misses no message and no change of one.
+//! Invariant: whoever comes back with the id of the last event that it got misses no message and no change of one. Nothing
+//! is sent by a key that is no longer good.
 
 use crate::{
     domain::Scope,
@@ -25,13 +26,18 @@ use axum::{
 use futures_util::{Stream, stream};
 use serde_json::{Value, json};
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
-use tokio::sync::{
-    broadcast::{Receiver, error::RecvError},
-    watch,
+use tokio::{
+    sync::{
+        broadcast::{Receiver, error::RecvError},
+        watch,
+    },
+    time::{Interval, interval},
 };
 
-/// How often a silent stream says that it is alive, and its key is checked again.
+/// How often a silent stream says that it is alive.
 const PULSE: Duration = Duration::from_secs(10);
+/// How often the key of a stream is checked when nothing says that it has changed: keys also expire.
+const CHECK: Duration = Duration::from_millis(500);
 
 /// Live events
 ///
@@ -69,6 +75,7 @@ pub async fn listen(
         last: last.clone().unwrap_or(begin),
         waiting: VecDeque::new(),
         told: last.iter().cloned().collect(),
+        check: interval(CHECK),
         caller,
         app,
     };
@@ -104,12 +111,16 @@ struct Listener {
     last: EventId,
     waiting: VecDeque<Event>,
     told: Told<EventId>,
+    /// When the key is checked next, however much happens in between.
+    check: Interval,
 }
 
 fn stream(listener: Listener) -> impl Stream<Item = Result<Sse, Infallible>> {
     stream::unfold(listener, |mut listener| async move {
         loop {
             let event = listener.next().await?;
+            // Some time may have passed since the client took the event before.
+            listener.check_key().await.ok()?;
             match listener.render(&event).await {
                 Ok(Some(sse)) => return Some((Ok(sse), listener)),
                 // What it was about is gone again.
@@ -140,7 +151,7 @@ impl Listener {
             }
             tokio::select! {
                 _ = self.stopped.changed() => return None,
-                () = tokio::time::sleep(PULSE) => self.check_key().await.ok()?,
+                _ = self.check.tick() => self.check_key().await.ok()?,
                 event = self.live.recv() => match event {
                     Ok(Live::Happened(event)) if event.account == *self.account() => {
                         if let Some(event) = self.tell(event) {
@@ -148,7 +159,11 @@ impl Listener {
                         }
                     }
                     Ok(Live::Happened(_)) => {}
-                    Ok(Live::Missed) | Err(RecvError::Lagged(_)) => self.miss(),
+                    Ok(Live::KeysChanged) => self.check_key().await.ok()?,
+                    Ok(Live::Missed) | Err(RecvError::Lagged(_)) => {
+                        self.check_key().await.ok()?;
+                        self.miss();
+                    }
                     Err(RecvError::Closed) => return None,
                 },
             }

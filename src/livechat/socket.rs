@@ -3,7 +3,8 @@
 //! Every frame is a JSON object with a `type`. The first must be a `hello` with the visitor's token: a browser
 //! cannot send headers with a WebSocket, and a token in the URL would land in logs.
 //!
-//! Invariant: between `welcome` and the end, a socket shows every message of its conversation, once and in order.
+//! Invariant: between `welcome` and the end, a socket shows every message of its conversation, once and in order. Nothing
+//! is taken or shown once the inbox is gone, or no longer allows the page.
 
 use super::origin;
 use crate::{
@@ -138,10 +139,7 @@ impl Talk {
         let mut live = self.app.context.events.listen();
         let visitor = match self.hello(hello).await {
             Ok(visitor) => visitor,
-            Err(error) => {
-                self.send(socket, &failure(&error, None)).await.ok();
-                return End::Close(close_code::POLICY, "no visitor");
-            }
+            Err(error) => return self.refuse(socket, &error).await,
         };
         let welcome = json!({"type": "welcome", "visitor_id": visitor.who.id});
         if self.send(socket, &welcome).await.is_err() || self.show(socket, &visitor).await.is_err()
@@ -184,11 +182,18 @@ impl Talk {
                 event = live.recv() => {
                     let relevant = match event {
                         Ok(Live::Happened(event)) => self.concerns(&event),
+                        Ok(Live::KeysChanged) => false,
                         // Too far behind: the store knows what was missed.
                         Ok(Live::Missed) | Err(RecvError::Lagged(_)) => true,
                         Err(RecvError::Closed) => return End::Gone,
                     };
-                    if relevant && self.show(socket, visitor).await.is_err() {
+                    if !relevant {
+                        continue;
+                    }
+                    if let Err(error) = self.admit().await {
+                        return self.refuse(socket, &error).await;
+                    }
+                    if self.show(socket, visitor).await.is_err() {
                         return End::Gone;
                     }
                 }
@@ -197,15 +202,30 @@ impl Talk {
     }
 
     fn concerns(&self, event: &Event) -> bool {
-        let What::MessageCreated { conversation, .. } = &event.what else {
-            return false;
-        };
-        // Otherwise each message in the inbox would have every socket look into the store.
         event.inbox == self.inbox
-            && self
-                .conversation
-                .as_ref()
-                .is_none_or(|own| own == conversation)
+            && match &event.what {
+                // Otherwise each message in the inbox would have every socket look into the store.
+                What::MessageCreated { conversation, .. } => self
+                    .conversation
+                    .as_ref()
+                    .is_none_or(|own| own == conversation),
+                What::MessageChanged { .. } => false,
+                What::InboxChanged | What::InboxDeleted => true,
+            }
+    }
+
+    /// That the inbox is still there, and still allows the page.
+    async fn admit(&self) -> Result<(), Error> {
+        let context = &self.app.context;
+        livechat::admit(context, &self.inbox, self.origin.as_deref()).await?;
+        Ok(())
+    }
+
+    /// Tells the client why it is not, or no longer, let in.
+    async fn refuse(&self, socket: &mut WebSocket, error: &Error) -> End {
+        // A client that is gone need not be told.
+        self.send(socket, &failure(error, None)).await.ok();
+        End::Close(close_code::POLICY, "no visitor")
     }
 
     async fn hello(&mut self, frame: Frame) -> Result<Visitor, Error> {
@@ -265,6 +285,7 @@ impl Talk {
     async fn obey(&self, visitor: &Visitor, mut body: Map<String, Value>) -> Result<Value, Error> {
         match type_of(&mut body).as_deref() {
             Some("message") => {
+                self.admit().await?;
                 self.app.bounds.message(&visitor.who.id, self.address)?;
                 let (context, ingest) = (&self.app.context, &self.app.ingest);
                 let (message, _) = livechat::say(context, ingest, visitor, body).await?;

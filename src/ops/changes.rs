@@ -169,9 +169,7 @@ async fn land(context: &Context, session: Session, changes: Changes) -> Result<(
     session.commit_then(move || drop(flight)).await?;
     // On PostgreSQL this process hears its own words, in the order of all commits.
     if context.db.engine() == EngineKind::Sqlite {
-        for event in changes.events {
-            context.events.publish(event);
-        }
+        context.events.publish(changes);
     }
     Ok(())
 }
@@ -282,9 +280,7 @@ async fn hear(
         match notice {
             Ok(Notice::Changed(changes)) => {
                 context.memory.apply(&changes);
-                for event in changes.events {
-                    context.events.publish(event);
-                }
+                context.events.publish(changes);
             }
             // Over the same connection: a pool without a free one must not stop the hearing.
             Ok(Notice::Confirm(word)) => listener.say(HEARD, &word).await?,

@@ -5,7 +5,7 @@
 //!
 //! Invariant: an event is published only after its change is durable.
 
-use super::Context;
+use super::{Context, changes::Changes};
 use crate::{
     error::Error,
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
@@ -74,6 +74,8 @@ impl What {
 pub enum Live {
     /// This happened.
     Happened(Event),
+    /// An API key is no longer what it was: who listens by one must look whether it still may.
+    KeysChanged,
     /// Something may have happened that nobody can tell: [`catch_up`] finds it.
     Missed,
 }
@@ -89,9 +91,14 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells all listeners. That there is none is no error.
-    pub fn publish(&self, event: Event) {
-        self.0.send(Live::Happened(event)).ok();
+    /// Tells all listeners what was committed. That there is none is no error.
+    pub fn publish(&self, changes: Changes) {
+        if changes.keys || changes.everything {
+            self.0.send(Live::KeysChanged).ok();
+        }
+        for event in changes.events {
+            self.0.send(Live::Happened(event)).ok();
+        }
     }
 
     /// Tells all listeners that something may have happened that they were not told.

@@ -133,8 +133,9 @@ fn token(context: &Context, inbox: &InboxId, who: &Who) -> Result<String, Error>
     Ok(format!("{said}.{proof}"))
 }
 
-/// That the inbox is a live chat, and that the page may use it. A page's origin is checked on every call.
-async fn admit(
+/// That the inbox is a live chat, and that the page may use it: checked on every call, and again before a socket says or
+/// shows anything. Returns whose it is.
+pub async fn admit(
     context: &Context,
     inbox: &InboxId,
     origin: Option<&str>,

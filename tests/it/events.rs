@@ -6,11 +6,13 @@ use crate::support::{
     Store, TestApp,
     live::Stream,
     on_both_stores,
+    program::PATIENCE,
     whatsapp::{delivery, text},
 };
 #[cfg(feature = "postgres-tests")]
 use inboxd::clock::Clock;
 use inboxd::{domain::Scope, id::KeyId, ops::keys};
+use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -24,6 +26,9 @@ on_both_stores![
     a_silent_stream_outlives_the_limits_of_requests,
     a_stop_ends_the_stream,
     a_revoked_key_cannot_open_it,
+    revoking_a_key_ends_its_streams_however_busy_they_are,
+    an_expired_key_hears_no_more,
+    a_key_that_another_node_revokes_hears_no_more_after_a_second,
 ];
 
 async fn start(store: Store) -> (TestApp, String) {
@@ -189,8 +194,8 @@ async fn a_stop_ends_the_stream(store: Store) {
     assert!(stream.next().await.is_none());
 }
 
-async fn a_revoked_key_cannot_open_it(store: Store) {
-    let (app, key) = start(store).await;
+/// Revokes every key of the account.
+async fn revoke(app: &TestApp) {
     let all = keys::list(&app.context, &app.account).await.expect("keys");
     for one in all {
         let id = KeyId::from_text(one.id.as_str());
@@ -198,6 +203,72 @@ async fn a_revoked_key_cannot_open_it(store: Store) {
             .await
             .expect("revoked");
     }
+}
+
+/// Reads a stream to its end, which has to come. Returns the texts of the messages that it told.
+async fn rest(stream: &mut Stream) -> Vec<String> {
+    let read = async {
+        let mut texts = Vec::new();
+        while let Some((_, _, data)) = stream.next().await {
+            texts.extend(data["content"]["text"].as_str().map(str::to_owned));
+        }
+        texts
+    };
+    timeout(PATIENCE, read).await.expect("the stream ends")
+}
+
+async fn revoking_a_key_ends_its_streams_however_busy_they_are(store: Store) {
+    let (app, key) = start(store).await;
+    let mut silent = Stream::open(app.address, &key, None).await;
+    let mut busy = Stream::open(app.address, &key, None).await;
+    revoke(&app).await;
+    // Something happens all the time, so that nothing that waits for silence ever comes.
+    let happening = async {
+        for n in 0.. {
+            let message = text("628111", &format!("wamid.{n}"), "too late");
+            app.deliver(&delivery("1001", &[message]))
+                .await
+                .assert_status(200);
+        }
+    };
+    tokio::select! {
+        told = rest(&mut busy) => assert!(!told.contains(&"too late".to_owned())),
+        () = happening => {}
+    }
+    assert!(!rest(&mut silent).await.contains(&"too late".to_owned()));
+}
+
+async fn an_expired_key_hears_no_more(store: Store) {
+    let (app, _) = start(store).await;
+    let made = keys::create(
+        &app.context,
+        &app.account,
+        "short",
+        &[Scope::Read],
+        Some(60),
+    );
+    let key = made.await.expect("a key").1;
+    let mut stream = Stream::open(app.address, key.expose_secret(), None).await;
+    app.context.clock.advance(61);
+    assert_eq!(rest(&mut stream).await, [""; 0]);
+}
+
+async fn a_key_that_another_node_revokes_hears_no_more_after_a_second(store: Store) {
+    let (app, key) = start(store).await;
+    let other = app.another_node().await;
+    let mut stream = Stream::open(other.address, &key, None).await;
+    revoke(&app).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "too late")]))
+        .await
+        .assert_status(200);
+    assert_eq!(rest(&mut stream).await, [""; 0]);
+    other.stop().await;
+}
+
+async fn a_revoked_key_cannot_open_it(store: Store) {
+    let (app, key) = start(store).await;
+    revoke(&app).await;
     app.get("/events")
         .key(&key)
         .send()

@@ -6,6 +6,7 @@ use inboxd::{
     domain::{Channel, Scope},
     id::InboxId,
     ops::{
+        inboxes,
         ingest::{Arrival, Ingest, Source},
         livechat,
     },
@@ -33,6 +34,8 @@ on_both_stores![
     sockets_of_one_address_are_bounded,
     a_silent_socket_outlives_the_limits_of_requests,
     a_stop_ends_the_sockets,
+    a_socket_ends_with_its_inbox,
+    a_socket_ends_when_its_page_is_no_longer_allowed,
     nothing_is_stored_of_a_visitor_that_says_nothing,
 ];
 
@@ -482,6 +485,42 @@ async fn a_stop_ends_the_sockets(store: Store) {
     let stopped = timeout(Duration::from_secs(20), app.stop());
     stopped.await.expect("sockets do not hold up a stop");
     assert!(socket.next_of_end().await);
+}
+
+async fn a_socket_ends_with_its_inbox(store: Store) {
+    let app = TestApp::start(store).await;
+    let other = app.another_node().await;
+    let inbox = app.livechat("Website").await;
+    let (_, token) = enter(&app, &inbox, json!({})).await;
+    let mut here = Socket::hello(app.address, inbox.as_str(), &token, None).await;
+    let mut elsewhere = Socket::hello(other.address, inbox.as_str(), &token, None).await;
+    inboxes::delete(&app.context, &app.account, &inbox, false)
+        .await
+        .expect("deleted");
+    for socket in [&mut here, &mut elsewhere] {
+        assert_eq!(socket.next().await["error"]["code"], "NOT_FOUND");
+        assert!(socket.next_of_end().await);
+    }
+    other.stop().await;
+}
+
+async fn a_socket_ends_when_its_page_is_no_longer_allowed(store: Store) {
+    let app = TestApp::start(store).await;
+    let other = app.another_node().await;
+    let inbox = app.livechat("Website").await;
+    let (_, token) = enter(&app, &inbox, json!({})).await;
+    let mut here = Socket::hello(app.address, inbox.as_str(), &token, None).await;
+    let mut elsewhere = Socket::hello(other.address, inbox.as_str(), &token, None).await;
+    let body = json!({"channel": {"allowed_origins": ["https://shop.example.com"]}});
+    let body = body.as_object().expect("an object").clone();
+    inboxes::update(&app.context, &app.account, &inbox, body)
+        .await
+        .expect("changed");
+    for socket in [&mut here, &mut elsewhere] {
+        assert_eq!(socket.next().await["error"]["code"], "FORBIDDEN");
+        assert!(socket.next_of_end().await);
+    }
+    other.stop().await;
 }
 
 async fn nothing_is_stored_of_a_visitor_that_says_nothing(store: Store) {
