@@ -74,7 +74,7 @@ def read_options() -> argparse.Namespace:
         "--results", type=Path, default=HERE / "results.json", help="file for the figures (default bench/results.json)"
     )
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=None,
-                        help="write docs/charts and the README's figures (default: if all parts are measured)")  # fmt: skip
+                        help="write docs/charts and docs/benchmarks.md (default: if all parts are measured)")  # fmt: skip
     for part in (lists, others, flat, ingest):
         part.options_for(parser)
     options = parser.parse_args()

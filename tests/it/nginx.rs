@@ -48,6 +48,7 @@ impl Nginx {
             ("listen 80;", format!("listen {address};")),
             ("/run/nginx.pid", at("nginx.pid")),
             ("/var/log/nginx/inboxd.log", at("access.log")),
+            ("/var/log/nginx/inboxd-error.log", at("requests.log")),
             ("http {", scratch(folder.path())),
         ] {
             assert_eq!(configuration.matches(written).count(), 1, "{written}");
@@ -82,7 +83,11 @@ impl Nginx {
     }
 
     fn errors(&self) -> String {
-        fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
+        self.log("error.log")
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 }
 
@@ -228,6 +233,30 @@ async fn all_that_inboxd_does_comes_through_nginx() {
         node.stop().await;
     }
     assert!(!nginx.errors().contains("[emerg]"));
+}
+
+/// Keys in URLs stay out of nginx's logs, also when no node is there to answer.
+#[tokio::test]
+async fn nginx_logs_no_key_while_the_nodes_are_down() {
+    let unused = [free_address(), free_address()];
+    let nginx = Nginx::start(unused).await;
+    let key = "ibx_in_the_url";
+    let asked = nginx.call(Method::GET, &format!("/inboxes?api_key={key}"));
+    asked.send_unchecked().await.assert_status(502);
+    eventually("the request is logged", async || {
+        nginx.log("access.log").contains("/inboxes")
+    })
+    .await;
+    let access = nginx.log("access.log");
+    let failed = format!("{}, {} 502, 502", unused[0], unused[1]);
+    let other_first = format!("{}, {} 502, 502", unused[1], unused[0]);
+    assert!(
+        access.contains(&failed) || access.contains(&other_first),
+        "which nodes failed: {access}"
+    );
+    for name in ["access.log", "error.log", "requests.log"] {
+        assert!(!nginx.log(name).contains(key), "{name}");
+    }
 }
 
 /// Every request of every kind is answered with a success, while each node in turn is stopped and started again.
