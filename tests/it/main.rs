@@ -9,6 +9,7 @@ mod cli;
 mod cli_inbox;
 mod conversations;
 mod cors;
+mod documents;
 mod envelope;
 mod events;
 mod every_route;

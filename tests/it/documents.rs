@@ -1,0 +1,158 @@
+//! The documents in the repository: every link leads somewhere, and the first two stay short.
+//!
+//! Nothing here asks the network: only relative links are followed.
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// Folders that hold no documents of this repository.
+const ELSEWHERE: [&str; 3] = ["target", ".git", "node_modules"];
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let root = root();
+    let documents = documents();
+    assert!(documents.len() > 15, "only {} documents", documents.len());
+    let mut dead = Vec::new();
+    let mut checked = 0;
+    for (file, document) in &documents {
+        for link in document.links.iter().filter(|link| is_relative(link)) {
+            checked += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => file.clone(),
+                path => plain(&file.parent().expect("a folder").join(path)),
+            };
+            let there = root.join(&target).exists();
+            let known = anchor.is_empty()
+                || documents
+                    .get(&target)
+                    .is_some_and(|target| target.anchors.contains(anchor));
+            if !there || !known {
+                dead.push(format!("{}: {link}", file.display()));
+            }
+        }
+    }
+    assert!(checked > 60, "only {checked} links");
+    assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn what_newcomers_read_first_stays_short() {
+    for (file, most) in [("README.md", 8 * 1024), ("ARCHITECTURE.md", 12 * 1024)] {
+        let size = read(&root().join(file)).len();
+        assert!(size <= most, "{file} has {size} bytes, at most {most}");
+    }
+}
+
+/// What one document links to, and what can be linked to in it.
+#[derive(Default)]
+struct Document {
+    links: Vec<String>,
+    anchors: BTreeSet<String>,
+}
+
+impl Document {
+    fn read(text: &str) -> Self {
+        let mut document = Document::default();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut heading: Option<String> = None;
+        for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
+            match event {
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                    document.links.push(dest_url.into_string());
+                }
+                Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
+                Event::Text(words) | Event::Code(words) => {
+                    if let Some(heading) = &mut heading {
+                        heading.push_str(&words);
+                    }
+                }
+                Event::End(TagEnd::Heading(_)) => {
+                    let anchor = anchor(&heading.take().unwrap_or_default());
+                    let before = seen.entry(anchor.clone()).or_default();
+                    document.anchors.insert(match *before {
+                        0 => anchor,
+                        count => format!("{anchor}-{count}"),
+                    });
+                    *before += 1;
+                }
+                _ => {}
+            }
+        }
+        document
+    }
+}
+
+/// A heading's anchor, as code hosts make it.
+fn anchor(heading: &str) -> String {
+    heading
+        .to_lowercase()
+        .chars()
+        .filter_map(|character| match character {
+            ' ' => Some('-'),
+            '-' | '_' => Some(character),
+            _ if character.is_alphanumeric() => Some(character),
+            _ => None,
+        })
+        .collect()
+}
+
+fn is_relative(link: &str) -> bool {
+    !link.contains("://") && !link.starts_with("mailto:")
+}
+
+/// Every document by its path from the root.
+fn documents() -> HashMap<PathBuf, Document> {
+    let root = root();
+    let mut documents = HashMap::new();
+    visit(root, &mut |file| {
+        if file.extension().is_some_and(|kind| kind == "md") {
+            let path = file.strip_prefix(root).expect("below the root");
+            documents.insert(path.to_owned(), Document::read(&read(file)));
+        }
+    });
+    documents
+}
+
+/// Calls `see` with every file below a folder.
+fn visit(folder: &Path, see: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let path = entry.path();
+        if entry.file_type().expect("a type").is_dir() {
+            if !ELSEWHERE.iter().any(|name| entry.file_name() == *name) {
+                visit(&path, see);
+            }
+        } else {
+            see(&path);
+        }
+    }
+}
+
+/// The same path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
