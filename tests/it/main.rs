@@ -51,3 +51,4 @@ mod schema;
 mod serve;
 mod statements;
 mod support;
+mod upgrade;

@@ -1,4 +1,5 @@
-//! The schema: the same on both engines, made once however many start, and refused if it is newer than the program.
+//! The schema: the same on both engines, made once however many start, and refused if it is newer than the program. Its
+//! migrations only add, and a released one never changes.
 
 use crate::support::{Place, Store, TestApp, on_both_stores};
 use db::{Database, Missing, Sql};
@@ -8,6 +9,8 @@ use inboxd::{
     ops,
     store::{self, MIGRATIONS},
 };
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 on_both_stores![
     many_that_start_at_once_migrate_once,
@@ -107,6 +110,113 @@ async fn a_failed_migration_leaves_no_trace(store: Store) {
         .query(&trace, &[], |_| Ok(()))
         .await
         .expect_err("there is no trace");
+}
+
+/// The text of a migration once it is released: `cd migrations && sha256sum NNNN.*.sql >> SHA256SUMS` adds a new one.
+#[test]
+fn a_released_migration_never_changes() {
+    let sums: BTreeMap<_, _> = include_str!("../../migrations/SHA256SUMS")
+        .lines()
+        .map(|line| line.split_once("  ").expect("a sum and a name"))
+        .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
+        .collect();
+    let found: BTreeMap<_, _> = MIGRATIONS
+        .iter()
+        .flat_map(|one| {
+            let name = |engine| format!("{:04}.{engine}.sql", one.version);
+            let sum = |text: &str| data_encoding::HEXLOWER.encode(&Sha256::digest(text));
+            [
+                (name("sqlite"), sum(one.sql.sqlite)),
+                (name("postgres"), sum(one.sql.postgres)),
+            ]
+        })
+        .collect();
+    assert_eq!(found, sums);
+}
+
+/// What an older program reads must be there as long as it runs beside a newer one, and SQLite changes little in place.
+#[test]
+fn migrations_only_add() {
+    for one in MIGRATIONS {
+        for text in [one.sql.sqlite, one.sql.postgres] {
+            if let Err(statement) = only_adds(text) {
+                panic!("version {} does not only add: {statement}", one.version);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_migration_that_takes_away_or_changes_is_recognised() {
+    for good in [
+        "CREATE TABLE t (id TEXT NOT NULL); -- DROP TABLE t;\nCREATE INDEX i ON t (id)",
+        "CREATE TABLE t (id TEXT); CREATE UNIQUE INDEX i ON t (id);",
+        "ALTER TABLE old ADD COLUMN x TEXT; UPDATE old SET x = 'a;b';",
+        "ALTER TABLE old ADD COLUMN x BIGINT NOT NULL DEFAULT 0;",
+        "INSERT INTO t (id) SELECT id FROM old;",
+    ] {
+        assert_eq!(only_adds(good), Ok(()), "{good}");
+    }
+    for bad in [
+        "DROP TABLE old",
+        "CREATE TABLE t (id TEXT);\ndrop index i",
+        "ALTER TABLE old RENAME TO new",
+        "ALTER TABLE old RENAME COLUMN a TO b",
+        "ALTER TABLE old ALTER COLUMN x TYPE BIGINT",
+        "ALTER TABLE old DROP COLUMN x",
+        "ALTER TABLE old ADD CONSTRAINT c UNIQUE (x)",
+        "ALTER TABLE old ADD COLUMN x TEXT NOT NULL",
+        "ALTER TABLE old ADD COLUMN x TEXT UNIQUE",
+        "ALTER TABLE old ADD COLUMN x TEXT, DROP COLUMN y",
+        "CREATE UNIQUE INDEX i ON old (x)",
+        "DELETE FROM old",
+        "CREATE TRIGGER t AFTER INSERT ON old BEGIN SELECT 1; END",
+    ] {
+        only_adds(bad).expect_err(bad);
+    }
+}
+
+/// The first statement that does more than add: a table, an index, a column with a value for the rows that are there, rows
+/// and what is derived for them.
+fn only_adds(text: &str) -> Result<(), String> {
+    let without_comments: Vec<_> = text
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .collect();
+    // A semicolon between quotes ends no statement.
+    let mut statements: Vec<String> = vec![String::new()];
+    for piece in without_comments.join(" ").split_inclusive(';') {
+        let last = statements.last_mut().expect("there is one");
+        last.push_str(piece);
+        if last.matches('\'').count().is_multiple_of(2) {
+            statements.push(String::new());
+        }
+    }
+    let mut made = Vec::new();
+    for statement in statements {
+        let statement = statement.trim_end_matches(';').to_uppercase();
+        let words: Vec<_> = statement.split_whitespace().collect();
+        let adds = match words[..] {
+            [] | ["CREATE", "INDEX", ..] | ["INSERT", "INTO", ..] | ["UPDATE", ..] => true,
+            ["CREATE", "TABLE", name, ..] => {
+                made.push(name.to_owned());
+                true
+            }
+            // Rows of a table that was there may be in the way of a unique key.
+            ["CREATE", "UNIQUE", "INDEX", _, "ON", table, ..] => made.iter().any(|t| t == table),
+            ["ALTER", "TABLE", _, "ADD", "COLUMN", ..] => {
+                let has = |word| words.contains(&word);
+                let filled = has("DEFAULT") || !has("NOT");
+                let alone = !statement.contains(", DROP") && !statement.contains(", ALTER");
+                filled && alone && !has("UNIQUE") && !has("PRIMARY")
+            }
+            _ => false,
+        };
+        if !adds {
+            return Err(statement);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(feature = "postgres-tests")]
