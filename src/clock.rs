@@ -2,7 +2,7 @@
 //!
 //! Invariant: UUIDs made here sort in the order in which they were made, even if the clock steps back.
 
-use jiff::{Timestamp, fmt::rfc2822};
+use jiff::Timestamp;
 use std::{
     sync::{
         Arc, Mutex,
@@ -107,23 +107,6 @@ pub fn moment() -> impl std::fmt::Display {
     Timestamp::now()
 }
 
-/// The machine's time, in whole seconds since 1970.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the one place that may ask"
-)]
-pub fn second() -> i64 {
-    Timestamp::now().as_second()
-}
-
-/// The value of an answer's `Date` header. <https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats>
-pub fn http_date(seconds: i64) -> String {
-    let moment = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    rfc2822::DateTimePrinter::new()
-        .timestamp_to_rfc9110_string(&moment)
-        .expect("a moment in our time has a date")
-}
-
 /// RFC 3339 in UTC with whole seconds, as every timestamp of the API: `2025-01-15T08:00:00Z`.
 pub fn rfc3339(seconds: i64) -> String {
     Timestamp::from_second(seconds)
@@ -155,11 +138,6 @@ mod tests {
     fn timestamps_are_whole_seconds_in_utc() {
         assert_eq!(rfc3339(1_736_928_000), "2025-01-15T08:00:00Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn dates_are_those_of_http() {
-        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
     #[test]

@@ -4,14 +4,18 @@ use crate::{
     api::{conversations, events, health, inboxes, messages, openapi},
     hooks::{instagram, telegram, whatsapp},
     http::{
-        App, Asked,
+        App,
         envelope::Refusal,
-        fields::Fields,
-        observe::{Noted, catch_panic, observe, observe_at_once},
+        observe::{catch_panic, observe, observe_at_once},
     },
     livechat,
 };
-use axum::{Router, middleware};
+use axum::{
+    Router,
+    http::{Method, request::Parts},
+    middleware,
+    response::Response,
+};
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -61,13 +65,13 @@ pub fn router(app: App) -> Router {
 }
 
 /// The path of the list.
-pub const LIST: &str = "/inboxes";
+const LIST: &str = "/inboxes";
 
-/// What memory can answer at once: such an answer costs less than the way to it through the routes and what surrounds
-/// them. `None`, and nothing has happened yet, if a `GET` has to go that way.
-pub fn at_once<F: Fields + ?Sized>(app: &App, asked: &Asked<'_, F>) -> Option<Noted> {
-    match asked.path {
-        LIST => observe_at_once(app, asked, LIST, |asked| inboxes::list_at_once(app, asked)),
+/// The answer to a request without a body, if memory has it: giving it at once costs less than the way through the routes
+/// and what surrounds them. `None`, and nothing has happened yet, if the request has to go that way.
+pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
+    match (&request.method, request.uri.path()) {
+        (&Method::GET, LIST) => observe_at_once(app, request, LIST, inboxes::list_at_once),
         _ => None,
     }
 }

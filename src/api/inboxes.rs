@@ -4,11 +4,10 @@ use crate::{
     domain::{Channel, Inbox, InboxStatus, Scope},
     error::Error,
     http::{
-        App, Asked,
+        App,
         auth::{IdPath, Reader, Writer, recall},
         body::{JsonObject, Nothing},
         envelope::{self, ApiError, Pagination},
-        fields::Fields,
         observe::AtOnce,
         query::Query,
         representation::{Wanted, represent},
@@ -24,7 +23,7 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -198,11 +197,11 @@ pub async fn list(
 
 /// The answer of [`list`], if memory has all that it takes, and the key may still ask. `None` if only [`list`] can give it; the
 /// request is not counted then, unless the page cannot be written at all.
-pub fn list_at_once<F: Fields + ?Sized>(app: &App, asked: &Asked<'_, F>) -> Option<AtOnce> {
-    let page = page_of(asked.query).ok()?;
+pub fn list_at_once(app: &App, request: &Parts) -> Option<AtOnce> {
+    let page = page_of(request.uri.query()).ok()?;
     let now = app.context.clock.now();
-    let (caller, address) = recall(asked, app, Scope::Read, now)?;
-    let wanted = Wanted::read(asked.fields);
+    let (caller, address) = recall(request, app, Scope::Read, now)?;
+    let wanted = Wanted::read(&request.headers);
     let (memory, kept) = (&app.context.memory, caller.kept()?);
     // Rows are made a page of only for whoever may still ask.
     let found = match memory.kept_page(kept, page, wanted.form) {
@@ -219,7 +218,7 @@ pub fn list_at_once<F: Fields + ?Sized>(app: &App, asked: &Asked<'_, F>) -> Opti
         Err((rows, ticket)) => render(app, page, &rows, ticket, wanted.form).ok()?,
     };
     Some(AtOnce {
-        represented: represent(&wanted, rendered),
+        response: represent(&wanted, rendered).into_response(),
         quota,
     })
 }

@@ -5,9 +5,8 @@
 //! Invariant: a key is read here and goes nowhere else, least of all into a log.
 
 use super::{
-    App, Asked, client,
+    App, client,
     envelope::{ApiError, Refusal},
-    fields::{self, Fields},
     query::decode,
     rates::Counted,
 };
@@ -18,7 +17,7 @@ use crate::{
 };
 use axum::{
     extract::{FromRequestParts, Path},
-    http::{HeaderName, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
 use std::{borrow::Cow, net::IpAddr};
 
@@ -67,14 +66,9 @@ async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, Api
 
 /// A caller with this scope whom memory knows, and the address that it calls from. `None` if only an extractor can
 /// tell, or if it will refuse. The request is not counted yet. `now` is in seconds since 1970.
-pub fn recall(
-    asked: &Asked<'_, impl Fields + ?Sized>,
-    app: &App,
-    scope: Scope,
-    now: i64,
-) -> Option<(Caller, IpAddr)> {
-    let key = presented(asked.fields, asked.query)?;
-    let address = client::client_of(asked.peer.0, asked.fields, app);
+pub fn recall(parts: &Parts, app: &App, scope: Scope, now: i64) -> Option<(Caller, IpAddr)> {
+    let key = presented(&parts.headers, parts.uri.query())?;
+    let address = client::address(parts, app).ok()?;
     app.rates.may_try(&key, address, now).ok()?;
     let caller = keys::recall(&app.context, &app.uses, &key, now)?;
     caller.may(scope).ok()?;
@@ -82,17 +76,12 @@ pub fn recall(
 }
 
 /// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.
-fn presented<'a>(
-    fields: &'a (impl Fields + ?Sized),
-    query: Option<&'a str>,
-) -> Option<Cow<'a, str>> {
-    if let Some(value) = fields.first(&header::AUTHORIZATION)
-        && let Some(key) = bearer(value)
-    {
+fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<Cow<'a, str>> {
+    if let Some(key) = headers.get(header::AUTHORIZATION).and_then(bearer) {
         return Some(key.into());
     }
-    if let Some(value) = fields.first(&API_KEY) {
-        return Some(fields::text(value)?.trim().into());
+    if let Some(value) = headers.get(&API_KEY) {
+        return Some(value.to_str().ok()?.trim().into());
     }
     let value = query?
         .split('&')
@@ -101,8 +90,8 @@ fn presented<'a>(
 }
 
 /// The key of `Bearer KEY`, with the scheme in any case. Any other scheme is as good as no header.
-fn bearer(value: &[u8]) -> Option<&str> {
-    let value = std::str::from_utf8(value).ok()?.trim();
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let value = std::str::from_utf8(value.as_bytes()).ok()?.trim();
     let (scheme, key) = value.split_once(' ').unwrap_or((value, ""));
     scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
 }
@@ -135,9 +124,10 @@ mod tests {
     #[test]
     fn the_scheme_is_read_in_any_case() {
         for header in ["Bearer k", "bearer k", "BEARER  k ", " Bearer k"] {
-            assert_eq!(bearer(header.as_bytes()), Some("k"), "{header}");
+            let value = HeaderValue::from_static(header);
+            assert_eq!(bearer(&value), Some("k"), "{header}");
         }
-        assert_eq!(bearer(b"Basic k"), None);
-        assert_eq!(bearer(b"Bearer"), Some(""));
+        assert_eq!(bearer(&HeaderValue::from_static("Basic k")), None);
+        assert_eq!(bearer(&HeaderValue::from_static("Bearer")), Some(""));
     }
 }

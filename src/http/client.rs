@@ -2,11 +2,11 @@
 //!
 //! Invariant: what a request says of its own origin counts only as far as proxies that the operator named have said it.
 
-use super::{App, Peer, envelope::ApiError, fields::Fields};
+use super::{App, Peer, envelope::ApiError};
 use crate::error::Error;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderName, request::Parts},
+    http::{HeaderMap, HeaderName, request::Parts},
 };
 use ipnet::IpNet;
 use std::{
@@ -33,26 +33,22 @@ pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
     let Some(Peer(peer)) = parts.extensions.get() else {
         return Err(Error::Internal("a request without a connection".into()));
     };
-    Ok(client_of(*peer, &parts.headers, app))
-}
-
-/// The address of the client that a request with these headers comes from, if it came from this peer.
-pub fn client_of(peer: SocketAddr, fields: &(impl Fields + ?Sized), app: &App) -> IpAddr {
-    client(&app.limits.trusted_proxies, peer, fields)
+    Ok(client(&app.limits.trusted_proxies, *peer, &parts.headers))
 }
 
 /// Each proxy appends whom it asks for. So the last entry is the word of the peer, the one before that of whom the last
 /// entry names, and so on, as long as that is a trusted proxy.
-fn client(trusted: &[IpNet], peer: SocketAddr, fields: &(impl Fields + ?Sized)) -> IpAddr {
+fn client(trusted: &[IpNet], peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
     let mut address = peer.ip().to_canonical();
     if trusted.is_empty() {
-        mention(address, fields);
+        mention(address, headers);
         return address;
     }
-    let mut said = fields
-        .all(&FORWARDED_FOR)
+    let mut said = headers
+        .get_all(&FORWARDED_FOR)
+        .iter()
         .rev()
-        .flat_map(|value| value.rsplit(|byte| *byte == b','))
+        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|entry| !entry.is_empty());
     while trusted.iter().any(|network| network.contains(&address)) {
@@ -78,9 +74,9 @@ fn entry(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Tells an operator, once, whose proxy is not believed because nothing was set.
-fn mention(peer: IpAddr, fields: &(impl Fields + ?Sized)) {
+fn mention(peer: IpAddr, headers: &HeaderMap) {
     static SAID: Once = Once::new();
-    if fields.first(&FORWARDED_FOR).is_some() {
+    if headers.contains_key(&FORWARDED_FOR) {
         SAID.call_once(|| {
             tracing::warn!(
                 %peer,
@@ -93,7 +89,6 @@ fn mention(peer: IpAddr, fields: &(impl Fields + ?Sized)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderMap;
 
     /// The client of a request through `peer` with these lines of the header, if 10.0.0.0/8 and ::1 are trusted.
     fn of(peer: &str, lines: &[&str]) -> String {

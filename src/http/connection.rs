@@ -94,8 +94,6 @@ pub struct Connection {
     head_timeout: Duration,
     idle_timeout: Duration,
     wait: Wait,
-    /// What was read before this began, and hyper has not read yet.
-    heard: Vec<u8>,
     /// Bytes of ours that go out before anything else.
     unsent: Vec<u8>,
     /// Rings if the client takes nothing of what it is sent for too long. There only while it takes nothing.
@@ -118,11 +116,10 @@ struct Wait {
 }
 
 impl Connection {
-    /// Wraps a stream, of which `heard` was read already. `progress` is told of each request's start and end.
-    pub fn new(stream: TcpStream, heard: Vec<u8>, progress: Progress, app: &App) -> Self {
+    /// Wraps a stream. `progress` is told of each request's start and end.
+    pub fn new(stream: TcpStream, progress: Progress, app: &App) -> Self {
         Connection {
             stream,
-            heard,
             progress,
             clock: app.context.clock.clone(),
             head_timeout: app.limits.head_timeout,
@@ -285,14 +282,6 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.heard.is_empty() {
-            let some = this.heard.len().min(buffer.remaining());
-            buffer.put_slice(&this.heard[..some]);
-            this.heard.drain(..some);
-            this.heard.shrink_to_fit();
-            this.heard();
-            return Poll::Ready(Ok(()));
-        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Pending if this.overdue(context) => {

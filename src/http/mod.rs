@@ -7,11 +7,9 @@ pub mod bounds;
 pub mod client;
 pub mod connection;
 pub mod envelope;
-pub mod fields;
 pub mod meters;
 pub mod minutes;
 pub mod observe;
-pub mod plain;
 pub mod query;
 pub mod rates;
 pub mod representation;
@@ -21,7 +19,6 @@ use crate::{
     ops::{Context, ingest::Ingest, keys::Uses},
 };
 use bounds::Bounds;
-use fields::Fields;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rates::Rates;
 use std::{net::SocketAddr, sync::Arc};
@@ -61,18 +58,6 @@ impl App {
 /// The other end of the connection that a request came through: an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
-
-/// What a `GET` without a body says, for answers that are there at once.
-pub struct Asked<'a, F: Fields + ?Sized> {
-    /// The path of its URL.
-    pub path: &'a str,
-    /// The query of its URL.
-    pub query: Option<&'a str>,
-    /// Its header fields.
-    pub fields: &'a F,
-    /// The other end of its connection.
-    pub peer: Peer,
-}
 
 impl std::ops::Deref for App {
     type Target = Parts;

@@ -4,24 +4,21 @@
 //! and the bodies may hold keys and people's words, and are not looked at here.
 
 use super::{
-    App, Asked,
+    App,
     body::{self, announces_more_than},
     envelope::{Cause, JSON, Refusal, success},
-    fields::{Fields, Head, text},
-    meters, plain,
+    meters,
     query::decode,
     rates::{Counted, Quota},
-    representation::Represented,
 };
 use crate::clock;
 use axum::{
     body::{Body, HttpBody},
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use serde_json::json;
 use std::{
     borrow::Cow,
@@ -29,6 +26,7 @@ use std::{
     time::Instant,
 };
 use tower_http::catch_panic::CatchPanicLayer;
+use uuid::fmt::Simple;
 
 /// The header with a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -60,66 +58,38 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
 /// An answer that memory has, and how the key's count stands with it.
 pub struct AtOnce {
     /// The answer.
-    pub represented: Represented,
+    pub response: Response,
     /// The count, if the key has a limit.
     pub quota: Option<Quota>,
 }
 
-/// Such an answer when it is noted.
-pub struct Noted {
-    at_once: AtOnce,
-    id: String,
-}
-
 /// Surrounds a `GET` of this route that has an answer at once. `None`, and nothing is noted, if it has none.
-pub fn observe_at_once<F: Fields + ?Sized>(
+pub fn observe_at_once(
     app: &App,
-    asked: &Asked<'_, F>,
+    request: &Parts,
     route: &'static str,
-    answer: impl FnOnce(&Asked<'_, F>) -> Option<AtOnce>,
-) -> Option<Noted> {
-    if head_size(asked.path, asked.query, asked.fields) > app.limits.head {
+    answer: impl FnOnce(&App, &Parts) -> Option<AtOnce>,
+) -> Option<Response> {
+    if head_size(&request.uri, &request.headers) > app.limits.head {
         return None;
     }
     let at = clock::stopwatch();
     // Who panics here does so again by the routes, where it becomes an answer.
-    let at_once = catch_unwind(AssertUnwindSafe(|| answer(asked))).ok()??;
+    let AtOnce { response, quota } =
+        catch_unwind(AssertUnwindSafe(|| answer(app, request))).ok()??;
     let begun = Begun {
         at,
-        id: request_id(app, asked.fields),
+        id: request_id(app, &request.headers),
         method: Method::GET,
         path: route.into(),
     };
-    begun.note(route, at_once.represented.status, None);
-    let id = begun.id;
-    Some(Noted { at_once, id })
-}
-
-impl Noted {
-    /// Writes it as bytes: its head here. Returns its body.
-    pub fn write(self, head: &mut Vec<u8>) -> Bytes {
-        let AtOnce { represented, quota } = self.at_once;
-        plain::begin(head, represented.status);
-        represented.write(head);
-        finish(head, &self.id, quota);
-        plain::end(head, represented.status, represented.body.len());
-        represented.body
-    }
-}
-
-impl IntoResponse for Noted {
-    fn into_response(self) -> Response {
-        let AtOnce { represented, quota } = self.at_once;
-        let mut response = represented.into_response();
-        finish(response.headers_mut(), &self.id, quota);
-        response
-    }
+    Some(begun.end(route, response, quota))
 }
 
 /// A request that has no answer yet.
 struct Begun<'a> {
     at: Instant,
-    id: String,
+    id: HeaderValue,
     method: Method,
     path: Cow<'a, str>,
 }
@@ -131,7 +101,13 @@ impl Begun<'_> {
         self.note(route, response.status(), cause);
         let headers = response.headers_mut();
         headers.entry(header::CONTENT_TYPE).or_insert(JSON);
-        finish(headers, &self.id, quota);
+        headers.insert(REQUEST_ID, self.id);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        if let Some(quota) = quota {
+            quota.write(headers);
+        }
         response
     }
 
@@ -140,7 +116,9 @@ impl Begun<'_> {
         let took = self.at.elapsed();
         meters::record(&self.method, route, status, took.as_secs_f64());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let (request_id, method, path) = (&*self.id, self.method.as_str(), &*self.path);
+        // It was made of text.
+        let request_id = self.id.to_str().unwrap_or_default();
+        let (method, path) = (self.method.as_str(), &*self.path);
         let status = status.as_u16();
         match cause {
             Some(Cause(cause)) => tracing::error!(
@@ -166,23 +144,16 @@ fn without_keys(path: &str) -> String {
     }
 }
 
-/// Writes the headers that every answer has, and those that an answer to a good key has.
-fn finish(head: &mut impl Head, id: &str, quota: Option<Quota>) {
-    head.put(REQUEST_ID, id.as_bytes());
-    head.put(header::ACCESS_CONTROL_ALLOW_ORIGIN, b"*");
-    head.put(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    head.put(header::X_CONTENT_TYPE_OPTIONS, b"nosniff");
-    if let Some(quota) = quota {
-        quota.write(head);
-    }
-}
-
-const EXPOSED: &[u8] =
-    b"X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag";
+const ANY: HeaderValue = HeaderValue::from_static("*");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag",
+);
 
 /// The caller's id if it sent a sane one, else a new one.
-fn request_id(app: &App, fields: &(impl Fields + ?Sized)) -> String {
-    let sane = |value: &&str| {
+fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
+    let sane = |value: &&HeaderValue| {
+        let value = value.to_str().unwrap_or_default();
         (1..=128).contains(&value.len())
             && value
                 .bytes()
@@ -190,12 +161,16 @@ fn request_id(app: &App, fields: &(impl Fields + ?Sized)) -> String {
             // Not even a key that was sent in the wrong place may reach the log.
             && !value.contains("ibx_")
     };
-    let own = || app.context.clock.uuid().simple().to_string();
-    fields
-        .first(&REQUEST_ID)
-        .and_then(text)
+    let new = || {
+        let mut text = [0; Simple::LENGTH];
+        let id = app.context.clock.uuid().simple().encode_lower(&mut text);
+        HeaderValue::from_str(id).expect("hex digits are fit for a header")
+    };
+    headers
+        .get(REQUEST_ID)
         .filter(sane)
-        .map_or_else(own, str::to_owned)
+        .cloned()
+        .unwrap_or_else(new)
 }
 
 /// Whether a browser asks before it sends the real request. <https://fetch.spec.whatwg.org/#cors-preflight-request>
@@ -227,8 +202,7 @@ const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Heade
 /// Refuses a head that is too large (hyper's own bound is a rough one), and reads and drops the body of a request that
 /// has no use for one: existing clients send `{}` with a GET, and a body that is left unread would end the connection.
 async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
-    let uri = request.uri();
-    if head_size(uri.path(), uri.query(), request.headers()) > app.limits.head {
+    if head_size(request.uri(), request.headers()) > app.limits.head {
         return Err(Refusal::HeadTooLarge.into_response());
     }
     let idle = matches!(
@@ -250,9 +224,16 @@ async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
 }
 
 /// Bytes of a request's URL and headers, as they were sent.
-fn head_size(path: &str, query: Option<&str>, fields: &(impl Fields + ?Sized)) -> usize {
-    path.len() + query.map_or(0, |query| query.len() + 1) + fields.size()
+fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
+    let query = uri.query().map_or(0, |query| query.len() + 1);
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + SEPARATORS);
+    uri.path().len() + query + fields.sum::<usize>()
 }
+
+/// Bytes between a header's name and its value, and after it.
+const SEPARATORS: usize = ": \r\n".len();
 
 /// The documentation's files answer some requests with nothing: those, too, get the one shape.
 fn filled(response: Response) -> Response {

@@ -3,16 +3,12 @@
 //!
 //! Invariant: two answers with the same `ETag` have the same bytes.
 
-use super::{
-    App,
-    envelope::JSON,
-    fields::{Fields, Head, text},
-};
+use super::{App, envelope::JSON};
 use crate::rendered::{Form, Rendered};
 use axum::{
     body::Body,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -23,7 +19,7 @@ pub struct Wanted {
     /// In which form, if that is worth it.
     pub form: Form,
     /// The `ETag`s of what it has.
-    has: Vec<Vec<u8>>,
+    has: Vec<HeaderValue>,
 }
 
 impl FromRequestParts<App> for Wanted {
@@ -36,12 +32,13 @@ impl FromRequestParts<App> for Wanted {
 
 impl Wanted {
     /// Reads it from a request's headers.
-    pub fn read(fields: &(impl Fields + ?Sized)) -> Self {
+    pub fn read(headers: &HeaderMap) -> Self {
         Wanted {
-            form: best_form(fields),
-            has: fields
-                .all(&header::IF_NONE_MATCH)
-                .map(<[u8]>::to_vec)
+            form: best_form(headers),
+            has: headers
+                .get_all(header::IF_NONE_MATCH)
+                .iter()
+                .cloned()
                 .collect(),
         }
     }
@@ -76,49 +73,53 @@ pub fn represent(wanted: &Wanted, rendered: Rendered) -> Represented {
     }
 }
 
-impl Represented {
-    /// Writes the headers.
-    pub fn write(&self, head: &mut impl Head) {
-        head.put(header::CONTENT_TYPE, JSON.as_bytes());
-        head.put(header::CACHE_CONTROL, REVALIDATE);
-        head.put(header::VARY, VARY);
-        head.put(header::ETAG, &self.rendered.tag(self.form));
-        if let Some(name) = encoding(self.form)
-            && self.status == StatusCode::OK
-        {
-            head.put(header::CONTENT_ENCODING, name);
+impl IntoResponse for Represented {
+    fn into_response(self) -> Response {
+        let encoding = encoding(self.form).filter(|_| self.status == StatusCode::OK);
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::CACHE_CONTROL, REVALIDATE);
+        headers.insert(header::VARY, VARY);
+        put(headers, header::ETAG, &self.rendered.tag(self.form));
+        if let Some(name) = encoding {
+            headers.insert(header::CONTENT_ENCODING, name);
         }
         if let Some(links) = self.rendered.links() {
-            head.put(header::LINK, links);
+            put(headers, header::LINK, links);
         }
+        response
     }
 }
 
-impl IntoResponse for Represented {
-    fn into_response(self) -> Response {
-        let mut headers = HeaderMap::new();
-        self.write(&mut headers);
-        (self.status, headers, Body::from(self.body)).into_response()
+/// Adds a header, unless its value is not fit for one.
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    match HeaderValue::from_bytes(value) {
+        Ok(value) => {
+            headers.insert(name, value);
+        }
+        Err(_) => tracing::error!(%name, "a header is left out: its value is not fit for one"),
     }
 }
 
 /// For its reader alone, who asks each time whether it is still so: it may have changed the moment after.
-const REVALIDATE: &[u8] = b"private, no-cache";
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// Whose inboxes they are depends on the key, wherever it is sent.
-const VARY: &[u8] = b"Authorization, api_key, Accept-Encoding";
+const VARY: HeaderValue = HeaderValue::from_static("Authorization, api_key, Accept-Encoding");
 
-fn encoding(form: Form) -> Option<&'static [u8]> {
+fn encoding(form: Form) -> Option<HeaderValue> {
     match form {
         Form::Plain => None,
-        Form::Gzip => Some(b"gzip"),
-        Form::Brotli => Some(b"br"),
+        Form::Gzip => Some(HeaderValue::from_static("gzip")),
+        Form::Brotli => Some(HeaderValue::from_static("br")),
     }
 }
 
 /// Whether a list of `ETag`s names this one. A proxy that compresses makes a strong one weak, which is as good here.
 /// <https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match>
-fn names(list: &[u8], tag: &[u8]) -> bool {
-    let Some(list) = text(list) else {
+fn names(list: &HeaderValue, tag: &[u8]) -> bool {
+    let Ok(list) = list.to_str() else {
         return false;
     };
     list.split(',')
@@ -127,10 +128,10 @@ fn names(list: &[u8], tag: &[u8]) -> bool {
 }
 
 /// The shortest form of those that the client likes best.
-fn best_form(fields: &(impl Fields + ?Sized)) -> Form {
+fn best_form(headers: &HeaderMap) -> Form {
     let mut best = (Form::Plain, 0);
     for (name, form) in [("br", Form::Brotli), ("gzip", Form::Gzip)] {
-        let liking = liking(fields, &header::ACCEPT_ENCODING, name);
+        let liking = liking(headers, name);
         if liking > best.1 {
             best = (form, liking);
         }
@@ -139,10 +140,10 @@ fn best_form(fields: &(impl Fields + ?Sized)) -> Form {
 }
 
 /// How much a client likes an encoding, in thousandths. One that it does not name it likes as `*`, or not at all.
-fn liking(fields: &(impl Fields + ?Sized), header: &HeaderName, name: &str) -> u16 {
+fn liking(headers: &HeaderMap, name: &str) -> u16 {
     let mut any = 0;
-    for value in fields.all(header) {
-        for entry in text(value).unwrap_or_default().split(',') {
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
+        for entry in value.to_str().unwrap_or_default().split(',') {
             let (coding, weight) = entry.split_once(';').unwrap_or((entry, ""));
             let coding = coding.trim();
             if coding.eq_ignore_ascii_case(name) {
@@ -175,7 +176,6 @@ fn thousandths(weight: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn best(accepted: &[&'static str]) -> Form {
         let mut headers = HeaderMap::new();
@@ -205,10 +205,10 @@ mod tests {
     fn a_tag_is_found_in_a_list_weak_or_not() {
         let tag = b"\"a\"";
         for list in ["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*"] {
-            assert!(names(list.as_bytes(), tag), "{list}");
+            assert!(names(&HeaderValue::from_static(list), tag), "{list}");
         }
         for list in ["", "a", "\"b\"", "\"a-br\""] {
-            assert!(!names(list.as_bytes(), tag), "{list}");
+            assert!(!names(&HeaderValue::from_static(list), tag), "{list}");
         }
     }
 }

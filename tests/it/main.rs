@@ -7,6 +7,7 @@
 
 mod cli;
 mod cli_inbox;
+mod connections;
 mod conversations;
 mod cors;
 mod documents;
@@ -43,7 +44,6 @@ mod nginx;
 #[cfg(feature = "postgres-tests")]
 mod nodes;
 mod openapi;
-mod plain;
 mod properties;
 mod quarantine;
 mod rate_limits;

@@ -1,0 +1,176 @@
+//! What one connection carries: requests one behind the other, clients that are slow or silent, and its last answer.
+
+use crate::support::{Store, TestApp, eventually, on_both_stores};
+use inboxd::domain::Scope;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, timeout},
+};
+
+on_both_stores![
+    lists_that_are_asked_for_in_one_go_are_answered_in_turn,
+    whoever_is_idle_after_a_list_is_let_go,
+    whoever_takes_no_answers_is_cut_off,
+    whoever_takes_answers_slowly_is_not_cut_off,
+];
+
+async fn connect(address: std::net::SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.expect("connected");
+    stream.set_nodelay(true).expect("pieces stay pieces");
+    stream
+}
+
+/// Reads one answer, and no further.
+async fn read_one(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        answer.push(stream.read_u8().await.expect("an answer"));
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "));
+            if body.len()
+                == length
+                    .expect("a length")
+                    .parse::<usize>()
+                    .expect("a number")
+            {
+                return text;
+            }
+        }
+    }
+}
+
+async fn lists_that_are_asked_for_in_one_go_are_answered_in_turn(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    for number in 0..3 {
+        app.livechat(&format!("Website {number}")).await;
+    }
+    let mut stream = connect(app.address).await;
+    let ask = |offset: usize| {
+        format!("GET /inboxes?limit=1&offset={offset} HTTP/1.1\r\napi_key: {key}\r\n\r\n")
+    };
+    let all: String = (0..40).map(|number| ask(number % 3)).collect();
+    stream.write_all(all.as_bytes()).await.unwrap();
+    for number in 0..40 {
+        let answer = read_one(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let name = format!("\"Website {}\"", number % 3);
+        assert!(answer.contains(&name), "{number}: {answer}");
+    }
+    app.stop().await;
+}
+
+async fn whoever_is_idle_after_a_list_is_let_go(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.idle_timeout = Duration::from_millis(300)
+    })
+    .await;
+    let key = app.key(&[Scope::Read]).await;
+    let ask = format!("GET /inboxes HTTP/1.1\r\napi_key: {key}\r\n\r\n");
+    let mut stream = connect(app.address).await;
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    read_one(&mut stream).await;
+    let end = timeout(Duration::from_secs(30), stream.read_u8()).await;
+    assert!(end.expect("an end").is_err());
+    app.stop().await;
+}
+
+/// A server whose lists are some kilobytes, and a request for one.
+async fn with_long_answers(store: Store, idle: Duration) -> (TestApp, String) {
+    let app = TestApp::with(store, |limits| limits.idle_timeout = idle).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    for number in 0..20 {
+        app.livechat(&format!("Website {number}")).await;
+    }
+    let ask = format!("GET /inboxes HTTP/1.1\r\napi_key: {key}\r\n\r\n");
+    (app, ask)
+}
+
+/// Connects with room for little more than one answer.
+async fn connect_narrowly(app: &TestApp) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("little room");
+    socket.connect(app.address).await.expect("connected")
+}
+
+async fn whoever_takes_no_answers_is_cut_off(store: Store) {
+    let (app, ask) = with_long_answers(store, Duration::from_millis(300)).await;
+    let mut stream = connect_narrowly(&app).await;
+    eventually("nobody listens any more", async || {
+        loop {
+            let write = stream.write(ask.as_bytes());
+            match timeout(Duration::from_millis(50), write).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return true,
+                Err(_) => return false,
+            }
+        }
+    })
+    .await;
+    app.stop().await;
+}
+
+async fn whoever_takes_answers_slowly_is_not_cut_off(store: Store) {
+    let idle = Duration::from_secs(2);
+    let (app, ask) = with_long_answers(store, idle).await;
+    let mut stream = connect_narrowly(&app).await;
+    let all = ask.repeat(2000);
+    let (mut read, mut write) = stream.split();
+    let begun = Instant::now();
+    let taking = async {
+        let mut some = [0; 16 * 1024];
+        while begun.elapsed() < 2 * idle {
+            read.read_exact(&mut some).await.expect("more");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let asking = async {
+        write.write_all(all.as_bytes()).await.expect("it listens");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = taking => {}
+        () = asking => {}
+    }
+    app.stop().await;
+}
+
+/// A list that waits for the store when the server stops is the last answer of its connection, and says so: what was sent after
+/// it is not done, for its sender has to believe that it was not.
+#[cfg(feature = "postgres-tests")]
+#[tokio::test]
+async fn nothing_is_done_after_the_last_answer() {
+    let app = TestApp::start(Store::Postgres).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    let mut lock = app.context.db.write().await.expect("a session");
+    lock.batch(&db::Sql::same("LOCK TABLE inboxes"))
+        .await
+        .expect("locked");
+    let body = r#"{"name":"Too late","type":"livechat"}"#;
+    let both = format!(
+        "GET /inboxes HTTP/1.1\r\napi_key: {key}\r\n\r\nPOST /inboxes HTTP/1.1\r\napi_key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = connect(app.address).await;
+    stream.write_all(both.as_bytes()).await.unwrap();
+    let misses = || app.context.memory.figures().misses;
+    eventually("it asks the store", async || misses() > 0).await;
+    let address = app.address;
+    let stop = tokio::spawn(app.stop());
+    eventually("it stops", async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
+    drop(lock);
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.expect("an end");
+    stop.await.expect("stopped");
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    assert!(answers.contains("\r\nconnection: close\r\n"), "{answers}");
+}
