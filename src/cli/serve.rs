@@ -155,10 +155,18 @@ impl Serve {
             }
             say(&format!("inboxd is ready at {url}"))?;
         }
-        stop.wait().await;
-        tracing::info!("stopping");
+        let ended = tokio::select! {
+            () = stop.wait() => Ok(()),
+            newer = context.db.outdated() => Err(newer.to_string()),
+        };
+        match &ended {
+            Ok(()) => tracing::info!("stopping"),
+            Err(reason) => {
+                tracing::error!(reason, "stopping: a newer inboxd has migrated the database")
+            }
+        }
         server.stop().await;
-        Ok(())
+        ended.map_err(Failure::Failed)
     }
 
     fn config(&self) -> Result<Config, Failure> {

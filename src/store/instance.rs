@@ -6,6 +6,8 @@ use db::{Error, Session};
 statements! {
     FIND = "SELECT value FROM instance WHERE name = $1";
     INSERT = "INSERT INTO instance (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    REPLACE = "INSERT INTO instance (name, value) VALUES ($1, $2)
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 }
 
 /// The value under a name.
@@ -19,4 +21,11 @@ pub async fn find(session: &mut Session, name: &str) -> Result<Option<Vec<u8>>, 
 pub async fn insert(session: &mut Session, name: &str, value: &[u8]) -> Result<bool, Error> {
     let row = [name.into(), value.into()];
     Ok(session.execute(&INSERT, &row).await? > 0)
+}
+
+/// Sets a value, whether the name has one or not.
+pub async fn replace(session: &mut Session, name: &str, value: &[u8]) -> Result<(), Error> {
+    let row = [name.into(), value.into()];
+    session.execute(&REPLACE, &row).await?;
+    Ok(())
 }

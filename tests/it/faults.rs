@@ -145,7 +145,9 @@ async fn a_full_disk_is_a_503_and_then_fine_again_without_a_restart() {
     for number in acknowledged..acknowledged + 3 {
         assert_unavailable(&server.deliver(&long(number)).await);
     }
+    assert_unavailable(&server.get("/readyz").send().await);
     assert_eq!(count().await, acknowledged as u64);
+    // This folds the log, and so makes room.
     assert_eq!(rows(&shell).await.len(), acknowledged);
 
     let process = server.process().to_string();
@@ -153,6 +155,7 @@ async fn a_full_disk_is_a_503_and_then_fine_again_without_a_restart() {
         .args(["--pid", &process, "--fsize=unlimited"])
         .status();
     assert!(more.expect("prlimit").success());
+    server.get("/readyz").send().await.assert_status(200);
     for number in 0..acknowledged + 3 {
         server.deliver(&long(number)).await.assert_status(200);
     }

@@ -1,20 +1,29 @@
 //! The schema: the same on both engines, made once however many start, and refused if it is newer than the program. Its
 //! migrations only add, and a released one never changes.
 
-use crate::support::{Place, Store, TestApp, on_both_stores};
-use db::{Database, Missing, Sql};
+#[cfg(feature = "postgres-tests")]
+use crate::support::eventually;
+use crate::support::{
+    Place, Shell, Store, TestApp, on_both_stores, program::PATIENCE, whatsapp::hello,
+};
+use db::{Address, Database, Migration, Missing, Sql};
 use inboxd::{
     clock::Clock,
+    domain::Scope,
     id::AccountId,
     ops,
     store::{self, MIGRATIONS},
 };
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use tokio::time::timeout;
 
 on_both_stores![
     many_that_start_at_once_migrate_once,
     a_newer_database_is_refused,
+    a_running_server_writes_nothing_to_a_newer_schema,
+    a_server_whose_schema_became_newer_stops_by_itself,
     a_failed_migration_leaves_no_trace,
     keys_of_the_first_version_have_the_servers_limit,
 ];
@@ -63,6 +72,65 @@ async fn a_newer_database_is_refused(store: Store) {
     let message = refused.expect_err("it is newer").to_string();
     assert!(message.contains("schema version 99"), "{message}");
     assert!(message.contains("newer inboxd"), "{message}");
+}
+
+/// What a newer program does to the database under a running one.
+async fn migrate_to_tomorrow(address: &Address) {
+    let tomorrow = Migration {
+        version: MIGRATIONS.len() as i64 + 1,
+        name: "tomorrow",
+        sql: Sql::same("ALTER TABLE messages ADD COLUMN tomorrow TEXT"),
+    };
+    let newer = Database::open(address, Missing::Fail).await;
+    let newer = newer.expect("it opens");
+    let all = [MIGRATIONS, &[tomorrow]].concat();
+    let migrated = newer.migrate(&all, 0).await;
+    assert_eq!(migrated.expect("migrated"), [tomorrow.version]);
+    let session = newer.write().await;
+    session.expect("who knows the schema goes on");
+}
+
+async fn a_running_server_writes_nothing_to_a_newer_schema(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    app.whatsapp("1001").await;
+    app.deliver(&hello("wamid.1")).await.assert_status(200);
+    migrate_to_tomorrow(&app.place().address()).await;
+
+    for _ in 0..2 {
+        let refused = app.deliver(&hello("wamid.2")).await;
+        refused.assert_status(503);
+        assert!(!refused.header("retry-after").is_empty());
+    }
+    let body = json!({"name": "Website", "type": "livechat"});
+    let refused = app.post("/inboxes").key(&key).json(&body).send().await;
+    refused.assert_status(503);
+    app.get("/readyz").send().await.assert_status(503);
+    let outdated = timeout(PATIENCE, app.context.db.outdated()).await;
+    let outdated = outdated.expect("it was met").to_string();
+    assert!(outdated.contains("newer inboxd"), "{outdated}");
+
+    let listed = app.get("/inboxes").key(&key).send().await;
+    assert_eq!(listed.data()[0]["messages_count"], 1, "reading goes on");
+    assert_eq!(app.count("messages").await, 1);
+    assert_eq!(app.count("inboxes").await, 1);
+    app.stop().await;
+}
+
+async fn a_server_whose_schema_became_newer_stops_by_itself(store: Store) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    shell.whatsapp("1001");
+    let mut server = shell.serve();
+    server.deliver(&hello("wamid.1")).await.assert_status(200);
+    migrate_to_tomorrow(&shell.place().address()).await;
+
+    server.deliver(&hello("wamid.2")).await.assert_status(503);
+    let (status, _) = server.ended().await;
+    assert_eq!(status.code(), Some(1));
+    let log = server.log();
+    let said = log.matches("a newer inboxd has migrated the database");
+    assert_eq!(said.count(), 1, "{log}");
 }
 
 async fn keys_of_the_first_version_have_the_servers_limit(store: Store) {
@@ -217,6 +285,30 @@ fn only_adds(text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Else a program that does not know the new schema could still commit after it is there.
+#[cfg(feature = "postgres-tests")]
+#[tokio::test]
+async fn a_migration_waits_for_writes_that_have_begun() {
+    const WAITS: &str =
+        "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let app = TestApp::start(Store::Postgres).await;
+    let writing = app.context.db.write().await.expect("a session");
+    let address = app.place().address();
+    let migrating = tokio::spawn(async move { migrate_to_tomorrow(&address).await });
+    eventually("the migration waits", async || app.count(WAITS).await == 1).await;
+    let late = app.context.db.clone();
+    let late = tokio::spawn(async move { late.write().await.map(|_| ()) });
+    eventually("a later write waits for it", async || {
+        app.count(WAITS).await == 2
+    })
+    .await;
+
+    writing.commit().await.expect("committed");
+    migrating.await.expect("migrated");
+    let late = late.await.expect("a task ends well");
+    late.expect_err("it waited, and found a newer schema");
 }
 
 #[cfg(feature = "postgres-tests")]

@@ -8,18 +8,23 @@
 
 mod migrate;
 mod postgres;
+mod session;
 mod sql;
 mod sqlite;
 mod stamp;
 mod value;
+mod writes;
 
 pub use migrate::Migration;
 pub use postgres::listen::{Heard, Listener};
+pub use session::{NOTICE, Session};
 pub use sql::{Each, Sql};
 pub use stamp::Stamp;
 pub use value::{Column, Row, Value};
 
-use std::{path::PathBuf, str::FromStr};
+use session::Inner;
+use std::{path::PathBuf, str::FromStr, sync::Arc};
+use writes::{VERSION, Writes};
 
 /// What went wrong in the database, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +89,10 @@ impl FromStr for Address {
 
 /// A database, open. Cheap to clone.
 #[derive(Clone)]
-pub struct Database(Engine);
+pub struct Database {
+    engine: Engine,
+    writes: Arc<Writes>,
+}
 
 #[derive(Clone)]
 enum Engine {
@@ -113,15 +121,17 @@ pub enum Missing {
 impl Database {
     /// Opens the database. PostgreSQL is not contacted yet: its pool connects when first asked.
     pub async fn open(address: &Address, missing: Missing) -> Result<Self, Error> {
-        Ok(Database(match address {
+        let engine = match address {
             Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path, missing).await?),
             Address::Postgres(url) => Engine::Postgres(postgres::Postgres::open(url)?),
-        }))
+        };
+        let writes = Arc::new(Writes::new());
+        Ok(Database { engine, writes })
     }
 
     /// Which engine it runs on.
     pub fn engine(&self) -> EngineKind {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(_) => EngineKind::Sqlite,
             Engine::Postgres(_) => EngineKind::Postgres,
         }
@@ -129,34 +139,82 @@ impl Database {
 
     /// A session for single statements, each of which sees the latest commit. For reads: on SQLite it cannot write.
     pub async fn read(&self) -> Result<Session, Error> {
-        let session = match &self.0 {
+        let inner = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read().map(Inner::Sqlite),
             Engine::Postgres(postgres) => postgres.read().await.map(Inner::Postgres),
         };
-        counted("read", session.map(Session))
+        counted("read", inner.map(Session::reading))
     }
 
     /// A read of many statements that all see the same commit.
     pub async fn snapshot(&self) -> Result<Session, Error> {
-        let session = match &self.0 {
+        let inner = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.snapshot().map(Inner::Sqlite),
             Engine::Postgres(postgres) => postgres.snapshot().await.map(Inner::Postgres),
         };
-        counted("snapshot", session.map(Session))
+        counted("snapshot", inner.map(Session::reading))
     }
 
     /// A write transaction. On SQLite there is one at a time, and others wait in line.
+    ///
+    /// Once [`Database::migrate`] has said which schema this program knows, a newer one is [`Error::Unavailable`]: a newer
+    /// program has migrated the database under this one. See [`Database::outdated`].
     pub async fn write(&self) -> Result<Session, Error> {
-        let session = match &self.0 {
-            Engine::Sqlite(sqlite) => sqlite.write().await.map(Inner::Sqlite),
-            Engine::Postgres(postgres) => postgres.write().await.map(Inner::Postgres),
+        let begun = match self.writes.guarded() {
+            true => self.begin_guarded().await,
+            false => self.begin().await,
         };
-        counted("write", session.map(Session))
+        counted("write", self.writes.noted(begun))
+    }
+
+    /// A write transaction on whatever schema there is.
+    async fn begin(&self) -> Result<Session, Error> {
+        let inner = match &self.engine {
+            Engine::Sqlite(sqlite) => Inner::Sqlite(sqlite.write().await?),
+            Engine::Postgres(postgres) => Inner::Postgres(postgres.write().await?),
+        };
+        Ok(self.writing(inner))
+    }
+
+    /// A write transaction on a schema that this program knows. On PostgreSQL the look at it takes no round trip.
+    async fn begin_guarded(&self) -> Result<Session, Error> {
+        let version = |row: &Row<'_>| row.get::<i64>(0);
+        let (inner, found) = match &self.engine {
+            Engine::Sqlite(sqlite) => {
+                let mut session = sqlite.write().await?;
+                let found = session.query(VERSION.sqlite, &[], &mut { version })?;
+                (Inner::Sqlite(session), found.first().copied())
+            }
+            Engine::Postgres(postgres) => {
+                let (session, found) = postgres.write_asking(VERSION.postgres).await?;
+                (Inner::Postgres(session), found)
+            }
+        };
+        let found = found.ok_or_else(|| Error::Broken("the schema has no version".into()))?;
+        self.writes.check(found)?;
+        Ok(self.writing(inner))
+    }
+
+    fn writing(&self, inner: Inner) -> Session {
+        Session {
+            inner,
+            writes: Some(self.writes.clone()),
+        }
+    }
+
+    /// Waits until a write has met a schema that this program does not know: it must not go on. Returns what to say.
+    pub async fn outdated(&self) -> Error {
+        self.writes.outdated().await
+    }
+
+    /// Whether the last write found the store not available (a full disk, for one), so that the next one may, too.
+    pub fn writes_fail(&self) -> bool {
+        self.writes.failing()
     }
 
     /// How many write transactions of one process are worth having under way at once.
     pub fn writers(&self) -> usize {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(_) => 1,
             Engine::Postgres(_) => postgres::WRITERS,
         }
@@ -165,7 +223,7 @@ impl Database {
     /// How far the embedded database has come, through any process. `None` if that cannot be told just now, and always
     /// on PostgreSQL, which does not say so without being asked.
     pub fn stamp(&self) -> Option<Stamp> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.stamp(),
             Engine::Postgres(_) => None,
         }
@@ -174,7 +232,7 @@ impl Database {
     /// Listens to what any process says with [`Session::notify`]. `None` on SQLite, whose [`Database::stamp`] tells
     /// that something happened, if not what.
     pub async fn listen(&self, channel: &str) -> Result<Option<Listener>, Error> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(_) => Ok(None),
             Engine::Postgres(postgres) => postgres.listen(channel).await.map(Some),
         }
@@ -182,7 +240,7 @@ impl Database {
 
     /// How many processes listen to this channel.
     pub async fn listeners(&self, channel: &str) -> Result<usize, Error> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(_) => Ok(0),
             Engine::Postgres(postgres) => postgres.listeners(channel).await,
         }
@@ -196,7 +254,7 @@ impl Database {
 
     /// Prepares a statement and runs nothing: whether this engine understands it.
     pub async fn check(&self, sql: &Sql) -> Result<(), Error> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.check(sql.sqlite),
             Engine::Postgres(postgres) => postgres.check(sql.postgres).await,
         }
@@ -204,7 +262,7 @@ impl Database {
 
     /// The same for one that runs many times at once, which is another text on PostgreSQL.
     pub async fn check_each(&self, each: &Each) -> Result<(), Error> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.check(each.sql().sqlite),
             Engine::Postgres(postgres) => postgres.check_each(each).await,
         }
@@ -212,7 +270,7 @@ impl Database {
 
     /// Whether a write would find its database: the embedded one's file can be moved away under a running program.
     pub async fn reachable(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.reachable(),
             Engine::Postgres(postgres) => postgres.read().await.map(|_| ()),
         }
@@ -220,7 +278,7 @@ impl Database {
 
     /// What has to be done for the engine every few seconds, so that it finds short ways through tables that are growing.
     pub async fn tend(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.engine {
             // It takes each statement's index by the schema alone.
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(postgres) => postgres.look_at_new_tables().await,
@@ -229,162 +287,10 @@ impl Database {
 
     /// Ends the connections. On SQLite the write-ahead log is folded into the database file.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close().await,
             Engine::Postgres(postgres) => postgres.close(),
         }
-    }
-}
-
-/// Bytes that a notice must stay below. <https://www.postgresql.org/docs/current/sql-notify.html>
-pub const NOTICE: usize = 8000;
-
-/// A conversation with the database: a read, or a transaction that takes effect with [`Session::commit`].
-pub struct Session(Inner);
-
-enum Inner {
-    Sqlite(sqlite::Session),
-    Postgres(postgres::Session),
-}
-
-impl Session {
-    /// Runs a statement. Returns how many rows it changed.
-    pub async fn execute(&mut self, sql: &Sql, params: &[Value<'_>]) -> Result<u64, Error> {
-        match &mut self.0 {
-            Inner::Sqlite(session) => session.execute(sql.sqlite, params),
-            Inner::Postgres(session) => session.execute(sql.postgres, params).await,
-        }
-    }
-
-    /// Runs a statement and reads each row that it gives.
-    pub async fn query<T>(
-        &mut self,
-        sql: &Sql,
-        params: &[Value<'_>],
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Vec<T>, Error> {
-        match &mut self.0 {
-            Inner::Sqlite(session) => session.query(sql.sqlite, params, &mut read),
-            Inner::Postgres(session) => session.query(sql.postgres, params, &mut read).await,
-        }
-    }
-
-    /// Runs a statement that gives at most one row.
-    pub async fn query_opt<T>(
-        &mut self,
-        sql: &Sql,
-        params: &[Value<'_>],
-        read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
-        Ok(self.query(sql, params, read).await?.pop())
-    }
-
-    /// Runs one statement many times, in order, and reads the rows of each. On PostgreSQL the runs share one round trip.
-    pub async fn query_each<T>(
-        &mut self,
-        sql: &Sql,
-        runs: &[Vec<Value<'_>>],
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Vec<Vec<T>>, Error> {
-        match &mut self.0 {
-            Inner::Sqlite(session) => runs
-                .iter()
-                .map(|params| session.query(sql.sqlite, params, &mut read))
-                .collect(),
-            Inner::Postgres(session) => session.query_each(sql.postgres, runs, &mut read).await,
-        }
-    }
-
-    /// The same for a query, whose columns must have names of their own, and whose parameters are texts or integers. On
-    /// PostgreSQL the runs are one statement, which costs far less than one for each. It, too, goes through them in order,
-    /// and locks rows in that order.
-    pub async fn find_each<T>(
-        &mut self,
-        sql: &Sql,
-        runs: &[Vec<Value<'_>>],
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Vec<Vec<T>>, Error> {
-        match &mut self.0 {
-            Inner::Sqlite(_) => self.query_each(sql, runs, read).await,
-            Inner::Postgres(session) => session.find_each(sql.postgres, runs, &mut read).await,
-        }
-    }
-
-    /// The same for an `INSERT` of one row of `VALUES`. Returns the rows that all runs gave back, in order.
-    pub async fn insert_each<T>(
-        &mut self,
-        sql: &Sql,
-        runs: &[Vec<Value<'_>>],
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
-    ) -> Result<Vec<T>, Error> {
-        match &mut self.0 {
-            Inner::Sqlite(_) => {
-                let given = self.query_each(sql, runs, read).await?;
-                Ok(given.into_iter().flatten().collect())
-            }
-            Inner::Postgres(session) => session.insert_each(sql.postgres, runs, &mut read).await,
-        }
-    }
-
-    /// The same for an `UPDATE` of one row, another one in each run. In which order they are locked is the engine's choice.
-    pub async fn update_each(&mut self, sql: &Sql, runs: &[Vec<Value<'_>>]) -> Result<(), Error> {
-        match &mut self.0 {
-            Inner::Sqlite(_) => self.query_each(sql, runs, |_| Ok(())).await.map(|_| ()),
-            Inner::Postgres(session) => session.update_each(sql.postgres, runs).await,
-        }
-    }
-
-    /// Runs a text of many statements, without parameters: for schemas.
-    pub async fn batch(&mut self, sql: &Sql) -> Result<(), Error> {
-        match &mut self.0 {
-            Inner::Sqlite(session) => session.batch(sql.sqlite),
-            Inner::Postgres(session) => session.batch(sql.postgres).await,
-        }
-    }
-
-    /// Has every [`Listener`] of this channel hear these texts, in order, once this transaction is committed, and not
-    /// otherwise. Each must be shorter than [`NOTICE`] bytes. On SQLite nobody listens, and nothing happens.
-    pub async fn notify(&mut self, channel: &str, notices: &[String]) -> Result<(), Error> {
-        match &mut self.0 {
-            Inner::Sqlite(_) => Ok(()),
-            Inner::Postgres(session) => session.notify(channel, notices).await,
-        }
-    }
-
-    /// At which stamp a write transaction on the embedded database began: nobody else can commit before it ends.
-    pub fn began(&self) -> Option<Stamp> {
-        match &self.0 {
-            Inner::Sqlite(session) => session.began(),
-            Inner::Postgres(_) => None,
-        }
-    }
-
-    /// Lets the statements from here on take as long as they need: for work that grows with the data. Otherwise a
-    /// server that does not answer is [`Error::Unavailable`] after some seconds.
-    pub async fn be_patient(&mut self) -> Result<(), Error> {
-        match &mut self.0 {
-            Inner::Sqlite(_) => Ok(()),
-            Inner::Postgres(session) => session.be_patient().await,
-        }
-    }
-
-    /// Makes everything that a write transaction did durable: after this returns, a power cut loses nothing.
-    pub async fn commit(self) -> Result<(), Error> {
-        self.commit_then(|| ()).await
-    }
-
-    /// The same, and does something at once when the attempt is over, however it went: on SQLite on the very thread, so
-    /// that between a commit and what has to follow it nobody waits for a busy runtime.
-    pub async fn commit_then(self, then: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-        let committed = match self.0 {
-            Inner::Sqlite(session) => session.commit(then).await,
-            Inner::Postgres(session) => {
-                let committed = session.commit().await;
-                then();
-                committed
-            }
-        };
-        counted("commit", committed)
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Invariant: all missing migrations are applied in one transaction, by one process, or none is.
 
-use crate::{Database, Engine, Error, Session, Sql, Value};
+use crate::{
+    Database, Engine, Error, Session, Sql, Value,
+    writes::{KEEP_WRITERS_OUT, VERSION},
+};
 
 /// One step of the schema.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +22,6 @@ const TABLE: Sql = Sql::same(
     "CREATE TABLE IF NOT EXISTS schema_migrations (
         version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)",
 );
-const LATEST: Sql = Sql::same("SELECT COALESCE(MAX(version), 0) FROM schema_migrations");
 const RECORD: Sql =
     Sql::same("INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)");
 /// SQLite's write transaction is lock enough. The number is arbitrary, but must never change.
@@ -34,7 +36,7 @@ pub(crate) async fn run(
     now: i64,
 ) -> Result<Vec<i64>, Error> {
     let known = migrations.last().map_or(0, |last| last.version);
-    let mut session = database.write().await?;
+    let mut session = database.begin().await?;
     session.be_patient().await?;
     session.query(&LOCK, &[], |_| Ok(())).await?;
     session.execute(&TABLE, &[]).await?;
@@ -48,8 +50,11 @@ pub(crate) async fn run(
         .collect();
     if missing.is_empty() {
         // Nothing to write: an up-to-date database starts on a read-only disk, too.
+        database.writes.know(known);
         return Ok(Vec::new());
     }
+    // Nobody writes by the old schema from here on: programs that know nothing newer refuse to, and stop.
+    session.query(&KEEP_WRITERS_OUT, &[], |_| Ok(())).await?;
     for migration in &missing {
         session.batch(&migration.sql).await?;
         let row = [
@@ -60,13 +65,14 @@ pub(crate) async fn run(
         session.execute(&RECORD, &row).await?;
     }
     session.commit().await?;
-    if let Engine::Postgres(postgres) = &database.0 {
+    database.writes.know(known);
+    if let Engine::Postgres(postgres) = &database.engine {
         postgres.forget_statements();
     }
     Ok(missing.iter().map(|migration| migration.version).collect())
 }
 
 async fn latest(session: &mut Session) -> Result<i64, Error> {
-    let version = session.query_opt(&LATEST, &[], |row| row.get(0)).await?;
+    let version = session.query_opt(&VERSION, &[], |row| row.get(0)).await?;
     Ok(version.unwrap_or(0))
 }

@@ -9,7 +9,7 @@ use crate::{Each, Error, Row, Value};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use rustls::{ClientConfig, RootCertStore};
 use std::{
     sync::{
@@ -121,6 +121,24 @@ impl Postgres {
 
     pub(crate) async fn write(&self) -> Result<Session, Error> {
         self.begin("BEGIN").await
+    }
+
+    /// Begins with a question that has a number for an answer, in the same round trip.
+    pub(crate) async fn write_asking(
+        &self,
+        question: &str,
+    ) -> Result<(Session, Option<i64>), Error> {
+        let session = Session::new(self.client().await?, true);
+        let client = session.client();
+        let question = session.answer(client.prepare_cached(question)).await?;
+        // Futures of one client are sent in the order in which they are first polled.
+        let both = try_join(
+            client.batch_execute("BEGIN"),
+            client.query_opt(&question, &[]),
+        );
+        let ((), row) = session.answer(both).await?;
+        let answer = row.map(|row| Row::Postgres(&row).get(0)).transpose()?;
+        Ok((session, answer))
     }
 
     pub(crate) async fn snapshot(&self) -> Result<Session, Error> {
