@@ -4,10 +4,11 @@
 //! software asks it. ARCHITECTURE.md is the map; [`router`] shows every route on one page.
 //!
 //! Dependencies point one way, from the front doors to the store, and a test holds them to it:
-//! `cli`, `serve` → `converse` → `router` → `api`, `hooks` → `ops` → `store`. The modules beside them (`clock`,
-//! `domain`, `error`, `id`, `rendered`, `vault`) know nothing of either and are usable by all.
+//! `cli`, `serve` → `converse` → `router` → `api`, `hooks` → `ops` → `cache` → `store`. The modules beside them (`clock`,
+//! `domain`, `error`, `id`, `principal`, `rendered`, `vault`) know nothing of either and are usable by all.
 
 pub mod api;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -20,6 +21,7 @@ pub mod http;
 pub mod id;
 pub mod livechat;
 pub mod ops;
+pub mod principal;
 pub mod provider;
 pub mod rendered;
 pub mod router;

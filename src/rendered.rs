@@ -37,26 +37,19 @@ pub enum Form {
     Brotli,
 }
 
-/// The body. Clones share it.
-#[derive(Clone)]
+/// The body.
 pub struct Rendered {
-    /// The tag, the links and the body. All that an answer takes is in one piece, and who shares it is counted at its
-    /// beginning: of very many, little else is in the processor's caches.
+    /// The tag, the links and the body in one piece: of very many bodies, few are in the processor's caches, and each piece
+    /// would have to be waited for.
     text: Arc<[u8]>,
     /// Bytes of the links.
     links: usize,
-    /// What was made of it, and is to be made only once.
-    forms: Option<Arc<Forms>>,
-}
-
-type Compress = fn(&[u8]) -> io::Result<Vec<u8>>;
-
-/// Nothing where it would be no shorter.
-#[derive(Default)]
-struct Forms {
+    /// The compressed forms. `None` where it would be no shorter.
     gzip: OnceLock<Option<Bytes>>,
     brotli: OnceLock<Option<Bytes>>,
 }
+
+type Compress = fn(&[u8]) -> io::Result<Vec<u8>>;
 
 impl Rendered {
     /// Of these bytes, one piece behind the other. `links` is what goes with them about other pages.
@@ -71,16 +64,15 @@ impl Rendered {
         Rendered {
             text: joined(&[&[tag.as_bytes(), links.as_bytes()][..], plain].concat()),
             links: links.len(),
-            forms: None,
+            gzip: OnceLock::new(),
+            brotli: OnceLock::new(),
         }
     }
 
-    /// Has this form made only once for this and all clones that are made from here on.
-    pub fn keep(&mut self, form: Form) {
-        let plain = self.text.len() - TAG - self.links;
-        if form != Form::Plain && plain >= WORTH {
-            self.forms.get_or_insert_default();
-        }
+    /// Whether it is the same body with the same links.
+    pub fn is_same(&self, other: &Rendered) -> bool {
+        // Fingerprint and links tell.
+        self.text.get(..TAG + self.links) == other.text.get(..TAG + other.links)
     }
 
     /// The fingerprint, in quotes: the same for the same bytes, another for others, and for every [`Form`] its own.
@@ -107,11 +99,10 @@ impl Rendered {
     }
 
     fn shorter(&self, form: Form, plain: &[u8]) -> Option<Bytes> {
-        let forms = self.forms.as_ref();
-        let (compress, kept): (Compress, _) = match form {
+        let (compress, made): (Compress, _) = match form {
             Form::Plain => return None,
-            Form::Gzip => (gzip, forms.map(|forms| &forms.gzip)),
-            Form::Brotli => (brotli, forms.map(|forms| &forms.brotli)),
+            Form::Gzip => (gzip, &self.gzip),
+            Form::Brotli => (brotli, &self.brotli),
         };
         if plain.len() < WORTH {
             return None;
@@ -122,10 +113,7 @@ impl Rendered {
                 .ok()?;
             (made.len() < plain.len()).then(|| made.into_boxed_slice().into())
         };
-        match kept {
-            Some(kept) => kept.get_or_init(make).clone(),
-            None => make(),
-        }
+        made.get_or_init(make).clone()
     }
 
     /// Bytes of memory that it may come to take.
@@ -204,21 +192,28 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_is_to_be_kept_is_made_once() {
-        let mut rendered = Rendered::new(&["long ".repeat(WORTH).as_bytes()], None);
+    fn each_form_is_made_once() {
+        let rendered = Rendered::new(&["long ".repeat(WORTH).as_bytes()], None);
         for form in [Form::Gzip, Form::Brotli] {
-            rendered.keep(form);
             let once = rendered.written(form).1;
-            let again = rendered.clone().written(form).1;
+            let again = rendered.written(form).1;
             assert_eq!(once.as_ptr(), again.as_ptr());
         }
     }
 
     #[test]
     fn what_is_short_stays_as_it_is() {
-        let mut rendered = Rendered::new(&[b"short"], None);
-        rendered.keep(Form::Gzip);
+        let rendered = Rendered::new(&[b"short"], None);
         assert_eq!(rendered.written(Form::Gzip).0, Form::Plain);
-        assert!(rendered.forms.is_none());
+        assert!(rendered.gzip.get().is_none());
+    }
+
+    #[test]
+    fn bodies_are_the_same_if_text_and_links_are() {
+        let of = |body: &str, links| Rendered::new(&[body.as_bytes()], links);
+        assert!(of("a", Some("<b>")).is_same(&of("a", Some("<b>"))));
+        assert!(!of("a", Some("<b>")).is_same(&of("b", Some("<b>"))));
+        assert!(!of("a", Some("<b>")).is_same(&of("a", Some("<c>"))));
+        assert!(!of("a", Some("<b>")).is_same(&of("a", None)));
     }
 }

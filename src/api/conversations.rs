@@ -69,7 +69,7 @@ pub(super) struct ConversationAnswer {
     )
 )]
 pub async fn list(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -89,7 +89,7 @@ pub async fn list(
     query.finish()?;
     let (page, has_more) = conversations::list(
         &app.context,
-        caller.account(),
+        principal.account(),
         inbox.as_ref(),
         status.as_deref(),
         cursor.as_ref(),
@@ -108,12 +108,12 @@ pub async fn list(
     responses((status = 200, description = "The conversation", body = ConversationAnswer))
 )]
 pub async fn get(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let id = ConversationId::from_text(id);
     Ok(envelope::ok(
-        conversations::get(&app.context, caller.account(), &id).await?,
+        conversations::get(&app.context, principal.account(), &id).await?,
     ))
 }

@@ -10,10 +10,9 @@ use crate::{
     id::{AccountId, EventId},
     ops::{
         events::{self, Event, Live, Told, What},
-        inboxes, keys,
-        keys::Caller,
-        messages,
+        inboxes, keys, messages,
     },
+    principal::Principal,
 };
 use axum::{
     extract::State,
@@ -25,7 +24,7 @@ use axum::{
 };
 use futures_util::{Stream, stream};
 use serde_json::{Value, json};
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{
         broadcast::{Receiver, error::RecvError},
@@ -54,7 +53,7 @@ const CHECK: Duration = Duration::from_millis(500);
     )
 )]
 pub async fn listen(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -76,7 +75,7 @@ pub async fn listen(
         waiting: VecDeque::new(),
         told: last.iter().cloned().collect(),
         check: interval(CHECK),
-        caller,
+        principal,
         app,
     };
     Ok(Answer::new(stream(listener))
@@ -100,7 +99,7 @@ fn last_event_id(text: &str) -> Result<EventId, Error> {
 /// One client's place in the stream.
 struct Listener {
     app: App,
-    caller: Caller,
+    principal: Arc<Principal>,
     live: Receiver<Live>,
     stopped: watch::Receiver<bool>,
     /// From where on the store has events that may not have been sent.
@@ -171,7 +170,7 @@ impl Listener {
     }
 
     fn account(&self) -> &AccountId {
-        self.caller.account()
+        self.principal.account()
     }
 
     /// The event, unless it was sent already.
@@ -202,7 +201,7 @@ impl Listener {
 
     /// A stream does not outlive its key.
     async fn check_key(&self) -> Result<(), Error> {
-        keys::recheck(&self.app.context, &self.caller)
+        keys::recheck(&self.app.context, &self.principal)
             .await?
             .may(Scope::Read)
     }

@@ -55,7 +55,7 @@ pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
 #[utoipa::path(get, path = "/metrics", tag = "Operation", security(()),
     responses((status = 200, description = "Prometheus text format", content_type = "text/plain", body = String)))]
 pub async fn metrics(State(app): State<App>) -> Response {
-    let figures = app.context.memory.figures();
+    let figures = app.context.cache.figures();
     metrics::counter!("inboxd_cache_looks_total", "outcome" => "hit").absolute(figures.hits);
     metrics::counter!("inboxd_cache_looks_total", "outcome" => "miss").absolute(figures.misses);
     metrics::gauge!("inboxd_cache_bytes").set(figures.bytes as f64);

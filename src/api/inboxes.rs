@@ -15,11 +15,10 @@ use crate::{
     id::InboxId,
     ops::{
         connect, inboxes,
-        memory::{Page, Recall, Rows, Ticket},
         setup::{self, Setup},
     },
-    rendered::{Form, Rendered},
-    store::inboxes::Filter,
+    rendered::Rendered,
+    store::inboxes::{Filter, Page},
 };
 use axum::{
     extract::{RawQuery, State},
@@ -27,6 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// The parameters of a listing, for the document. [`list`] reads them.
@@ -175,50 +175,39 @@ pub(super) struct ChannelSettings {
     })), (status = 304, description = "The answer is the one that `If-None-Match` names"))
 )]
 pub async fn list(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     wanted: Wanted,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let page = page_of(query.as_deref())?;
-    let memory = &app.context.memory;
-    let kept = caller.kept();
-    let (rows, ticket) = match memory.page(kept, page, wanted.form) {
-        Recall::Page(rendered) => return Ok(represent(&wanted, rendered).into_response()),
-        Recall::Rows(rows, ticket) => (rows, ticket),
-        Recall::Ask(ticket) => {
-            let rows = inboxes::rows(&app.context, caller.account(), page, kept).await?;
-            (rows, ticket)
-        }
-    };
-    let rendered = render(&app, page, &rows, ticket, wanted.form)?;
+    let cache = &app.context.cache;
+    let (freshness, account) = (cache.freshness(), cache.account(principal.account()));
+    if let Some(cached) = cache.page(freshness, &account, page) {
+        return Ok(represent(&wanted, cached).into_response());
+    }
+    let fill = cache.begin_page(freshness, account, page);
+    let (rows, total) = inboxes::list(&app.context, principal.account(), page).await?;
+    let rendered = Arc::new(render(&app.context.public_url, page, &rows, total)?);
+    cache.fill_page(fill, &rendered);
     Ok(represent(&wanted, rendered).into_response())
 }
 
-/// The answer of [`list`], if memory has all that it takes, and the key may still ask. `None` if only [`list`] can give it; the
-/// request is not counted then, unless the page cannot be written at all.
+/// The answer of [`list`], if all that it takes is cached, and the key may still ask. `None` if only [`list`] can give it; the
+/// request is not counted then.
 pub fn list_at_once(app: &App, request: &Parts) -> Option<AtOnce> {
     let page = page_of(request.uri.query()).ok()?;
     let now = app.context.clock.now();
-    let (caller, address) = recall(request, app, Scope::Read, now)?;
-    let wanted = Wanted::read(&request.headers);
-    let (memory, kept) = (&app.context.memory, caller.kept()?);
-    // Rows are made a page of only for whoever may still ask.
-    let found = match memory.kept_page(kept, page, wanted.form) {
-        Some(rendered) => Ok(rendered),
-        None => Err(memory.kept_rows(kept, page)?),
-    };
-    let quota = app.rates.count(&caller, address, now);
+    let (recalled, address) = recall(request, app, Scope::Read, now)?;
+    let cache = &app.context.cache;
+    let cached = cache.page(recalled.freshness, &recalled.account, page)?;
+    let quota = app.rates.count(&recalled.principal, address, now);
     if quota.is_some_and(|quota| quota.check(now).is_err()) {
         // One too many is not counted, so it can be tried again, and refused there.
         return None;
     }
-    let rendered = match found {
-        Ok(rendered) => rendered,
-        Err((rows, ticket)) => render(app, page, &rows, ticket, wanted.form).ok()?,
-    };
     Some(AtOnce {
-        response: represent(&wanted, rendered).into_response(),
+        response: represent(&Wanted::read(&request.headers), cached).into_response(),
         quota,
     })
 }
@@ -237,26 +226,18 @@ fn page_of(query: Option<&str>) -> Result<Page, Error> {
     Ok(page)
 }
 
-/// Writes the page, and hands it in to memory.
-fn render(
-    app: &App,
-    page: Page,
-    rows: &Rows,
-    ticket: Ticket,
-    form: Form,
-) -> Result<Rendered, ApiError> {
-    let total = rows.total;
+/// Writes a page with its links.
+fn render(public_url: &str, page: Page, rows: &[Inbox], total: i64) -> Result<Rendered, ApiError> {
     let pagination = Pagination {
         total,
         limit: page.limit,
         offset: page.offset,
     };
-    let body = envelope::page(&rows.json, pagination)?;
-    let links = links(&app.context.public_url, page, total);
-    let mut rendered = Rendered::new(&body.pieces(), Some(&links));
-    rendered.keep(form);
-    app.context.memory.keep_page(ticket, rows, rendered.clone());
-    Ok(rendered)
+    let body = envelope::page(rows, pagination)?;
+    Ok(Rendered::new(
+        &[&body],
+        Some(&links(public_url, page, total)),
+    ))
 }
 
 /// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>
@@ -318,11 +299,11 @@ fn links(public_url: &str, page: Page, total: i64) -> String {
     )
 )]
 pub async fn create(
-    Writer(caller): Writer,
+    Writer(principal): Writer,
     State(app): State<App>,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::create(&app.context, caller.account(), body).await?;
+    let inbox = inboxes::create(&app.context, principal.account(), body).await?;
     let location = HeaderValue::from_str(&format!("/inboxes/{}", inbox.id))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = envelope::success(StatusCode::CREATED, inbox);
@@ -341,15 +322,15 @@ pub async fn create(
     )
 )]
 pub async fn get(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     wanted: Wanted,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
-    app.context.memory.has_read(caller.kept());
+    let inbox = inboxes::get(&app.context, principal.account(), &InboxId::from_text(id)).await?;
+    app.context.cache.note_read(principal.account());
     let rendered = Rendered::new(&[&envelope::body(inbox)?], None);
-    Ok(represent(&wanted, rendered).into_response())
+    Ok(represent(&wanted, Arc::new(rendered)).into_response())
 }
 
 /// Change an inbox
@@ -368,14 +349,14 @@ pub async fn get(
     )
 )]
 pub async fn update(
-    Writer(caller): Writer,
+    Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let inbox = inboxes::update(
         &app.context,
-        caller.account(),
+        principal.account(),
         &InboxId::from_text(id),
         body,
     )
@@ -407,7 +388,7 @@ struct DeleteParams {
     )
 )]
 pub async fn delete(
-    Writer(caller): Writer,
+    Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath,
     RawQuery(query): RawQuery,
@@ -421,7 +402,7 @@ pub async fn delete(
     query.finish()?;
     inboxes::delete(
         &app.context,
-        caller.account(),
+        principal.account(),
         &InboxId::from_text(id),
         purge.unwrap_or(false),
     )
@@ -439,11 +420,11 @@ pub async fn delete(
     responses((status = 200, description = "How to connect it", body = SetupAnswer))
 )]
 pub async fn setup(
-    Writer(caller): Writer,
+    Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
-    let setup = setup::get(&app.context, caller.account(), &InboxId::from_text(id)).await?;
+    let setup = setup::get(&app.context, principal.account(), &InboxId::from_text(id)).await?;
     Ok(envelope::ok(setup))
 }
 
@@ -468,12 +449,12 @@ pub async fn setup(
     )
 )]
 pub async fn connect(
-    Writer(caller): Writer,
+    Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath,
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
     let id = InboxId::from_text(id);
-    let setup = connect::connect(&app.context, caller.account(), &id).await?;
+    let setup = connect::connect(&app.context, principal.account(), &id).await?;
     Ok(envelope::ok(setup))
 }

@@ -71,7 +71,7 @@ pub(super) struct MessageAnswer {
     )
 )]
 pub async fn list(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -91,7 +91,7 @@ pub async fn list(
     };
     let (page, has_more) = messages::list(
         &app.context,
-        caller.account(),
+        principal.account(),
         &thread,
         before.as_ref(),
         limit,
@@ -108,12 +108,12 @@ pub async fn list(
     responses((status = 200, description = "The message", body = MessageAnswer))
 )]
 pub async fn get(
-    Reader(caller): Reader,
+    Reader(principal): Reader,
     State(app): State<App>,
     IdPath(id): IdPath,
 ) -> Result<Response, ApiError> {
     let id = MessageId::from_text(id);
     Ok(envelope::ok(
-        messages::get(&app.context, caller.account(), &id).await?,
+        messages::get(&app.context, principal.account(), &id).await?,
     ))
 }

@@ -11,8 +11,8 @@ use crate::{
     domain,
     error::Error,
     id::{AccountId, InboxId},
-    ops::{self, Context, accounts, connect, inboxes, memory::Page},
-    store::inboxes::Filter,
+    ops::{self, Context, accounts, connect, inboxes},
+    store::inboxes::{Filter, Page},
 };
 use clap::{Args, Subcommand};
 use db::Missing;

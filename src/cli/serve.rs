@@ -46,7 +46,7 @@ pub(super) struct Serve {
     /// Show it on a throw-away database, with four inboxes and a few messages
     #[arg(long)]
     demo: bool,
-    /// Bytes of memory for keys, answers and app secrets that need not be read again; 0 keeps nothing
+    /// Bytes of memory for keys, answers and app secrets that need not be read again; 0 caches nothing
     #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_name = "N")]
     cache_bytes: u64,
     /// Connections open at once
@@ -127,7 +127,7 @@ impl Serve {
             clock,
         )
         .await?;
-        context.set_memory(config.cache);
+        context.set_cache(config.cache);
         context.set_providers(self.providers.config());
         let server = Server::start(context.clone(), &config)
             .await

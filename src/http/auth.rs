@@ -13,21 +13,22 @@ use super::{
 use crate::{
     domain::Scope,
     error::Error,
-    ops::keys::{self, Caller},
+    ops::keys::{self, Recalled},
+    principal::Principal,
 };
 use axum::{
     extract::{FromRequestParts, Path},
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
 };
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 static API_KEY: HeaderName = HeaderName::from_static("api_key");
 
-/// A caller with the scope `read`.
-pub struct Reader(pub Caller);
+/// A principal with the scope `read`.
+pub struct Reader(pub Arc<Principal>);
 
-/// A caller with the scope `write`.
-pub struct Writer(pub Caller);
+/// A principal with the scope `write`.
+pub struct Writer(pub Arc<Principal>);
 
 impl FromRequestParts<App> for Reader {
     type Rejection = ApiError;
@@ -45,34 +46,34 @@ impl FromRequestParts<App> for Writer {
     }
 }
 
-async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Caller, ApiError> {
+async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Arc<Principal>, ApiError> {
     let key = presented(&parts.headers, parts.uri.query()).ok_or(Error::Unauthorized)?;
     let clock = &app.context.clock;
     let address = client::address(parts, app)?;
     app.rates.may_try(&key, address, clock.now())?;
-    let caller = match keys::authenticate(&app.context, &app.uses, &key).await {
+    let principal = match keys::authenticate(&app.context, &app.uses, &key).await {
         Err(Error::Unauthorized) => return Err(app.rates.failed(address, clock.now()).into()),
         other => other?,
     };
-    if let Some(quota) = app.rates.count(&caller, address, clock.now()) {
+    if let Some(quota) = app.rates.count(&principal, address, clock.now()) {
         if let Some(counted) = parts.extensions.get::<Counted>() {
             counted.note(quota);
         }
         quota.check(clock.now())?;
     }
-    caller.may(scope)?;
-    Ok(caller)
+    principal.may(scope)?;
+    Ok(principal)
 }
 
-/// A caller with this scope whom memory knows, and the address that it calls from. `None` if only an extractor can
+/// A principal with this scope whose key is cached, and the address that it calls from. `None` if only an extractor can
 /// tell, or if it will refuse. The request is not counted yet. `now` is in seconds since 1970.
-pub fn recall(parts: &Parts, app: &App, scope: Scope, now: i64) -> Option<(Caller, IpAddr)> {
+pub fn recall(parts: &Parts, app: &App, scope: Scope, now: i64) -> Option<(Recalled, IpAddr)> {
     let key = presented(&parts.headers, parts.uri.query())?;
     let address = client::address(parts, app).ok()?;
     app.rates.may_try(&key, address, now).ok()?;
-    let caller = keys::recall(&app.context, &app.uses, &key, now)?;
-    caller.may(scope).ok()?;
-    Some((caller, address))
+    let recalled = keys::recall(&app.context, &app.uses, &key, now)?;
+    recalled.principal.may(scope).ok()?;
+    Some((recalled, address))
 }
 
 /// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.

@@ -122,28 +122,19 @@ pub fn success(status: StatusCode, data: impl Serialize) -> Response {
 }
 
 /// The body of a page of a list.
-pub struct PageBody<'a> {
-    rows: &'a [u8],
-    pagination: Vec<u8>,
-}
-
-impl PageBody<'_> {
-    /// It, in pieces.
-    pub fn pieces(&self) -> [&[u8]; 5] {
-        [
-            br#"{"success":true,"data":["#,
-            self.rows,
-            br#"],"pagination":"#,
-            &self.pagination,
-            b"}",
-        ]
+pub fn page(data: &[impl Serialize], pagination: Pagination) -> Result<Bytes, Error> {
+    #[derive(Serialize)]
+    struct Page<'a, T> {
+        success: bool,
+        data: &'a [T],
+        pagination: Pagination,
     }
-}
-
-/// The body of a page of a list, whose rows are written already: JSON values with commas between them.
-pub fn page(rows: &[u8], pagination: Pagination) -> Result<PageBody<'_>, Error> {
-    let pagination = write(&pagination)?;
-    Ok(PageBody { rows, pagination })
+    let page = Page {
+        success: true,
+        data,
+        pagination,
+    };
+    Ok(write(&page)?.into())
 }
 
 /// The body of a success with data.

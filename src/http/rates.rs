@@ -12,19 +12,18 @@
 //! for those that were looked up at the same moment, and as long as there is room for its count.
 
 use super::minutes::{Count, MINUTE, Minutes};
-use crate::{
-    config::Limits,
-    error::Error,
-    ops::keys::{self, Caller},
-};
+use crate::{config::Limits, error::Error, ops::keys, principal::Principal};
 use axum::http::{HeaderMap, HeaderName};
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
 
-/// How long it is remembered that a key was good from an address, in seconds: a day, and as much as it is told late.
-const MEMORY: i64 = 24 * 60 * 60 + keys::HOUR;
+/// How exact it is when a key was good from an address, in seconds: writing it down at each request would cost too much.
+const HOUR: i64 = 60 * 60;
+/// How long it is remembered that a key was good from an address, in seconds: a day, and as much as it is inexact.
+const MEMORY: i64 = 24 * HOUR + HOUR;
 
 /// The counts of one server. Cheap to clone.
 #[derive(Clone)]
@@ -83,12 +82,12 @@ impl Rates {
     }
 
     /// Counts a request of a good key. How its count stands then, if it has a limit.
-    pub fn count(&self, caller: &Caller, address: IpAddr, now: i64) -> Option<Quota> {
-        let key = caller.fingerprint();
-        if self.0.most_wrong != 0 && caller.comes_anew(network(address), now) {
+    pub fn count(&self, principal: &Principal, address: IpAddr, now: i64) -> Option<Quota> {
+        let key = principal.fingerprint();
+        if self.0.most_wrong != 0 && principal.is_new_origin(origin(address, now)) {
             self.0.known.take(pair(key, address), i64::MAX, now);
         }
-        let limit = caller.rate_limit().unwrap_or(self.0.requests);
+        let limit = principal.rate_limit().unwrap_or(self.0.requests);
         (limit != 0).then(|| Quota {
             limit,
             count: self.0.keys.take(key, limit, now),
@@ -107,6 +106,13 @@ fn network(address: IpAddr) -> u128 {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64,
     }
+}
+
+/// An address and an hour, as one number.
+fn origin(address: IpAddr, now: i64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (network(address), now / HOUR).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A key with an address. A key's fingerprint is as good as random, and cannot be chosen to fit.

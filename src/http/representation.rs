@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 /// What a client says of the body that it wants.
 pub struct Wanted {
@@ -51,11 +51,11 @@ pub struct Represented {
     /// The body; empty if the client has it.
     pub body: Bytes,
     form: Form,
-    rendered: Rendered,
+    rendered: Arc<Rendered>,
 }
 
 /// Finds out what a client gets.
-pub fn represent(wanted: &Wanted, rendered: Rendered) -> Represented {
+pub fn represent(wanted: &Wanted, rendered: Arc<Rendered>) -> Represented {
     let (form, body) = rendered.written(wanted.form);
     let has = !wanted.has.is_empty() && {
         let tag = rendered.tag(form);

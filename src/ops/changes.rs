@@ -1,4 +1,4 @@
-//! What transactions change, and how everybody who has to know hears of it: this process's memory and listeners, and
+//! What transactions change, and how everybody who has to know hears of it: this process's cache and listeners, and
 //! the other processes on the same database.
 //!
 //! Invariant: every write of `ops` is committed by [`commit`], so that nothing changes unannounced.
@@ -7,13 +7,14 @@ use super::{
     Context,
     events::{Event, What},
 };
-use crate::{error::Error, id::AccountId};
+use crate::{
+    cache::{Extent, Invalidation},
+    error::Error,
+    id::AccountId,
+};
 use db::{Database, EngineKind, Heard, Listener, NOTICE, Session};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 use tokio::{
     sync::watch,
     time::{interval, sleep, timeout},
@@ -24,22 +25,26 @@ const CHANNEL: &str = "inboxd";
 /// Where they say that they have heard it.
 const HEARD: &str = "inboxd_heard";
 /// How long a command waits until all servers have heard what it did. After that none of them can still have it
-/// otherwise in memory: [`super::memory::LEASE`] is over.
+/// otherwise in its cache: [`crate::cache::LEASE`] is over.
 const CONFIRMATION: Duration = Duration::from_secs(1);
 /// How often a server looks whether another process has changed the embedded database.
 const PULSE: Duration = Duration::from_millis(250);
 /// How long a server waits before it listens anew to a PostgreSQL that it lost.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a transaction changes of what is kept in memory or told to listeners.
+/// What a transaction changes of what is cached or told to listeners.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
     /// Accounts whose counts change, beside those of the events.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accounts: BTreeSet<AccountId>,
-    /// Whether a key is no longer what it was.
+    /// Accounts of which a key is no longer what it was.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    key_accounts: BTreeSet<AccountId>,
+    /// Whether a key is no longer what it was. That is all that the version before this one says and understands: it does not
+    /// name the account.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub keys: bool,
+    keys: bool,
     /// Whether any count may be another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everything: bool,
@@ -54,9 +59,10 @@ impl Changes {
         Self::default()
     }
 
-    /// A key is no longer what it was.
-    pub fn of_keys() -> Self {
+    /// A key of this account is no longer what it was.
+    pub fn of_keys(account: &AccountId) -> Self {
         Changes {
+            key_accounts: [account.clone()].into(),
             keys: true,
             ..Self::default()
         }
@@ -78,35 +84,37 @@ impl Changes {
         }
     }
 
-    /// The accounts whose list of inboxes is another afterwards, and in what.
-    pub fn accounts(&self) -> BTreeMap<&AccountId, Extent> {
-        let mut accounts: BTreeMap<_, _> = self
-            .accounts
-            .iter()
-            .map(|id| (id, Extent::Counts))
-            .collect();
-        for event in &self.events {
+    /// What the cache must forget.
+    pub fn invalidation(&self) -> Invalidation {
+        let mut forget = Invalidation {
+            everything: self.everything || self.keys && self.key_accounts.is_empty(),
+            ..Invalidation::default()
+        };
+        let of_events = self.events.iter().filter_map(|event| {
             let extent = match event.what {
-                What::MessageChanged { .. } => continue,
+                What::MessageChanged { .. } => return None,
                 What::MessageCreated { .. } => Extent::Counts,
-                What::InboxChanged | What::InboxDeleted => Extent::Inboxes,
+                What::InboxChanged | What::InboxDeleted => Extent::All,
             };
-            let entry = accounts.entry(&event.account).or_insert(extent);
-            *entry = extent.max(*entry);
+            Some((&event.account, extent))
+        });
+        let of_counts = self.accounts.iter().map(|id| (id, Extent::Counts));
+        let of_keys = self.key_accounts.iter().map(|id| (id, Extent::All));
+        for (id, extent) in of_events.chain(of_counts).chain(of_keys) {
+            match forget.accounts.get_mut(id) {
+                Some(known) => *known = extent.max(*known),
+                None => {
+                    forget.accounts.insert(id.clone(), extent);
+                }
+            }
         }
-        accounts
-    }
-
-    /// Whether deliveries may have to go elsewhere, or be signed otherwise, afterwards.
-    pub fn destinations(&self) -> bool {
-        let of_inbox =
-            |event: &Event| matches!(event.what, What::InboxChanged | What::InboxDeleted);
-        self.events.iter().any(of_inbox)
+        forget
     }
 
     /// And these.
     pub fn add(&mut self, others: Changes) {
         self.accounts.extend(others.accounts);
+        self.key_accounts.extend(others.key_accounts);
         self.keys |= others.keys;
         self.everything |= others.everything;
         self.events.extend(others.events);
@@ -115,15 +123,6 @@ impl Changes {
     fn is_empty(&self) -> bool {
         self.accounts.is_empty() && !self.keys && !self.everything && self.events.is_empty()
     }
-}
-
-/// In what an account's list is another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Extent {
-    /// In how many messages its inboxes hold.
-    Counts,
-    /// In anything.
-    Inboxes,
 }
 
 /// What one process tells the others.
@@ -165,19 +164,30 @@ pub async fn commit(
 }
 
 async fn land(context: &Context, session: Session, changes: Changes) -> Result<(), db::Error> {
-    let flight = context.memory.flight(session.began(), &changes);
-    session.commit_then(move || drop(flight)).await?;
+    let guard = context.cache.guard(session.began(), changes.invalidation());
+    session.commit_then(move || drop(guard)).await?;
     // On PostgreSQL this process hears its own words, in the order of all commits.
     if context.db.engine() == EngineKind::Sqlite {
-        context.events.publish(changes);
+        publish(context, changes);
     }
     Ok(())
+}
+
+/// Tells this process's listeners.
+fn publish(context: &Context, changes: Changes) {
+    if changes.keys || changes.everything {
+        context.events.keys_changed();
+    }
+    for event in changes.events {
+        context.events.publish(event);
+    }
 }
 
 /// The changes as texts, each short enough to be told.
 fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
     let bare = Changes {
         accounts: changes.accounts.clone(),
+        key_accounts: changes.key_accounts.clone(),
         keys: changes.keys,
         everything: changes.everything,
         events: Vec::new(),
@@ -233,7 +243,7 @@ impl Confirmation {
     }
 }
 
-/// Keeps a server's memory and its listeners up with what other processes commit, until it stops.
+/// Keeps a server's cache and its listeners up with what other processes commit, until it stops.
 pub async fn follow(context: Context, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         _ = stopped.changed() => {}
@@ -254,7 +264,7 @@ async fn follow_others(context: &Context) {
             }
             Err(error) => tracing::debug!(%error, "other nodes are not heard yet"),
         }
-        context.memory.deaf();
+        context.cache.end_lease();
         // Whoever listens here finds in the store what it is not told.
         context.events.missed();
         sleep(RETRY).await;
@@ -267,27 +277,27 @@ async fn hear(
     mut listener: Listener,
 ) -> Result<std::convert::Infallible, Error> {
     // What was said before cannot be heard any more.
-    context.memory.forget();
+    context.cache.forget();
     context.events.missed();
     loop {
         let notice = match listener.next().await? {
             Heard::Alive(at) => {
-                context.memory.alive(at);
+                context.cache.renew_lease(at);
                 continue;
             }
             Heard::Notice(text) => serde_json::from_str(&text),
         };
         match notice {
             Ok(Notice::Changed(changes)) => {
-                context.memory.apply(&changes);
-                context.events.publish(changes);
+                context.cache.invalidate(&changes.invalidation());
+                publish(context, changes);
             }
             // Over the same connection: a pool without a free one must not stop the hearing.
             Ok(Notice::Confirm(word)) => listener.say(HEARD, &word).await?,
             // Another version's words: whatever they mean, nothing is certain any more.
             Err(error) => {
                 tracing::warn!(%error, "another node is not understood");
-                context.memory.forget();
+                context.cache.forget();
                 context.events.missed();
             }
         }
@@ -297,13 +307,63 @@ async fn hear(
 /// Requests see for themselves whether another process has changed the file. Listeners must be told.
 async fn watch_file(context: &Context) {
     let mut tick = interval(PULSE);
-    let mut known = context.memory.era();
+    let mut known = context.cache.era();
     loop {
         tick.tick().await;
-        let era = context.memory.era();
+        let era = context.cache.era();
         if era != known {
             known = era;
             context.events.missed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        id::{EventId, InboxId},
+    };
+
+    fn read(text: &str) -> Changes {
+        match serde_json::from_str(text) {
+            Ok(Notice::Changed(changes)) => changes,
+            _ => panic!("{text}"),
+        }
+    }
+
+    #[test]
+    fn a_change_of_a_key_forgets_its_account_only() {
+        let account = AccountId::from_text("acc_1");
+        let notices = notices(&Changes::of_keys(&account)).expect("it can be written");
+        assert_eq!(notices.len(), 1);
+        let forget = read(&notices[0]).invalidation();
+        assert!(!forget.everything);
+        assert_eq!(forget.accounts, [(account, Extent::All)].into());
+    }
+
+    #[test]
+    fn the_version_before_this_one_is_understood_and_understands() {
+        let forget = read(r#"{"Changed":{"keys":true}}"#).invalidation();
+        assert!(forget.everything, "it does not say whose key it is");
+        let notices = notices(&Changes::of_keys(&AccountId::from_text("acc_1")));
+        let notice = notices.expect("it can be written").remove(0);
+        assert!(notice.contains(r#""keys":true"#), "{notice}");
+    }
+
+    #[test]
+    fn the_greatest_extent_counts() {
+        let clock = Clock::manual(1_700_000_000);
+        let account = AccountId::new(&clock);
+        let mut changes = Changes::of(vec![Event {
+            id: EventId::new(&clock),
+            account: account.clone(),
+            inbox: InboxId::new(&clock),
+            what: What::InboxChanged,
+        }]);
+        changes.accounts.insert(account.clone());
+        let forget = changes.invalidation();
+        assert_eq!(forget.accounts, [(account, Extent::All)].into());
     }
 }

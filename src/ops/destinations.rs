@@ -2,62 +2,40 @@
 //!
 //! Whether a delivery is genuine is not decided here, but in `hooks`.
 //!
-//! Invariant: what is found is as fresh as [`super::memory`] promises; whatever memory cannot vouch for is read from
-//! the store.
+//! Invariant: what is found is as fresh as [`crate::cache`] promises; what is not cached is read from the store.
 
-use super::{
-    Context,
-    memory::{Name, Sight},
-};
+pub use crate::cache::Destination;
+
+use super::Context;
 use crate::{
+    cache::{FillToken, Freshness, HookAddress},
     domain::Channel,
     error::Error,
-    id::{AccountId, InboxId},
+    id::InboxId,
     store::addresses,
     vault::Place,
 };
 use db::Session;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::sync::Arc;
-
-/// Where a delivery goes.
-#[derive(Debug)]
-pub struct Destination {
-    /// Whose inbox it is.
-    pub account: AccountId,
-    /// Which.
-    pub inbox: InboxId,
-    /// Whether the channel has proved already that it works.
-    pub proved: bool,
-    /// What Meta signs deliveries with, if it is set.
-    pub app_secret: Option<SecretString>,
-}
-
-impl Destination {
-    /// Bytes that its texts take.
-    pub fn bytes(&self) -> usize {
-        let secret = self.app_secret.as_ref();
-        self.account.as_str().len()
-            + self.inbox.as_str().len()
-            + secret.map_or(0, |secret| secret.expose_secret().len())
-    }
-}
 
 /// Looks destinations up, for one request.
 pub(super) struct Search<'a> {
     context: &'a Context,
-    sight: Sight,
-    era: u64,
-    /// Opened for the first that memory does not have.
+    freshness: Freshness,
+    /// If what is read may be cached.
+    token: Option<FillToken>,
+    /// Opened for the first that is not cached.
     session: Option<Session>,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(context: &'a Context) -> Self {
+        let freshness = context.cache.freshness();
         Search {
             context,
-            sight: context.memory.sight(),
-            era: context.memory.destinations_era(),
+            freshness,
+            token: context.cache.fill_token(freshness),
             session: None,
         }
     }
@@ -68,7 +46,8 @@ impl<'a> Search<'a> {
         channel: Channel,
         address: &str,
     ) -> Result<Option<Arc<Destination>>, Error> {
-        self.find(Name::Address(channel, address.to_owned())).await
+        let address = HookAddress::Provider(channel, address.to_owned());
+        self.find(address).await
     }
 
     /// The inbox that has this id.
@@ -77,27 +56,34 @@ impl<'a> Search<'a> {
         channel: Channel,
         inbox: &InboxId,
     ) -> Result<Option<Arc<Destination>>, Error> {
-        self.find(Name::Inbox(channel, inbox.clone())).await
+        self.find(HookAddress::Inbox(channel, inbox.clone())).await
     }
 
-    async fn find(&mut self, name: Name) -> Result<Option<Arc<Destination>>, Error> {
-        let memory = &self.context.memory;
-        if let Some(kept) = memory.destination(self.sight, &name) {
-            return Ok(Some(kept));
+    async fn find(&mut self, address: HookAddress) -> Result<Option<Arc<Destination>>, Error> {
+        let cache = &self.context.cache;
+        if let Some(cached) = cache.destination(self.freshness, &address) {
+            return Ok(Some(cached));
         }
         let session = match &mut self.session {
             Some(session) => session,
             none => none.insert(self.context.db.read().await?),
         };
-        let found = match &name {
-            Name::Address(channel, address) => addresses::find(session, *channel, address).await?,
-            Name::Inbox(channel, inbox) => addresses::find_inbox(session, *channel, inbox).await?,
+        let found = match &address {
+            HookAddress::Provider(channel, address) => {
+                addresses::find(session, *channel, address).await?
+            }
+            HookAddress::Inbox(channel, inbox) => {
+                addresses::find_inbox(session, *channel, inbox).await?
+            }
         };
+        // One that leads nowhere is not cached: anybody can make them up.
         let Some(found) = found else {
             return Ok(None);
         };
         let destination = Arc::new(open(self.context, found)?);
-        memory.keep_destination(self.sight, self.era, name, &destination);
+        if let Some(token) = self.token {
+            cache.fill_destination(token, address, &destination);
+        }
         Ok(Some(destination))
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Invariant: an event is published only after its change is durable.
 
-use super::{Context, changes::Changes};
+use super::Context;
 use crate::{
     error::Error,
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
@@ -92,13 +92,13 @@ impl Default for Events {
 
 impl Events {
     /// Tells all listeners what was committed. That there is none is no error.
-    pub fn publish(&self, changes: Changes) {
-        if changes.keys || changes.everything {
-            self.0.send(Live::KeysChanged).ok();
-        }
-        for event in changes.events {
-            self.0.send(Live::Happened(event)).ok();
-        }
+    pub fn publish(&self, event: Event) {
+        self.0.send(Live::Happened(event)).ok();
+    }
+
+    /// Tells all listeners that an API key is no longer what it was.
+    pub fn keys_changed(&self) {
+        self.0.send(Live::KeysChanged).ok();
     }
 
     /// Tells all listeners that something may have happened that they were not told.

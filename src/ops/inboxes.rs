@@ -1,5 +1,9 @@
 //! Inboxes: listing, creating, changing, deleting.
 
+mod list;
+
+pub use list::list;
+
 use super::{
     Context,
     changes::{Changes, commit},
@@ -7,7 +11,6 @@ use super::{
     events::{Event, What},
     fields::{Fields, Given},
     found,
-    memory::{Account, Find, Look, Memory, Page, Rows, Walk, Whole},
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
@@ -22,124 +25,6 @@ use crate::{
 use db::Session;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{ops::ControlFlow, sync::Arc};
-use tokio::{runtime::Handle, task::spawn_blocking};
-
-/// A page of the inboxes that match, by creation time and then id, and how many match in all.
-pub async fn list(
-    context: &Context,
-    account: &AccountId,
-    page: Page,
-) -> Result<(Vec<Inbox>, i64), Error> {
-    let mut session = context.db.read().await?;
-    read_page(&mut session, account, page).await
-}
-
-/// The same, as JSON. `kept` is what memory has of the account, if it may be used: the pages of a long list are then
-/// found at once, wherever they are.
-pub async fn rows(
-    context: &Context,
-    account: &AccountId,
-    page: Page,
-    kept: Option<&Arc<Account>>,
-) -> Result<Rows, Error> {
-    let memory = &context.memory;
-    let look = kept.map(|kept| memory.look(kept));
-    let mut session = context.db.read().await?;
-    let marked = match &look {
-        Some(look) => marked_page(memory, &mut session, account, page, look).await?,
-        None => None,
-    };
-    let (inboxes, total) = match marked {
-        Some(marked) => marked,
-        None => read_page(&mut session, account, page).await?,
-    };
-    drop(session);
-    let rows = Rows::read(&inboxes, total).map_err(unwritable)?;
-    let Some(look) = look else {
-        return Ok(rows);
-    };
-    if let Some(walk) = memory.walk(&look, inboxes.len(), total) {
-        let (context, account) = (context.clone(), account.clone());
-        let runtime = Handle::current();
-        // On SQLite it would hold others up for as long as it takes, or they it, if it made way for them.
-        let walked = spawn_blocking(move || runtime.block_on(walk_along(&context, &account, walk)));
-        let walked = walked
-            .await
-            .unwrap_or_else(|error| Err(Error::Internal(error.to_string())));
-        if let Err(error) = walked {
-            // The page is right without it.
-            tracing::warn!(cause = error.cause(), "a long list cannot be kept");
-        }
-    }
-    Ok(memory.compare(&look, page, rows))
-}
-
-async fn read_page(
-    session: &mut Session,
-    account: &AccountId,
-    page: Page,
-) -> Result<(Vec<Inbox>, i64), Error> {
-    let Page {
-        filter,
-        limit,
-        offset,
-    } = page;
-    Ok(inboxes::list(session, account, filter, limit, offset).await?)
-}
-
-/// The page by its mark, if marks are known and held throughout.
-async fn marked_page(
-    memory: &Memory,
-    session: &mut Session,
-    account: &AccountId,
-    page: Page,
-    look: &Look,
-) -> Result<Option<(Vec<Inbox>, i64)>, Error> {
-    let Page {
-        filter,
-        limit,
-        offset,
-    } = page;
-    let Some(marks) = &look.marks else {
-        return Ok(None);
-    };
-    let found = inboxes::page(session, account, filter, limit, offset, marks).await?;
-    // Total and page are of one moment only if nothing happened in between.
-    Ok(memory.still(look).then(|| (found, marks.total(filter))))
-}
-
-/// Walks along all of a long list, for what makes its next pages cheap.
-async fn walk_along(context: &Context, account: &AccountId, walk: Walk) -> Result<(), Error> {
-    let mut session = context.db.snapshot().await?;
-    let room = match walk.find {
-        Find::Marks => {
-            let marks = inboxes::marks(&mut session, account).await?;
-            context.memory.keep_marks(&walk, marks);
-            return Ok(());
-        }
-        Find::Whole(room) => room,
-    };
-    let mut whole = Whole::default();
-    let mut written = Ok(());
-    let add = |inbox: Inbox| {
-        written = whole.add(&inbox);
-        match written.is_ok() && whole.bytes() <= room {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
-    };
-    inboxes::each(&mut session, account, add).await?;
-    written.map_err(unwritable)?;
-    if whole.bytes() <= room {
-        context.memory.keep_whole(&walk, whole.finish());
-    }
-    Ok(())
-}
-
-fn unwritable(error: serde_json::Error) -> Error {
-    Error::Internal(error.to_string())
-}
 
 /// One of them.
 pub async fn get(context: &Context, account: &AccountId, id: &InboxId) -> Result<Inbox, Error> {

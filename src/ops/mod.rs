@@ -15,16 +15,16 @@ pub mod inboxes;
 pub mod ingest;
 pub mod keys;
 pub mod livechat;
-pub mod memory;
 pub mod messages;
 pub mod quarantine;
 pub mod setup;
 pub mod verify;
 
-use crate::{clock::Clock, config, error::Error, provider::Providers, store, vault::Vault};
+use crate::{
+    cache::Cache, clock::Clock, config, error::Error, provider::Providers, store, vault::Vault,
+};
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
-use memory::Memory;
 use std::path::{Path, PathBuf};
 
 /// Under which name the store keeps a mark of the secret key.
@@ -46,15 +46,15 @@ pub struct Context {
     /// The way to the providers. At their usual addresses, unless it is replaced.
     pub providers: Providers,
     /// What need not be read again.
-    pub memory: Memory,
+    pub cache: Cache,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
     pub command: bool,
 }
 
 impl Context {
-    /// Makes room in memory for so many bytes. Without it nothing is kept.
-    pub fn set_memory(&mut self, bytes: u64) {
-        self.memory = Memory::new(&self.db, bytes);
+    /// Makes room for so many bytes in the cache. Without it nothing is cached.
+    pub fn set_cache(&mut self, bytes: u64) {
+        self.cache = Cache::new(&self.db, bytes);
     }
 
     /// Asks the providers at these addresses from now on.
@@ -123,7 +123,7 @@ pub async fn open(
     };
     check_secret_key(&db, &vault).await?;
     Ok(Context {
-        memory: Memory::new(&db, 0),
+        cache: Cache::new(&db, 0),
         command: false,
         db,
         clock,

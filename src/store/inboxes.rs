@@ -9,7 +9,7 @@ macro_rules! columns {
 
 mod marks;
 
-pub use marks::{Marks, each, marks, page};
+pub use marks::{Marks, marks, page};
 
 use super::statements;
 use crate::{
@@ -117,14 +117,28 @@ impl Filter {
     }
 }
 
-/// A page of the inboxes that match, by creation time and then id, and how many match in all. `limit` is at least 1.
+/// Which part of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Page {
+    /// Of those that match.
+    pub filter: Filter,
+    /// At most so many; at least 1.
+    pub limit: i64,
+    /// After so many.
+    pub offset: i64,
+}
+
+/// A page of the inboxes that match, by creation time and then id, and how many match in all.
 pub async fn list(
     session: &mut Session,
     account: &AccountId,
-    filter: Filter,
-    limit: i64,
-    offset: i64,
+    page: Page,
 ) -> Result<(Vec<Inbox>, i64), Error> {
+    let Page {
+        filter,
+        limit,
+        offset,
+    } = page;
     let (list, total_of) = match (filter.channel, filter.status) {
         (None, None) => (&LIST, &TOTAL),
         (Some(_), None) => (&LIST_OF_TYPE, &TOTAL_OF_TYPE),

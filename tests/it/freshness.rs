@@ -281,7 +281,7 @@ async fn each_change_is_in_the_very_next_answer_whichever_way_it_came(store: Sto
     // On PostgreSQL what was just read is recalled once an echo has come.
     crate::support::eventually("memory is in use", async || {
         pages(&app, &key).await;
-        app.context.memory.figures().hits > 0
+        app.context.cache.figures().hits > 0
     })
     .await;
 }
@@ -378,7 +378,7 @@ async fn memory_is_bounded_and_who_was_here_last_stays(store: Store) {
     // On PostgreSQL nothing is kept before the others are heard.
     crate::support::eventually("something is kept", async || {
         small.get("/inboxes").key(&keys[0]).send().await;
-        small.context.memory.figures().accounts > 0
+        small.context.cache.figures().pages > 0
     })
     .await;
     let list = async |number: usize| {
@@ -387,14 +387,14 @@ async fn memory_is_bounded_and_who_was_here_last_stays(store: Store) {
     };
     for number in 0..ACCOUNTS {
         list(number).await;
-        let figures = small.context.memory.figures();
+        let figures = small.context.cache.figures();
         assert!(figures.bytes <= ROOM, "{figures:?}");
     }
-    let figures = small.context.memory.figures();
+    let figures = small.context.cache.figures();
     assert!(figures.bytes > ROOM / 2, "{figures:?}");
-    let fit = figures.accounts as usize;
+    let fit = figures.pages as usize;
     assert!(fit > 2 && fit < ACCOUNTS - 2, "{figures:?}");
-    let hits = async || small.context.memory.figures().hits;
+    let hits = async || small.context.cache.figures().hits;
     // The last are still there, and the first have left.
     let before = hits().await;
     list(ACCOUNTS - 1).await;
@@ -425,7 +425,7 @@ async fn without_memory_everything_is_read(store: Store) {
         let listed = bare.get("/inboxes").key(&key).send().await;
         assert_eq!(whole(&listed)["data"][0]["messages_count"], count);
     }
-    let figures = bare.context.memory.figures();
+    let figures = bare.context.cache.figures();
     assert_eq!(figures.hits, 0, "{figures:?}");
     assert_eq!(figures.bytes, 0, "{figures:?}");
 }

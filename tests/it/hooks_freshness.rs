@@ -58,7 +58,7 @@ impl Nodes {
             eventually("it is kept where deliveries go", async || {
                 let answer = node.deliver_bytes(&hello, secret).await;
                 answer.assert_status(200);
-                node.context.memory.figures().destinations > 0
+                node.context.cache.figures().destinations > 0
             })
             .await;
         }
@@ -164,7 +164,7 @@ async fn a_deleted_bot_takes_no_delivery(store: Store) {
     for node in nodes.both() {
         eventually("it is kept where deliveries go", async || {
             tell(node, &inbox, &token).await.assert_status(200);
-            node.context.memory.figures().destinations > 0
+            node.context.cache.figures().destinations > 0
         })
         .await;
     }
@@ -223,5 +223,5 @@ async fn without_memory_every_delivery_finds_its_inbox(store: Store) {
         let answer = bare.deliver(&delivery("1001", &[message])).await;
         answer.assert_status(200);
     }
-    assert_eq!(bare.context.memory.figures().destinations, 0);
+    assert_eq!(bare.context.cache.figures().destinations, 0);
 }

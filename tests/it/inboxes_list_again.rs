@@ -214,7 +214,7 @@ async fn an_answer_at_once_is_like_one_by_the_routes(store: Store) {
     ];
     for (key, query, header) in asked {
         let routed = list(&app, key, &format!("/{query}"), &[header]).await;
-        let hits = || app.context.memory.figures().hits;
+        let hits = || app.context.cache.figures().hits;
         let refused = !routed.status.is_success() && routed.status != StatusCode::NOT_MODIFIED;
         eventually("it is kept", async || {
             let before = hits();

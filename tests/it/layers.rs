@@ -7,25 +7,33 @@ use std::{
 };
 
 /// From the front doors down. What stands in [`BESIDE`] may be used by all.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["serve", "demo", "ops", "store"]),
     ("serve", &["converse", "router", "http", "ops"]),
     ("converse", &["router", "http"]),
     ("demo", &["ops"]),
     ("router", &["api", "hooks", "livechat", "http"]),
-    ("api", &["http", "ops", "store"]),
+    ("api", &["http", "ops", "cache", "store"]),
     ("hooks", &["http", "ops"]),
     ("livechat", &["http", "ops"]),
     ("http", &["ops"]),
-    ("ops", &["store", "provider"]),
+    ("ops", &["cache", "store", "provider"]),
+    ("cache", &["store"]),
     ("store", &[]),
     ("provider", &[]),
 ];
 
 /// The modules beside the layers: they use each other, and know nothing of who uses them.
-const BESIDE: [&str; 7] = [
-    "clock", "config", "domain", "error", "id", "rendered", "vault",
+const BESIDE: [&str; 8] = [
+    "clock",
+    "config",
+    "domain",
+    "error",
+    "id",
+    "principal",
+    "rendered",
+    "vault",
 ];
 
 /// Crates that only know HTTP, and the modules that must not know it.
@@ -37,8 +45,19 @@ const OF_HTTP: [&str; 6] = [
     "tower",
     "tower_http",
 ];
-const WITHOUT_HTTP: [&str; 10] = [
-    "cli", "ops", "store", "clock", "config", "domain", "error", "id", "rendered", "vault",
+const WITHOUT_HTTP: [&str; 12] = [
+    "cli",
+    "ops",
+    "cache",
+    "store",
+    "clock",
+    "config",
+    "domain",
+    "error",
+    "id",
+    "principal",
+    "rendered",
+    "vault",
 ];
 
 #[test]

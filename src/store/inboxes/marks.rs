@@ -1,16 +1,16 @@
-//! Long lists: where their pages begin, so that none is walked to from the start, and a walk along all of one.
+//! Marks of long lists: where their pages begin, so that no page has to be counted off from the start.
 //!
-//! How long marks hold, and where they are kept, is not known here.
+//! How long marks hold, and where they are kept, is not known here: see `cache`.
 //!
 //! Invariant: a page that is found by marks that hold is the same that [`super::list`] gives.
 
-use super::{Filter, channel, read, status};
+use super::{Filter, Page, channel, read, status};
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
     id::{AccountId, InboxId},
 };
 use db::{Error, Row, Session, Sql, Value};
-use std::{collections::HashMap, ops::ControlFlow};
+use std::collections::HashMap;
 
 /// The rows from a mark on. SQLite has no statistics here, and would as soon walk along all rows as along the index of
 /// those that match: it is told.
@@ -46,17 +46,16 @@ const PAGE_OF_BOTH: Sql = page!(
     "$6",
     "$7"
 );
-const STEP: Sql = Sql::same(concat!(
-    "SELECT ",
-    columns!(),
-    " FROM inboxes WHERE account_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4"
-));
+const STEP: Sql = Sql::same(
+    "SELECT id, type, status, created_at FROM inboxes
+    WHERE account_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4",
+);
 pub(super) const ALL: &[Sql] = &[PAGE, PAGE_OF_TYPE, PAGE_OF_STATUS, PAGE_OF_BOTH, STEP];
 
-/// Rows of a step: so many are in memory at once.
+/// Rows that are read at once.
 const STRIDE: i64 = 2048;
 
-/// Where the pages of an account's lists begin, under each filter: the `created_at` and `id` of every so manieth that
+/// Where the pages of an account's lists begin: under each filter, the `created_at` and `id` of every 32nd inbox that
 /// matches, and how many match in all.
 #[derive(Debug, Default)]
 pub struct Marks {
@@ -71,8 +70,8 @@ struct List {
 }
 
 impl Marks {
-    /// How far apart they are: half as many rows are walked past on the way to a page, and a mark is a small part of
-    /// what it marks.
+    /// How far apart they are. On the way to a page half as many rows are skipped, and a mark is small beside what it
+    /// marks.
     const APART: i64 = 32;
 
     /// How many match.
@@ -104,56 +103,29 @@ impl Marks {
     }
 }
 
-/// The marks of an account's lists. Takes a look at each inbox, which takes its time: use a thread that may block, and a
-/// snapshot, which all of them are of then.
+/// The marks of an account's lists. Reads every inbox, which takes its time: use a thread that may block, and a snapshot,
+/// so that all marks are of one moment.
 pub async fn marks(session: &mut Session, account: &AccountId) -> Result<Marks, Error> {
     let mut marks = Marks::default();
-    let add = |row: &Row<'_>| {
-        let (channel, status) = (channel(row, 2)?, status(row, 3)?);
-        marks.add(row.get(6)?, row.text(0)?, channel, status);
-        Ok(ControlFlow::Continue(()))
-    };
-    walk(session, account, add).await?;
-    Ok(marks)
-}
-
-/// Shows each inbox of an account, in the order of the list, until it is told to stop. Use a thread that may block, and a
-/// snapshot.
-pub async fn each(
-    session: &mut Session,
-    account: &AccountId,
-    mut show: impl FnMut(Inbox) -> ControlFlow<()>,
-) -> Result<(), Error> {
-    walk(session, account, |row| Ok(show(read(row, 0)?))).await
-}
-
-async fn walk(
-    session: &mut Session,
-    account: &AccountId,
-    mut each: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, Error>,
-) -> Result<(), Error> {
-    let mut after = (i64::MIN, String::new());
+    let mut last = (i64::MIN, String::new());
     loop {
-        let mut last = (after.0, String::new());
-        let mut stop = false;
+        let (created_at, id) = &last;
         let params = [
             account.into(),
-            after.0.into(),
-            (&after.1).into(),
+            (*created_at).into(),
+            id.into(),
             STRIDE.into(),
         ];
-        let step = session.query(&STEP, &params, |row| {
-            last.0 = row.get(6)?;
-            last.1.clear();
-            last.1.push_str(row.text(0)?);
-            stop = stop || each(row)?.is_break();
-            Ok(())
-        });
-        let rows = step.await?.len();
-        if stop || rows < STRIDE as usize {
-            return Ok(());
+        let add = |row: &Row<'_>| {
+            let (id, created_at) = (row.text(0)?, row.get(3)?);
+            marks.add(created_at, id, channel(row, 1)?, status(row, 2)?);
+            Ok((created_at, id.to_owned()))
+        };
+        let rows = session.query(&STEP, &params, add).await?;
+        match rows.len() < STRIDE as usize {
+            true => return Ok(marks),
+            false => last = rows.into_iter().next_back().unwrap_or_default(),
         }
-        after = last;
     }
 }
 
@@ -161,11 +133,14 @@ async fn walk(
 pub async fn page(
     session: &mut Session,
     account: &AccountId,
-    filter: Filter,
-    limit: i64,
-    offset: i64,
+    page: Page,
     marks: &Marks,
 ) -> Result<Vec<Inbox>, Error> {
+    let Page {
+        filter,
+        limit,
+        offset,
+    } = page;
     if offset >= marks.total(filter) {
         return Ok(Vec::new());
     }

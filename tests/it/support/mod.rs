@@ -134,7 +134,7 @@ impl TestApp {
         let mut context = ops::open(&place.address(), Missing::Create, &key, url, clock)
             .await
             .expect("the store opens");
-        context.set_memory(config.cache);
+        context.set_cache(config.cache);
         context.set_providers(providers);
         let server = Server::start(context.clone(), &config)
             .await

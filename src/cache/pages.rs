@@ -1,0 +1,151 @@
+//! Cached pages of inboxes.
+//!
+//! Invariant: a page that is used is no older than anything that was read from the store for its account and shown before.
+//! SQLite's stamp alone ensures that. On PostgreSQL a read of the store may see a change that is not heard of yet: that
+//! is what [`News`] is for.
+
+use super::{
+    account::{AccountState, Extent, News},
+    entries::{Entries, FillToken},
+    freshness::FreshnessSource,
+};
+use crate::{rendered::Rendered, store::inboxes::Page};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Bytes that a page takes without its text: itself, what the map keeps of it, and its part of the account's state.
+const PAGE: usize = 384;
+
+pub(super) struct Pages {
+    /// By the serial of the account's state.
+    entries: Entries<(u64, Page), CachedPage>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Clone)]
+struct CachedPage {
+    rendered: Arc<Rendered>,
+    /// When the read that it comes from began.
+    asked: u64,
+    /// The number of the news that it is, if nothing else was read meanwhile.
+    news: Option<u64>,
+}
+
+/// A page that is being read from the store.
+pub struct PageFill {
+    account: Arc<AccountState>,
+    page: Page,
+    token: FillToken,
+    /// Whether it may be cached.
+    fresh: bool,
+    asked: u64,
+    news: News,
+}
+
+impl Pages {
+    pub(super) fn new(room: u64) -> Self {
+        let bytes = |_: &_, page: &CachedPage| PAGE + page.rendered.bytes();
+        Pages {
+            entries: Entries::new(room, Extent::Counts, bytes),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn get(
+        &self,
+        source: &FreshnessSource,
+        account: &AccountState,
+        page: Page,
+    ) -> Option<Arc<Rendered>> {
+        let key = (account.serial, page);
+        let entry = self.entries.get_unchecked(&key, source.era())?;
+        let news = account.news_if_unchanged(entry.read.generation)?;
+        let page = entry.value;
+        let not_older = page.news == Some(news.number)
+            || page.asked > news.at
+            || source.has_heard_all_up_to(news.at);
+        if !not_older {
+            return None;
+        }
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(page.rendered)
+    }
+
+    pub(super) fn begin(
+        &self,
+        source: &FreshnessSource,
+        account: Arc<AccountState>,
+        page: Page,
+        fresh: bool,
+    ) -> PageFill {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let era = source.era();
+        let (generation, news) = account.now();
+        PageFill {
+            account,
+            page,
+            token: FillToken { era, generation },
+            fresh,
+            asked: source.now(),
+            news,
+        }
+    }
+
+    pub(super) fn fill(&self, source: &FreshnessSource, fill: PageFill, rendered: &Arc<Rendered>) {
+        let PageFill {
+            account,
+            page,
+            token,
+            fresh,
+            asked,
+            news,
+        } = fill;
+        let key = (account.serial, page);
+        let era = source.era();
+        // Who is shown what was cached anyway learns nothing new. Were that news, too, then requests for several pages that
+        // go on all the time would keep each other from being answered from the cache.
+        let cached = self.entries.get(&key, era);
+        let same = cached.filter(|cached| cached.value.rendered.is_same(rendered));
+        let news = match same {
+            Some(same) => same.value.news,
+            None => {
+                let number = account.note_news(source.now());
+                (number == news.number + 1).then_some(number)
+            }
+        };
+        if fresh {
+            let leave = account.note_page(page);
+            self.evict(&account, leave);
+            let cached = CachedPage {
+                rendered: rendered.clone(),
+                asked,
+                news,
+            };
+            self.entries.fill(key, cached, account, token, era);
+        }
+    }
+
+    pub(super) fn evict(&self, account: &AccountState, pages: HashSet<Page>) {
+        for page in pages {
+            self.entries.evict(&(account.serial, page));
+        }
+    }
+
+    /// How many there are, and how many bytes they take.
+    pub(super) fn size(&self) -> (u64, u64) {
+        self.entries.size()
+    }
+
+    /// How many were found, and how many had to be read from the store.
+    pub(super) fn looks(&self) -> (u64, u64) {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (count(&self.hits), count(&self.misses))
+    }
+}
