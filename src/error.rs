@@ -5,6 +5,7 @@
 //! kept beside it, for the log only.
 
 use crate::domain::Scope;
+use channels::api::{Api, Failure};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -105,6 +106,22 @@ impl Error {
     /// A validation error with one wrong field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         Error::Validation(vec![FieldError::new(field, message)])
+    }
+
+    /// A provider's refusal of `what`, or its silence about it.
+    pub fn from_provider(api: Api, failure: Failure, what: &str) -> Self {
+        let provider = api.provider();
+        match failure {
+            Failure::Refused(said) => Error::Conflict(
+                Reason::ProviderRefused,
+                format!("{provider} refuses {what}. It says: {said}"),
+            ),
+            Failure::Unclear { cause, retry_after } => Error::ProviderAway {
+                provider,
+                cause: format!("{provider}: {cause}"),
+                retry_after,
+            },
+        }
     }
 
     /// The cause, which belongs in the log and nowhere else.

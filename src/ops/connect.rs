@@ -21,7 +21,7 @@ use crate::{
     store::inboxes as table,
 };
 use channels::{
-    api::{Api, Call, Failure},
+    api::Call,
     graph,
     telegram::bot_api::{self, Bot},
 };
@@ -92,23 +92,7 @@ fn missing(channel: Channel, name: &str) -> Error {
 /// Asks, and gives a refusal in clear words: `what` is refused.
 async fn ask<T>(context: &Context, call: Call<T>, what: &str) -> Result<T, Error> {
     let answer = context.providers.ask(&call).await;
-    answer.map_err(|failure| explain(call.api, failure, what))
-}
-
-/// A failure in clear words.
-pub(super) fn explain(api: Api, failure: Failure, what: &str) -> Error {
-    let provider = api.provider();
-    match failure {
-        Failure::Refused(said) => Error::Conflict(
-            Reason::ProviderRefused,
-            format!("{provider} refuses {what}. It says: {said}"),
-        ),
-        Failure::Unclear { cause, retry_after } => Error::ProviderAway {
-            provider,
-            cause: format!("{provider}: {cause}"),
-            retry_after,
-        },
-    }
+    answer.map_err(|failure| Error::from_provider(call.api, failure, what))
 }
 
 /// Has Telegram tell whose the token is, and deliver to us.

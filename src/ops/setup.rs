@@ -4,7 +4,7 @@
 //!
 //! Invariant: a provider that does not answer, or says no, never keeps anybody from seeing the rest.
 
-use super::{Context, connect::explain, credentials, found, inboxes::read_settings, livechat};
+use super::{Context, credentials, found, inboxes::read_settings, livechat};
 use crate::{
     clock,
     domain::{Channel, InboxStatus},
@@ -220,7 +220,7 @@ async fn telegram_report(
             ..ProviderReport::default()
         },
         Err(failure) => {
-            let error = explain(call.api, failure, "this bot_token");
+            let error = Error::from_provider(call.api, failure, "this bot_token");
             if let Some(cause) = error.cause() {
                 tracing::warn!(inbox = %id, cause, "a provider could not be asked");
             }
