@@ -23,6 +23,11 @@ fn is_base32(digits: &str) -> bool {
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'v'))
 }
 
+/// True if a text can be an id of any kind. The store cannot hold every text, so no other may reach it.
+pub fn can_be_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// The upper 48 of an id's 128 bits are milliseconds since 1970. <https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-7>
 fn before(id: &str, prefix: &str, seconds: u64) -> Option<String> {
     let digits = id.strip_prefix(prefix)?;

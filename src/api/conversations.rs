@@ -4,11 +4,11 @@ use crate::{
     domain::Conversation,
     http::{
         App,
-        auth::{IdPath, Reader, can_be_id},
+        auth::{IdPath, Reader},
         envelope::{self, ApiError, CursorPagination},
         query::Query,
     },
-    id::{ConversationId, InboxId},
+    id::{ConversationId, InboxId, can_be_id},
     ops::conversations,
 };
 use axum::{

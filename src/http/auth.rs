@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::Scope,
     error::Error,
+    id::can_be_id,
     ops::keys::{self, Recalled},
     principal::Principal,
 };
@@ -111,11 +112,6 @@ impl FromRequestParts<App> for IdPath {
             Err(_) => Err(Refusal::NoSuchPath.into()),
         }
     }
-}
-
-/// Whether a text can be an id at all. No other may reach the store, which cannot hold every text.
-pub fn can_be_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

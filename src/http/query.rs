@@ -2,8 +2,10 @@
 //!
 //! An empty value counts as not given; a known parameter given twice is wrong; unknown parameters are ignored.
 
-use super::auth::can_be_id;
-use crate::error::{Error, FieldError};
+use crate::{
+    error::{Error, FieldError},
+    id::can_be_id,
+};
 use std::borrow::Cow;
 
 /// The parameters of a request, while they are read.

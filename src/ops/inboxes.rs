@@ -18,7 +18,7 @@ use crate::{
     id::{AccountId, EventId, InboxId},
     store::{
         addresses, contacts, conversations,
-        inboxes::{self, Details},
+        inboxes::{self, Details, Update},
         messages, quarantine, secrets,
     },
 };
@@ -282,17 +282,14 @@ pub async fn update(
     inbox.status = status(proved_at, switched_off_at);
     let text = write_settings(&settings)?;
     let change = EventId::new(&context.clock);
-    inboxes::update(
-        &mut session,
-        account,
-        id,
-        &inbox.name,
-        &text,
+    let update = Update {
+        name: &inbox.name,
+        settings: &text,
         proved_at,
         switched_off_at,
-        &change,
-    )
-    .await?;
+        change: &change,
+    };
+    inboxes::update(&mut session, account, id, &update).await?;
     if moved {
         addresses::release(&mut session, id).await?;
         claim_address(&mut session, account, &inbox, &settings).await?;

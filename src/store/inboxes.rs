@@ -233,24 +233,34 @@ pub async fn insert(
     Ok(())
 }
 
-/// Changes what a business may change. `proved_at` is `None` for an inbox whose address is not proved, `switched_off_at`
-/// for one that is on.
+/// What a business may change of an inbox, all of it.
+#[derive(Debug)]
+pub struct Update<'a> {
+    /// Display name.
+    pub name: &'a str,
+    /// What is set about its channel and is no secret: a JSON object.
+    pub settings: &'a str,
+    /// When its address proved that it works, if it did.
+    pub proved_at: Option<i64>,
+    /// Since when it is switched off, if it is. One that was off before keeps its time.
+    pub switched_off_at: Option<i64>,
+    /// The event that tells of it.
+    pub change: &'a EventId,
+}
+
+/// Changes one.
 pub async fn update(
     session: &mut Session,
     account: &AccountId,
     id: &InboxId,
-    name: &str,
-    settings: &str,
-    proved_at: Option<i64>,
-    switched_off_at: Option<i64>,
-    change: &EventId,
+    update: &Update<'_>,
 ) -> Result<(), Error> {
     let params = [
-        name.into(),
-        settings.into(),
-        proved_at.into(),
-        switched_off_at.into(),
-        change.into(),
+        update.name.into(),
+        update.settings.into(),
+        update.proved_at.into(),
+        update.switched_off_at.into(),
+        update.change.into(),
         account.into(),
         id.into(),
     ];

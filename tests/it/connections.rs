@@ -159,7 +159,7 @@ async fn nothing_is_done_after_the_last_answer() {
     );
     let mut stream = connect(app.address).await;
     stream.write_all(both.as_bytes()).await.unwrap();
-    let misses = || app.context.memory.figures().misses;
+    let misses = || app.context.cache.figures().misses;
     eventually("it asks the store", async || misses() > 0).await;
     let address = app.address;
     let stop = tokio::spawn(app.stop());
