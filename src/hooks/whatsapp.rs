@@ -30,6 +30,7 @@ pub async fn verify(
 /// Deliveries of WhatsApp Cloud API
 ///
 /// 200 with an empty body once everything is durably stored. A redelivery changes nothing and gets 200.
+/// The signature is checked with the app secrets of the inboxes that the body names, of at most 64 addresses.
 #[utoipa::path(
     post, path = "/hooks/whatsapp", tag = "Hooks", security(()),
     request_body(description = "A webhook payload, as Meta signs it", content_type = "application/json", content = String),

@@ -18,15 +18,19 @@ use crate::{
     },
 };
 use channels::{Delivery, Item, Malformed, signature};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use tokio::task::yield_now;
 
 /// How a channel's deliveries are read.
 pub struct Format {
     /// Reads one.
     pub parse: fn(&[u8]) -> Result<Delivery, Malformed>,
-    /// Finds the addresses in one that cannot be read. None where the URL names the inbox.
+    /// Finds the addresses that one names without reading it: 64 at most. None where the URL names the inbox.
     pub addresses: fn(&[u8]) -> Vec<String>,
 }
 
@@ -84,9 +88,19 @@ pub struct FromMeta<'a> {
 
 /// The parts of a delivery whose own inbox's app secret signed it. `None` if no inbox's did, and
 /// [`Error::NotFound`] if none of them is for an inbox of this server.
+///
+/// Until an inbox has vouched for a delivery, whoever sent it may be anybody. Only its first addresses are read until
+/// then, and no more secrets are tried than those.
 pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vec<Arrival>>, Error> {
     let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
     let body = &came.source.body;
+    let named = named(context, came.channel, (format.addresses)(body)).await?;
+    if named.is_empty() {
+        return Err(Error::NotFound("inbox"));
+    }
+    let Some(secret) = signing_secret(&came, &named).await else {
+        return Ok(None);
+    };
     let parts: Vec<(String, Vec<Item>)> = match (format.parse)(body) {
         Ok(delivery) => delivery
             .parts
@@ -94,78 +108,87 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vec
             .filter_map(|part| Some((part.address?, part.items)))
             .collect(),
         // Kept whole, for each inbox that vouches for it.
-        Err(malformed) => (format.addresses)(body)
-            .into_iter()
-            .map(|address| (address, vec![unreadable(&malformed)]))
+        Err(malformed) => named
+            .iter()
+            .map(|(address, _)| (address.clone(), vec![unreadable(&malformed)]))
             .collect(),
     };
 
-    let known = destinations(context, &came, parts.iter().map(|(address, _)| address)).await?;
-    if known.values().all(Option::is_none) {
-        return Err(Error::NotFound("inbox"));
-    }
-    let all = parts.len();
-    let arrivals: Vec<_> = parts
-        .into_iter()
-        .filter_map(|(address, items)| match known.get(&address) {
-            Some(Some((to, true))) => Some(arrival(to, came.channel, &came.source, items)),
-            _ => None,
-        })
+    let mut known: HashMap<String, Option<Arc<Destination>>> = named
+        .iter()
+        .map(|(address, to)| (address.clone(), Some(to.clone())))
         .collect();
-    if arrivals.is_empty() {
-        return Ok(None);
+    let mut search = Search::new(context);
+    let mut arrivals = Vec::new();
+    let mut strange = 0_usize;
+    for (address, items) in parts {
+        if !known.contains_key(&address) {
+            let to = search.by_address(came.channel, &address).await?;
+            known.insert(address.clone(), to);
+        }
+        match known.get(&address) {
+            // The body has one signature, so whoever vouches for it does so with the same secret.
+            Some(Some(to)) if has_secret(to, &secret) => {
+                arrivals.push(arrival(to, came.channel, &came.source, items));
+            }
+            _ => strange += 1,
+        }
     }
-    if arrivals.len() < all {
+    if strange > 0 {
         tracing::warn!(
             channel = came.channel.as_str(),
-            parts = all - arrivals.len(),
+            parts = strange,
             "parts of a delivery are for no inbox of ours, or not signed with its secret"
         );
     }
     Ok(Some(arrivals))
 }
 
-/// Addresses that are looked up for a delivery that no inbox has vouched for: whoever sends it may be anybody.
-const UNVOUCHED: usize = 64;
-
-/// Where each address leads, and whether that inbox's secret signed the delivery.
-async fn destinations<'a>(
+/// The inboxes that have these addresses, each with its address.
+async fn named(
     context: &Context,
-    came: &FromMeta<'_>,
-    addresses: impl Iterator<Item = &'a String>,
-) -> Result<HashMap<String, Option<(Arc<Destination>, bool)>>, Error> {
-    let mut known = HashMap::new();
-    // Inboxes of one app share its secret: the body is hashed once for each secret, not for each inbox.
-    let mut verdicts = HashMap::new();
-    let mut vouched = false;
+    channel: Channel,
+    addresses: Vec<String>,
+) -> Result<Vec<(String, Arc<Destination>)>, Error> {
     let mut search = Search::new(context);
+    let mut named = Vec::new();
     for address in addresses {
-        if known.contains_key(address) {
+        if let Some(to) = search.by_address(channel, &address).await? {
+            named.push((address, to));
+        }
+    }
+    Ok(named)
+}
+
+/// The first of these inboxes' secrets that the body was signed with. Each secret is tried once, since inboxes of one
+/// app share it.
+async fn signing_secret(
+    came: &FromMeta<'_>,
+    named: &[(String, Arc<Destination>)],
+) -> Option<SecretString> {
+    let mut tried = HashSet::new();
+    for (_, to) in named {
+        let Some(secret) = &to.app_secret else {
+            continue;
+        };
+        let bytes = secret.expose_secret().as_bytes();
+        if !tried.insert(Sha256::digest(bytes)) {
             continue;
         }
-        if !vouched && known.len() >= UNVOUCHED {
-            break;
+        if signature::verify_meta(bytes, &came.source.body, came.signature) {
+            return Some(secret.clone());
         }
-        let judged = match search.by_address(came.channel, address).await? {
-            None => None,
-            Some(to) => {
-                let genuine = match &to.app_secret {
-                    None => false,
-                    Some(secret) => {
-                        let secret = secret.expose_secret().as_bytes();
-                        let verdict = verdicts.entry(Sha256::digest(secret));
-                        *verdict.or_insert_with(|| {
-                            signature::verify_meta(secret, &came.source.body, came.signature)
-                        })
-                    }
-                };
-                vouched |= genuine;
-                Some((to, genuine))
-            }
-        };
-        known.insert(address.clone(), judged);
+        // Hashing a long body takes milliseconds: let others have their turn.
+        yield_now().await;
     }
-    Ok(known)
+    None
+}
+
+fn has_secret(to: &Destination, secret: &SecretString) -> bool {
+    let secret = secret.expose_secret().as_bytes();
+    to.app_secret
+        .as_ref()
+        .is_some_and(|own| signature::equal(own.expose_secret().as_bytes(), secret))
 }
 
 /// What came to a hook that names its inbox, with the inbox's own token. `None` if the token is wrong, and
@@ -208,7 +231,7 @@ fn arrival(to: &Destination, channel: Channel, source: &Arc<Source>, items: Vec<
 
 fn unreadable(malformed: &Malformed) -> Item {
     Item::Unreadable {
-        reason: malformed.reason.clone(),
-        raw: String::new(),
+        reason: malformed.reason.clone().into(),
+        count: 1,
     }
 }

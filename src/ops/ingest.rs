@@ -221,8 +221,8 @@ async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome,
                     let cause = error.cause().unwrap_or("refused").to_owned();
                     tracing::error!(inbox = %arrival.inbox, cause, "the store refused an item");
                     alone.items = vec![Item::Unreadable {
-                        reason: "the store refused it".to_owned(),
-                        raw: String::new(),
+                        reason: "the store refused it".into(),
+                        count: 1,
                     }];
                     store(context, &[vec![alone]]).await?
                 }
@@ -542,10 +542,10 @@ async fn add_contacts(
 }
 
 fn says_more(contact: &channels::Contact, stored: &contacts::Stored) -> bool {
-    let differs = |new: &Option<String>, old: &Option<String>| new.is_some() && new != old;
-    differs(&contact.name, &stored.name)
-        || differs(&contact.phone, &stored.phone)
-        || differs(&contact.username, &stored.username)
+    let differs = |new: Option<&str>, old: &Option<String>| new.is_some() && new != old.as_deref();
+    differs(contact.name.as_deref(), &stored.name)
+        || differs(contact.phone.as_deref(), &stored.phone)
+        || differs(contact.username.as_deref(), &stored.username)
 }
 
 /// For each message, its conversation, opened if there was none.
@@ -613,7 +613,7 @@ async fn store_messages(
                     channels::Direction::Outbound => "outbound",
                 },
                 kind: message.kind.as_str(),
-                content: json(&message.content)?,
+                content: message.content.as_str(),
                 sender: json(&message.sender)?,
                 reply_to: message.reply_to.as_deref(),
                 historic: message.historic,
@@ -737,14 +737,14 @@ fn change<'a>(
             &status.provider_id,
             "status",
             status.status.as_str().to_owned(),
-            status.error.clone(),
+            status.error.as_deref(),
             status.timestamp,
         ),
         Item::Reaction(reaction) => (
             &reaction.provider_id,
             "reaction",
             reaction.by.clone(),
-            reaction.emoji.clone(),
+            reaction.emoji.as_deref(),
             reaction.timestamp,
         ),
         Item::Edit(edit) => {
@@ -752,7 +752,7 @@ fn change<'a>(
             let Some(content) = &edit.content else {
                 return Ok(None);
             };
-            let content = json(content)?;
+            let content = content.as_str();
             let stamp = edit.timestamp.unwrap_or_default();
             let print = Sha256::digest(format!("{stamp} {content}"));
             let print = data_encoding::HEXLOWER.encode(&print[..16]);
@@ -823,7 +823,7 @@ async fn store_unreadable(
                 received_at: now,
             };
             if quarantine::insert(session, &entry).await? {
-                tracing::warn!(inbox = %arrival.inbox, reason, "set aside in quarantine");
+                tracing::warn!(inbox = %arrival.inbox, %reason, "set aside in quarantine");
                 outcomes[delivery].quarantined += 1;
             } else {
                 outcomes[delivery].known += 1;

@@ -17,7 +17,7 @@ use crate::{
     id::{AccountId, ConversationId, InboxId, MessageId, VisitorId},
     store::{addresses, conversations, inboxes, messages as stored},
 };
-use channels::{Contact, Direction, Item, Kind, Sender, signature};
+use channels::{Contact, Direction, Kind, Sender, signature};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -213,16 +213,16 @@ pub async fn say(
         provider_id: provider_id.clone(),
         direction: Direction::Inbound,
         contact: Contact {
-            provider_id: visitor.who.id.clone(),
-            name: visitor.who.name.clone(),
+            provider_id: visitor.who.id.as_str().into(),
+            name: visitor.who.name.as_deref().map(Arc::from),
             ..Contact::default()
         },
         sender: Sender {
-            name: visitor.who.name.clone(),
+            name: visitor.who.name.as_deref().map(Arc::from),
             ..Sender::default()
         },
         kind: Kind::Text,
-        content: Map::from_iter([("text".to_owned(), Value::from(text))]),
+        content: Map::from_iter([("text".to_owned(), Value::from(text))]).into(),
         reply_to: None,
         timestamp: Some(context.clock.now()),
         historic: false,
@@ -233,7 +233,7 @@ pub async fn say(
         inbox: visitor.inbox.clone(),
         channel: Channel::Livechat,
         proved: true,
-        items: vec![Item::Message(Box::new(message))],
+        items: vec![message.into()],
     };
     let Outcome { stored: new, .. } = ingest.deliver(vec![arrival]).await?;
 

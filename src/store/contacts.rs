@@ -129,7 +129,7 @@ pub async fn insert_each(
                 key.account.into(),
                 (*id).into(),
                 key.channel.as_str().into(),
-                (&contact.provider_id).into(),
+                contact.provider_id.as_ref().into(),
                 i64::from(contact.group).into(),
                 contact.name.as_deref().into(),
                 contact.phone.as_deref().into(),
@@ -159,7 +159,7 @@ pub async fn update(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Res
 /// Gives a contact the more durable id that its provider now uses.
 pub async fn rename(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Result<(), Error> {
     let params = [
-        (&key.contact.provider_id).into(),
+        key.contact.provider_id.as_ref().into(),
         key.account.into(),
         id.into(),
     ];
@@ -173,7 +173,7 @@ pub async fn block(session: &mut Session, key: &Key<'_>, since: Option<i64>) -> 
         since.into(),
         key.account.into(),
         key.channel.as_str().into(),
-        (&key.contact.provider_id).into(),
+        key.contact.provider_id.as_ref().into(),
     ];
     session.execute(&BLOCK, &params).await?;
     Ok(())

@@ -102,7 +102,7 @@ pub struct NewMessage<'a> {
     /// Its type.
     pub kind: &'static str,
     /// What it says: a JSON object.
-    pub content: String,
+    pub content: &'a str,
     /// Who wrote it: a JSON object.
     pub sender: String,
     /// The provider's id of the message that it answers.
@@ -153,7 +153,7 @@ pub async fn look_each(
         .map(|(key, contact)| {
             let mut params = key.params();
             params.push(contact.channel.as_str().into());
-            params.push((&contact.contact.provider_id).into());
+            params.push(contact.contact.provider_id.as_ref().into());
             params
         })
         .collect();
@@ -191,7 +191,7 @@ pub async fn insert(
                 message.conversation.into(),
                 message.direction.into(),
                 message.kind.into(),
-                (&message.content).into(),
+                message.content.into(),
                 (&message.sender).into(),
                 message.reply_to.into(),
                 i64::from(message.historic).into(),
@@ -221,7 +221,7 @@ pub struct NewChange<'a> {
     /// As an event.
     pub id: EventId,
     /// The error, the emoji or the new content (JSON), if any.
-    pub value: Option<String>,
+    pub value: Option<&'a str>,
     /// The provider's clock.
     pub timestamp: i64,
     /// Our clock.
@@ -238,7 +238,7 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
                 Value::from(change.kind),
                 (&change.part).into(),
                 (&change.id).into(),
-                change.value.as_deref().into(),
+                change.value.into(),
                 change.timestamp.into(),
                 change.received_at.into(),
             ]);

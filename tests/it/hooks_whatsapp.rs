@@ -5,8 +5,10 @@ use crate::support::{
     whatsapp::{APP_SECRET, counted, deliveries, delivery, hello, sign, text},
     whatsapp_body,
 };
+use cpu_time::ThreadTime;
 use inboxd::domain::Scope;
 use serde_json::json;
+use std::time::Duration;
 
 on_both_stores![
     a_verification_is_answered_with_the_challenge_and_proves_the_inbox,
@@ -21,6 +23,8 @@ on_both_stores![
     a_delivery_for_nobody_is_not_found,
     a_delivery_partly_for_nobody_is_stored_for_the_rest,
     a_delivery_of_4_mb_is_too_large_and_one_of_3_mb_is_not,
+    an_unsigned_delivery_costs_no_more_than_its_bytes,
+    at_most_64_secrets_are_tried,
 ];
 
 /// Delivers what must be refused, and checks that nothing came of it.
@@ -292,4 +296,59 @@ async fn a_delivery_of_4_mb_is_too_large_and_one_of_3_mb_is_not(store: Store) {
         .await
         .assert_status(200);
     assert_eq!(counted(&app).await, [1]);
+}
+
+/// The server runs on this test's thread, so the thread's CPU time is what an answer costs.
+async fn an_unsigned_delivery_costs_no_more_than_its_bytes(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    let people = |count: usize| {
+        let one = |number| format!(r#"{{"wa_id":"{number}"}}"#);
+        (0..count).map(one).collect::<Vec<_>>().join(",")
+    };
+    let messages = |count: usize| {
+        let one = |number| format!(r#"{{"id":"{number}","from":"x{number}"}}"#);
+        (0..count).map(one).collect::<Vec<_>>().join(",")
+    };
+    let metadata = r#""metadata":{"phone_number_id":"1001"}"#;
+    let body = |value: &str| {
+        format!(r#"{{"entry":[{{"changes":[{{"value":{{{metadata},{value}}}}}]}}]}}"#)
+    };
+    let many = body(&format!(
+        r#""contacts":[{}],"messages":[{}]"#,
+        people(20_000),
+        messages(10_000)
+    ));
+    let plain = body(&format!(r#""text":"{}""#, "x".repeat(many.len())));
+    let cost = async |body: &str| {
+        let mut least = Duration::MAX;
+        for _ in 0..3 {
+            let start = ThreadTime::now();
+            unauthorized(&app, body.as_bytes(), Some("sha256=00")).await;
+            least = least.min(start.elapsed());
+        }
+        least
+    };
+    let (plain, many) = (cost(&plain).await, cost(&many).await);
+    assert!(many < plain * 4, "{many:?} and {plain:?} for as many bytes");
+}
+
+/// A body that names more inboxes before the one whose secret signed it is not Meta's: Meta signs with one secret.
+async fn at_most_64_secrets_are_tried(store: Store) {
+    let app = TestApp::start(store).await;
+    for number in 0..65 {
+        let mut body = whatsapp_body(&number.to_string());
+        body["phone_number"] = format!("+6281234{number}").into();
+        body["channel"]["app_secret"] = format!("secret-{number}").into();
+        app.inbox(body).await;
+    }
+    let ids: Vec<_> = (0..65).map(|number| number.to_string()).collect();
+    let messages = [text("628111", "w1", "Hello")];
+    let parts: Vec<_> = ids.iter().map(|id| (id.as_str(), &messages[..])).collect();
+    let body = deliveries(&parts).to_string();
+    let deliver = async |secret| app.deliver_bytes(body.as_bytes(), secret).await;
+    deliver("secret-64").await.assert_status(401);
+    assert_eq!(app.count("messages").await, 0);
+    deliver("secret-63").await.assert_status(200);
+    assert_eq!(app.count("messages").await, 1);
 }

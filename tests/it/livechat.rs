@@ -72,12 +72,12 @@ async fn reply(app: &TestApp, inbox: &InboxId, visitor: &str, id: &str, text: &s
         provider_id: id.to_owned(),
         direction: channels::Direction::Outbound,
         contact: channels::Contact {
-            provider_id: visitor.to_owned(),
+            provider_id: visitor.into(),
             ..channels::Contact::default()
         },
         sender: channels::Sender::default(),
         kind: channels::Kind::Text,
-        content: Map::from_iter([("text".to_owned(), json!(text))]),
+        content: Map::from_iter([("text".to_owned(), json!(text))]).into(),
         reply_to: None,
         timestamp: None,
         historic: false,

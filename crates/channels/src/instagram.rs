@@ -10,13 +10,17 @@ mod event;
 
 use serde_json::value::RawValue;
 
+use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame};
-use crate::meta::{self, unreadable};
-use crate::{Delivery, Item, Malformed, Part};
+use crate::meta::{self, ignored, unreadable};
+use crate::{Delivery, Malformed};
 use event::Account;
 
 /// What Meta's dashboard puts where the account's id belongs when somebody presses Test.
 const TEST_ENTRY: &str = "0";
+
+/// The same, as it may be written in a body.
+const TEST_ENTRIES: [&[u8]; 2] = [b"0", b"\"0\""];
 
 /// The keys under which events have been seen in the value of a change.
 const EVENTS: [&str; 5] = ["message", "postback", "message_edit", "reaction", "read"];
@@ -32,65 +36,68 @@ const EVENTS: [&str; 5] = ["message", "postback", "message_edit", "reaction", "r
 /// If the body is no JSON object with a list called `entry`.
 pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
     let body = json::repair(body);
-    let mut parts: Vec<Part> = Vec::new();
-    for entry in meta::entries(&body)? {
-        let mut items = Vec::new();
-        read_entry(entry, &mut items);
-        for (address, item) in items {
-            match parts.last_mut() {
-                Some(part) if part.address == address => part.items.push(item),
-                _ => parts.push(Part {
-                    address,
-                    items: vec![item],
-                }),
-            }
-        }
-    }
-    Ok(Delivery { parts })
+    let mut delivery = Delivery::default();
+    meta::entries(&body, |entry| read_entry(entry, &mut delivery))?;
+    Ok(delivery)
 }
 
-/// The ids that a body names, found without parsing it, the accounts' among them: for one that
-/// [`parse`] refuses, so that its signature can still be checked before it is put aside.
+/// The accounts that a body names, found without parsing it, each once: at most 64, so that whoever sent the body has
+/// its signature checked with no more secrets than that. Where an entry names none, whoever wrote or got a message
+/// may be one.
+///
+/// One too many does no harm: it still has to have signed the body.
 pub fn addresses(body: &[u8]) -> Vec<String> {
-    meta::scan(body, "id")
+    let mut accounts = Addresses::default();
+    let mut sides = Addresses::default();
+    addresses::visit(body, |keys, scalar| {
+        match keys {
+            [b"entry", b"id"] if !TEST_ENTRIES.contains(&scalar) => accounts.add(scalar),
+            [b"entry", .., b"recipient" | b"sender", b"id"] => sides.add(scalar),
+            _ => {}
+        }
+        !accounts.is_full()
+    });
+    match accounts.is_empty() {
+        true => sides.into_vec(),
+        false => accounts.into_vec(),
+    }
 }
 
-/// An item, and whose it is.
-type Addressed = (Option<String>, Item);
-
-fn read_entry(entry: &RawValue, items: &mut Vec<Addressed>) {
+fn read_entry(entry: &RawValue, delivery: &mut Delivery) {
     let Some(frame) = json::frame(entry.get()) else {
-        items.push((None, unreadable("an entry that is not an object", entry)));
+        delivery.add(None, unreadable("an entry that is not an object"));
         return;
     };
     let account = Account {
         id: json::frame_id(&frame, "id").filter(|id| id != TEST_ENTRY),
         time: json::frame_time(&frame, "time"),
     };
-    let before = items.len();
     let mut known = false;
     for key in ["messaging", "standby"] {
-        known |= each(&frame, key, entry, &account, items, |event, items| {
-            items.push(event::read(event, &account));
+        known |= each(&frame, key, &account, delivery, |event, delivery| {
+            event::read(event, &account, delivery);
         });
     }
     known |= each(
         &frame,
         "changes",
-        entry,
         &account,
-        items,
-        |raw, items| match json::frame(raw.get()) {
-            Some(change) => read_change(&change, raw, &account, items),
-            None => items.push(account.unreadable("a change that is not an object", raw)),
+        delivery,
+        |raw, delivery| match json::frame(raw.get()) {
+            Some(change) => read_change(&change, &account, delivery),
+            None => account.own(delivery, unreadable("a change that is not an object")),
         },
     );
     // With Business Login for Instagram, the one change stands in the entry itself.
     if frame.contains_key("field") {
-        read_change(&frame, entry, &account, items);
+        known = true;
+        read_change(&frame, &account, delivery);
     }
-    if !known && items.len() == before {
-        items.push(account.unreadable("an entry without anything known in it", entry));
+    if !known {
+        account.own(
+            delivery,
+            unreadable("an entry without anything known in it"),
+        );
     }
 }
 
@@ -98,40 +105,39 @@ fn read_entry(entry: &RawValue, items: &mut Vec<Addressed>) {
 /// The answer is whether there is one.
 fn each<'a>(
     frame: &Frame<'a>,
-    key: &str,
-    whole: &RawValue,
+    key: &'static str,
     account: &Account,
-    items: &mut Vec<Addressed>,
-    mut read: impl FnMut(&'a RawValue, &mut Vec<Addressed>),
+    delivery: &mut Delivery,
+    mut read: impl FnMut(&'a RawValue, &mut Delivery),
 ) -> bool {
     let Some(list) = frame.get(key) else {
         return false;
     };
-    match json::list(list) {
-        Some(elements) => {
-            for element in elements {
-                read(element, items);
-            }
-        }
-        None => items.push(account.unreadable(&format!("{key} is not a list"), whole)),
+    if !json::each(list, |element| read(element, delivery)) {
+        account.own(delivery, unreadable(format!("{key} is not a list")));
     }
     true
 }
 
 /// A change is an event if it looks like one; else it is about comments, mentions and the like.
-fn read_change(change: &Frame<'_>, raw: &RawValue, account: &Account, items: &mut Vec<Addressed>) {
+fn read_change(change: &Frame<'_>, account: &Account, delivery: &mut Delivery) {
     let field = json::frame_id(change, "field");
     let other = || match &field {
-        Some(field) if field != "messages" => account.own(event::ignored(field)),
-        _ => account.unreadable("a change without an event", raw),
+        Some(field) if field != "messages" => ignored(field),
+        _ => unreadable("a change without an event"),
     };
-    let values = change.get("value").and_then(|value| json::list(value));
-    match values.as_deref() {
-        None | Some([]) => items.push(other()),
-        Some(values) => items.extend(values.iter().map(|value| match is_event(value) {
-            true => event::read(value, account),
-            false => other(),
-        })),
+    let mut empty = true;
+    if let Some(values) = change.get("value") {
+        json::each(values, |value| {
+            empty = false;
+            match is_event(value) {
+                true => event::read(value, account, delivery),
+                false => account.own(delivery, other()),
+            }
+        });
+    }
+    if empty {
+        account.own(delivery, other());
     }
 }
 

@@ -4,11 +4,15 @@
 //! business.
 //!
 //! Invariant: nothing that comes out of here holds U+0000 (PostgreSQL cannot store it) or nests deeper
-//! than [`MAX_DEPTH`], and what one item holds never decides whether another one can be read.
+//! than [`MAX_DEPTH`], and what one item holds never decides whether another one can be read. Reading takes time and
+//! memory in proportion to the bytes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::Deserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
@@ -21,7 +25,15 @@ pub(crate) type Frame<'a> = BTreeMap<String, &'a RawValue>;
 /// to stay some levels below that.
 pub(crate) const MAX_DEPTH: usize = 96;
 
-/// Longest identifier, in characters. The longest that a provider documents has 256.
+/// Most values in one item. Read, each takes up to a hundred times the bytes that it is written with; no message of any
+/// provider comes near.
+const MAX_VALUES: usize = 20_000;
+
+/// Most keys in an object of an envelope. No envelope of any provider comes near.
+const MAX_KEYS: usize = 1_000;
+
+/// Longest identifier, in bytes, since a store's index has room for so many. The longest that a provider documents has
+/// 256 characters.
 const MAX_ID: usize = 512;
 const MAX_NAME: usize = 256;
 const MAX_PHONE: usize = 15;
@@ -96,18 +108,62 @@ fn code_unit(rest: &[u8]) -> Option<u16> {
     })
 }
 
-/// The keys of an object, each with its value unread.
+/// The keys of an object, each with its value unread. `None` if it is no object, or one with more keys than
+/// [`MAX_KEYS`].
 pub(crate) fn frame(raw: &str) -> Option<Frame<'_>> {
-    serde_json::from_str(raw).ok()
+    struct Keys;
+    impl<'de> Visitor<'de> for Keys {
+        type Value = Frame<'de>;
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Frame<'de>, A::Error> {
+            let mut frame = Frame::new();
+            while let Some((key, value)) = map.next_entry()? {
+                frame.insert(key, value);
+                if frame.len() > MAX_KEYS {
+                    return Err(A::Error::custom("too many keys"));
+                }
+            }
+            Ok(frame)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(raw);
+    let frame = reader.deserialize_map(Keys).ok()?;
+    reader.end().ok().map(|()| frame)
 }
 
-/// The elements of an array, unread. An object stands for a list of one, and `null` for an empty list.
-pub(crate) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    match raw.get().as_bytes() {
-        [b'[', ..] => serde_json::from_str(raw.get()).ok(),
-        [b'{', ..] => Some(vec![raw]),
-        b"null" => Some(Vec::new()),
-        _ => None,
+/// Reads each element of an array, without gathering them. An object stands for a list of one, and `null` for an empty
+/// list. False if it is none of these.
+pub(crate) fn each<'a>(list: &'a RawValue, read: impl FnMut(&'a RawValue)) -> bool {
+    struct Elements<F>(F);
+    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
+        type Value = ();
+
+        fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+            to.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(element) = seq.next_element()? {
+                (self.0)(element);
+            }
+            Ok(())
+        }
+    }
+    let mut read = read;
+    match list.get().as_bytes() {
+        [b'[', ..] => serde_json::Deserializer::from_str(list.get())
+            .deserialize_seq(Elements(read))
+            .is_ok(),
+        [b'{', ..] => {
+            read(list);
+            true
+        }
+        b"null" => true,
+        _ => false,
     }
 }
 
@@ -121,12 +177,35 @@ pub(crate) fn object(raw: &str) -> Result<Object, &'static str> {
 
 /// One whole value, or why it cannot be read.
 pub(crate) fn value(raw: &str) -> Result<Value, &'static str> {
+    if holds_more_than(raw, MAX_VALUES) {
+        return Err("more values than a message has");
+    }
     let value: Value = serde_json::from_str(raw)
         .map_err(|_| "nested too deeply, a number out of range, or not JSON")?;
     if deeper_than(&value, MAX_DEPTH) {
         return Err("nested too deeply");
     }
     Ok(value)
+}
+
+/// Whether there can be more than so many values in a piece of JSON.
+fn holds_more_than(raw: &str, most: usize) -> bool {
+    if raw.len() < 2 * most {
+        return false;
+    }
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut values = 1;
+    for byte in raw.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b',' | b':' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values > most
 }
 
 fn deeper_than(value: &Value, levels: usize) -> bool {
@@ -170,9 +249,14 @@ pub(crate) fn id(object: &Object, key: &str) -> Option<String> {
     id_of(object.get(key)?)
 }
 
+/// The identifier that a piece of JSON is.
+pub(crate) fn id_in(raw: &str) -> Option<String> {
+    id_of(&value(raw).ok()?)
+}
+
 /// The identifier under a key of which the neighbours may be unreadable.
 pub(crate) fn frame_id(frame: &Frame<'_>, key: &str) -> Option<String> {
-    id_of(&value(frame.get(key)?.get()).ok()?)
+    id_in(frame.get(key)?.get())
 }
 
 /// The seconds since 1970 under a key of which the neighbours may be unreadable.
@@ -189,13 +273,18 @@ fn id_of(value: &Value) -> Option<String> {
         Value::Number(number) => whole(number)?.to_string(),
         _ => return None,
     };
-    let fits = !id.is_empty() && id.chars().nth(MAX_ID).is_none();
+    let fits = !id.is_empty() && id.len() <= MAX_ID;
     fits.then_some(id)
 }
 
 /// The whole number under a key, also if it came as text.
 pub(crate) fn int(object: &Object, key: &str) -> Option<i64> {
-    match object.get(key)? {
+    int_of(object.get(key)?)
+}
+
+/// The whole number that a value is, also if it came as text.
+pub(crate) fn int_of(value: &Value) -> Option<i64> {
+    match value {
         Value::Number(number) => whole(number)?.try_into().ok(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,

@@ -5,8 +5,9 @@
 //! place for what is *done* with a message.
 //!
 //! Invariant: no input panics, and one bad item never costs its neighbours: what cannot be read comes
-//! out as [`Item::Unreadable`], beside everything that can.
+//! out as [`Item::Unreadable`], beside everything that can. Time and memory are in proportion to the input's bytes.
 
+mod addresses;
 pub mod api;
 pub mod graph;
 pub mod instagram;
@@ -16,11 +17,14 @@ pub mod signature;
 pub mod telegram;
 pub mod whatsapp;
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Everything that one request from a provider says, in the order in which it says it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Delivery {
     /// The pieces, each for one address. A batch may name many addresses, and one address twice.
     pub parts: Vec<Part>,
@@ -43,17 +47,17 @@ pub enum Item {
     /// Somebody wrote something: stored and counted, once.
     Message(Box<Message>),
     /// What became of a message that the business sent.
-    Status(Status),
+    Status(Box<Status>),
     /// A reaction to a message, or its withdrawal.
-    Reaction(Reaction),
+    Reaction(Box<Reaction>),
     /// A message has a new text.
-    Edit(Edit),
+    Edit(Box<Edit>),
     /// A message was withdrawn by its sender. It stays counted.
-    Revoke(Revoke),
+    Revoke(Box<Revoke>),
     /// A contact blocked the business (`true`) or unblocked it (`false`).
     Blocked {
         /// Who did it.
-        contact: Contact,
+        contact: Box<Contact>,
         /// Whether the contact can no longer be written to.
         blocked: bool,
     },
@@ -62,13 +66,91 @@ pub enum Item {
         /// The provider's name for its kind.
         kind: String,
     },
-    /// Could not be understood; goes to quarantine.
+    /// Could not be understood; goes to quarantine, with the delivery that it is from.
     Unreadable {
         /// Why, in a few words, without any of the content.
-        reason: String,
-        /// The item as it came.
-        raw: String,
+        reason: Cow<'static, str>,
+        /// How many there are in a row, for the same reason.
+        count: u64,
     },
+}
+
+impl From<Message> for Item {
+    fn from(message: Message) -> Item {
+        Item::Message(Box::new(message))
+    }
+}
+
+impl From<Status> for Item {
+    fn from(status: Status) -> Item {
+        Item::Status(Box::new(status))
+    }
+}
+
+impl From<Reaction> for Item {
+    fn from(reaction: Reaction) -> Item {
+        Item::Reaction(Box::new(reaction))
+    }
+}
+
+impl From<Edit> for Item {
+    fn from(edit: Edit) -> Item {
+        Item::Edit(Box::new(edit))
+    }
+}
+
+impl From<Revoke> for Item {
+    fn from(revoke: Revoke) -> Item {
+        Item::Revoke(Box::new(revoke))
+    }
+}
+
+impl Part {
+    /// Adds one more thing that it says.
+    fn add(&mut self, item: Item) {
+        match (self.items.last_mut(), item) {
+            (
+                Some(Item::Unreadable { reason, count }),
+                Item::Unreadable {
+                    reason: again,
+                    count: more,
+                },
+            ) if *reason == again => *count += more,
+            (_, item) => self.items.push(item),
+        }
+    }
+}
+
+impl Delivery {
+    /// Adds one more thing that it says to an address.
+    fn add(&mut self, address: Option<&str>, item: Item) {
+        match self.parts.last_mut() {
+            Some(part) if part.address.as_deref() == address => part.add(item),
+            _ => self.parts.push(Part {
+                address: address.map(str::to_owned),
+                items: vec![item],
+            }),
+        }
+    }
+}
+
+/// What a message says: a JSON object, as text. Its keys depend on the message's kind.
+///
+/// It is text because that is stored, and because values take many times the memory that they are written with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content(Box<str>);
+
+impl Content {
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Map<String, Value>> for Content {
+    fn from(object: Map<String, Value>) -> Content {
+        Content(Value::Object(object).to_string().into())
+    }
 }
 
 /// Which way a message went.
@@ -134,8 +216,8 @@ pub struct Message {
     pub sender: Sender,
     /// What it is.
     pub kind: Kind,
-    /// What it says; the keys depend on `kind`. For `unsupported` it is `{"raw": …}`, the original.
-    pub content: Map<String, Value>,
+    /// What it says. For `unsupported` it is `{"raw": …}`, the original.
+    pub content: Content,
     /// The provider's id of the message that it answers.
     pub reply_to: Option<String>,
     /// The provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the years
@@ -145,22 +227,22 @@ pub struct Message {
     pub historic: bool,
 }
 
-/// The other side of a conversation.
+/// The other side of a conversation. Its texts are shared by all messages that it is named in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contact {
     /// The provider's own id for it: the most durable one that came. Never empty.
-    pub provider_id: String,
+    pub provider_id: Arc<str>,
     /// A second id of the same contact: WhatsApp's `wa_id` where `provider_id` is a business-scoped
     /// user id.
-    pub alias: Option<String>,
+    pub alias: Option<Arc<str>>,
     /// Whether it is a group chat.
     pub group: bool,
     /// Display name.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// Phone number, E.164 with `+`.
     pub phone: Option<String>,
     /// User name, without `@`.
-    pub username: Option<String>,
+    pub username: Option<Arc<str>>,
 }
 
 /// Who wrote a message: whatever is known, possibly nothing.
@@ -168,13 +250,13 @@ pub struct Contact {
 pub struct Sender {
     /// Display name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// Phone number, E.164 with `+`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     /// User name, without `@`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
+    pub username: Option<Arc<str>>,
 }
 
 /// How far an outbound message has come. The order is the one in which it may advance.
@@ -235,7 +317,7 @@ pub struct Edit {
     pub provider_id: String,
     /// The whole new content, of the message's own kind, or `None` if the provider only says that there
     /// was an edit.
-    pub content: Option<Map<String, Value>>,
+    pub content: Option<Content>,
     /// The provider's clock, in seconds since 1970.
     pub timestamp: Option<i64>,
 }

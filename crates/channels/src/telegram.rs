@@ -9,14 +9,15 @@
 pub mod bot_api;
 mod content;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::json::{self, Object};
-use crate::meta::unreadable;
+use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Part, Reaction, Revoke,
-    Sender,
+    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Reaction, Revoke, Sender,
 };
 use content::Content;
 
@@ -34,31 +35,26 @@ pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
         reason: reason.to_owned(),
     };
     let update = json::frame(&body).ok_or_else(|| malformed("not a JSON object"))?;
-    let mut items = Vec::new();
+    let mut delivery = Delivery::default();
     for (kind, raw) in &update {
         if kind != "update_id" {
-            read(kind, raw, &mut items);
+            read(kind, raw, &mut delivery);
         }
     }
-    if items.is_empty() {
+    if delivery.parts.is_empty() {
         if !update.contains_key("update_id") {
             return Err(malformed("not an update"));
         }
-        items.push(ignored("empty"));
+        delivery.add(None, ignored("empty"));
     }
-    Ok(Delivery {
-        parts: vec![Part {
-            address: None,
-            items,
-        }],
-    })
+    Ok(delivery)
 }
 
-fn read(kind: &str, raw: &RawValue, items: &mut Vec<Item>) {
+fn read(kind: &str, raw: &RawValue, delivery: &mut Delivery) {
     let object = match json::object(raw.get()) {
         Ok(object) => object,
         Err(reason) => {
-            items.push(unreadable(format!("an update: {reason}"), raw));
+            delivery.add(None, unreadable(format!("an update: {reason}")));
             return;
         }
     };
@@ -66,10 +62,7 @@ fn read(kind: &str, raw: &RawValue, items: &mut Vec<Item>) {
         "message" | "business_message" => message(object),
         "edited_message" | "edited_business_message" => edit(object),
         "deleted_business_messages" => match revokes(&object) {
-            Ok(revokes) => {
-                items.extend(revokes);
-                return;
-            }
+            Ok(revokes) => return revokes.for_each(|revoke| delivery.add(None, revoke)),
             Err(reason) => Err(reason),
         },
         "message_reaction" => reaction(&object),
@@ -77,13 +70,7 @@ fn read(kind: &str, raw: &RawValue, items: &mut Vec<Item>) {
         "channel_post" | "edited_channel_post" => Ok(ignored(kind)),
         _ => unknown(kind, object),
     };
-    items.push(item.unwrap_or_else(|reason| unreadable(reason, raw)));
-}
-
-fn ignored(kind: &str) -> Item {
-    Item::Ignored {
-        kind: json::cut(kind, 64),
-    }
+    delivery.add(None, item.unwrap_or_else(unreadable));
 }
 
 /// Who wrote a message.
@@ -117,17 +104,17 @@ fn stored(
         Author::Nobody(why) => return Ok(ignored(why)),
     };
     let message_id = json::int(message, "message_id").ok_or("a message without an id")?;
-    Ok(Item::Message(Box::new(Message {
+    Ok(Item::from(Message {
         provider_id: chat.message(message_id),
         direction: direction(message, chat),
         contact: chat.contact.clone(),
         sender,
         kind,
-        content,
+        content: content.into(),
         reply_to: reply_to(message, chat),
         timestamp: json::seconds(message, "date"),
         historic: false,
-    })))
+    }))
 }
 
 fn raw(message: Object) -> Object {
@@ -148,32 +135,25 @@ fn edit(message: Object) -> Result<Item, &'static str> {
         Content::Service(kind) => return Ok(ignored(kind)),
         Content::Unknown => raw(message),
     };
-    Ok(Item::Edit(Edit {
+    Ok(Item::from(Edit {
         provider_id: chat.message(message_id),
-        content: Some(content),
+        content: Some(content.into()),
         timestamp,
     }))
 }
 
 /// Messages that vanished from a chat of a connected business account.
-fn revokes(deleted: &Object) -> Result<Vec<Item>, &'static str> {
+fn revokes(deleted: &Object) -> Result<impl Iterator<Item = Item>, &'static str> {
     let chat = Chat::of(deleted)?;
     let ids = deleted.get("message_ids").and_then(Value::as_array);
     let ids = ids.ok_or("a deletion of nothing")?;
-    let revokes = ids.iter().map(|id| {
-        let id = Object::from_iter([("id".to_owned(), id.clone())]);
-        match json::int(&id, "id") {
-            Some(id) => Item::Revoke(Revoke {
-                provider_id: chat.message(id),
-                timestamp: None,
-            }),
-            None => Item::Unreadable {
-                reason: "a deletion of a message without an id".to_owned(),
-                raw: Value::Object(id).to_string(),
-            },
-        }
-    });
-    Ok(revokes.collect())
+    Ok(ids.iter().map(move |id| match json::int_of(id) {
+        Some(id) => Item::from(Revoke {
+            provider_id: chat.message(id),
+            timestamp: None,
+        }),
+        None => unreadable("a deletion of a message without an id"),
+    }))
 }
 
 /// What one member's reaction to a message is now. Some may have several: together they are one.
@@ -192,7 +172,7 @@ fn reaction(change: &Object) -> Result<Item, &'static str> {
     let new = change.get("new_reaction").and_then(Value::as_array);
     let new = new.ok_or("a reaction that says nothing")?;
     let emoji: String = new.iter().filter_map(Value::as_object).map(shown).collect();
-    Ok(Item::Reaction(Reaction {
+    Ok(Item::from(Reaction {
         provider_id: chat.message(message_id),
         by: by.ok_or("a reaction without a sender")?.to_string(),
         emoji: (!emoji.is_empty()).then(|| json::cut(&emoji, 64)),
@@ -221,7 +201,7 @@ fn membership(change: &Object) -> Result<Item, &'static str> {
         return Ok(ignored("my_chat_member"));
     }
     Ok(Item::Blocked {
-        contact: chat.contact,
+        contact: Box::new(chat.contact),
         blocked,
     })
 }
@@ -260,10 +240,12 @@ impl Chat {
             connection: json::id(from, "business_connection_id"),
             channel: kind.as_deref() == Some("channel"),
             contact: Contact {
-                provider_id: id.to_string(),
+                provider_id: id.to_string().into(),
                 group: !private,
-                name: json::name(chat, "title").or_else(|| full_name(chat)),
-                username: json::username(chat, "username"),
+                name: json::name(chat, "title")
+                    .or_else(|| full_name(chat))
+                    .map(Arc::from),
+                username: username(chat),
                 ..Contact::default()
             },
         })
@@ -303,8 +285,8 @@ fn author(message: &Object, chat: &Chat) -> Result<Author, &'static str> {
     }
     if let Some(sender) = json::inner(message, "sender_chat") {
         return Ok(Author::Person(Sender {
-            name: json::name(sender, "title"),
-            username: json::username(sender, "username"),
+            name: json::name(sender, "title").map(Arc::from),
+            username: username(sender),
             phone: None,
         }));
     }
@@ -315,8 +297,8 @@ fn author(message: &Object, chat: &Chat) -> Result<Author, &'static str> {
     }
     match from {
         Some(from) => Ok(Author::Person(Sender {
-            name: full_name(from),
-            username: json::username(from, "username"),
+            name: full_name(from).map(Arc::from),
+            username: username(from),
             phone: None,
         })),
         None if !chat.contact.group => Ok(Author::Person(Sender {
@@ -326,6 +308,10 @@ fn author(message: &Object, chat: &Chat) -> Result<Author, &'static str> {
         })),
         None => Err("a message without a sender"),
     }
+}
+
+fn username(of: &Object) -> Option<Arc<str>> {
+    json::username(of, "username").map(Arc::from)
 }
 
 fn full_name(person: &Object) -> Option<String> {

@@ -9,13 +9,18 @@
 
 mod content;
 mod message;
+mod profiles;
+
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame, Object};
-use crate::meta::{self, unreadable};
-use crate::{Delivery, DeliveryStatus, Item, Malformed, Part, Status};
-use message::{Origin, Profile, Scope};
+use crate::meta::{self, ignored, unreadable};
+use crate::{Delivery, DeliveryStatus, Item, Malformed, Status};
+use message::{Origin, Scope};
+use profiles::Profiles;
 
 /// The fields that promise messages. Of any other field it is no surprise if there are none.
 const MESSAGE_FIELDS: [&str; 4] = [
@@ -35,46 +40,45 @@ const MESSAGE_FIELDS: [&str; 4] = [
 /// If the body is no JSON object with a list called `entry`.
 pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
     let body = json::repair(body);
-    let mut parts = Vec::new();
-    for entry in meta::entries(&body)? {
-        match changes(entry) {
-            Some(changes) => parts.extend(changes.into_iter().map(change)),
-            None => parts.push(Part {
-                address: None,
-                items: vec![unreadable("an entry without changes", entry)],
-            }),
+    let mut delivery = Delivery::default();
+    meta::entries(&body, |entry| {
+        let frame = json::frame(entry.get()).unwrap_or_default();
+        let changes = frame.get("changes");
+        if !changes.is_some_and(|changes| json::each(changes, |raw| change(raw, &mut delivery))) {
+            delivery.add(None, unreadable("an entry without changes"));
         }
-    }
-    Ok(Delivery { parts })
+    })?;
+    Ok(delivery)
 }
 
-/// The `phone_number_id`s that a body names, found without parsing it: for one that [`parse`] refuses,
-/// so that its signature can still be checked before it is put aside.
+/// The `phone_number_id`s that a body names, found without parsing it, each once: at most 64, so that whoever sent the
+/// body has its signature checked with no more secrets than that.
+///
+/// One too many does no harm: it still has to have signed the body.
 pub fn addresses(body: &[u8]) -> Vec<String> {
-    meta::scan(body, "phone_number_id")
-}
-
-fn changes(entry: &RawValue) -> Option<Vec<&RawValue>> {
-    json::list(json::frame(entry.get())?.get("changes")?)
+    let mut found = Addresses::default();
+    addresses::visit(body, |keys, scalar| {
+        if keys.last() == Some(&&b"phone_number_id"[..]) {
+            found.add(scalar);
+        }
+        !found.is_full()
+    });
+    found.into_vec()
 }
 
 /// One change: what happened, in one field, for one phone number.
-fn change(raw: &RawValue) -> Part {
+fn change(raw: &RawValue, delivery: &mut Delivery) {
     let frame = json::frame(raw.get()).unwrap_or_default();
     let field = json::frame_id(&frame, "field");
     let value = frame
         .get("value")
         .and_then(|value| json::frame(value.get()));
     match (value, field) {
-        (Some(value), field) => contents(&value, field.as_deref(), raw),
-        (None, Some(kind)) if !promises_messages(Some(&kind)) => Part {
-            address: None,
-            items: vec![ignored(&kind)],
-        },
-        (None, _) => Part {
-            address: None,
-            items: vec![unreadable("a change without a value", raw)],
-        },
+        (Some(value), field) => contents(&value, field.as_deref(), delivery),
+        (None, Some(kind)) if !promises_messages(Some(&kind)) => {
+            delivery.add(None, ignored(&kind));
+        }
+        (None, _) => delivery.add(None, unreadable("a change without a value")),
     }
 }
 
@@ -86,7 +90,7 @@ fn promises_messages(field: Option<&str>) -> bool {
 ///
 /// Which of them are looked for does not depend on the field's name: a field that is new tomorrow and
 /// carries people's messages is read like `messages`.
-fn contents(value: &Frame<'_>, field: Option<&str>, raw: &RawValue) -> Part {
+fn contents(value: &Frame<'_>, field: Option<&str>, delivery: &mut Delivery) {
     let metadata = value
         .get("metadata")
         .and_then(|metadata| json::frame(metadata.get()))
@@ -94,7 +98,7 @@ fn contents(value: &Frame<'_>, field: Option<&str>, raw: &RawValue) -> Part {
     let scope = Scope {
         number_id: json::frame_id(&metadata, "phone_number_id"),
         number: json::frame_id(&metadata, "display_phone_number"),
-        contacts: profiles(value),
+        profiles: profiles(value),
         one_author: one_author(value),
     };
     let origin = match field {
@@ -102,30 +106,29 @@ fn contents(value: &Frame<'_>, field: Option<&str>, raw: &RawValue) -> Part {
         Some("message_echoes" | "smb_message_echoes") => Origin::Echo,
         _ => Origin::Live,
     };
-    let mut items = Vec::new();
-    each(value, "messages", raw, &mut items, |message, items| {
-        items.push(message::read(message, &origin, &scope));
+    let mut empty = true;
+    let mut add = |item| {
+        empty = false;
+        delivery.add(scope.number_id.as_deref(), item);
+    };
+    each(value, "messages", &mut add, |message, add| {
+        add(message::read(message, &origin, &scope));
     });
-    each(value, "message_echoes", raw, &mut items, |echo, items| {
-        items.push(message::read(echo, &Origin::Echo, &scope));
+    each(value, "message_echoes", &mut add, |echo, add| {
+        add(message::read(echo, &Origin::Echo, &scope));
     });
-    each(value, "history", raw, &mut items, |chunk, items| {
-        history(chunk, &scope, items);
+    each(value, "history", &mut add, |chunk, add| {
+        history(chunk, &scope, add);
     });
-    each(value, "statuses", raw, &mut items, |one, items| {
-        items.push(status(one));
-    });
-    if items.is_empty() {
-        items.push(match field {
+    each(value, "statuses", &mut add, |one, add| add(status(one)));
+    if empty {
+        let item = match field {
             Some(kind) if !promises_messages(field) => ignored(kind),
             _ if value.contains_key("errors") => ignored("errors"),
             Some(kind) if knows_a_list(value) => ignored(kind),
-            _ => unreadable("a change without anything known in it", raw),
-        });
-    }
-    Part {
-        address: scope.number_id,
-        items,
+            _ => unreadable("a change without anything known in it"),
+        };
+        delivery.add(scope.number_id.as_deref(), item);
     }
 }
 
@@ -135,74 +138,79 @@ fn knows_a_list(value: &Frame<'_>) -> bool {
         .any(|list| value.contains_key(*list))
 }
 
+/// What takes the items of a change, one after the other.
+type Add<'a> = dyn FnMut(Item) + 'a;
+
 /// Calls `read` with every element of a list; a list that is none goes to quarantine as a whole.
 fn each<'a>(
-    value: &Frame<'a>,
-    key: &str,
-    whole: &RawValue,
-    items: &mut Vec<Item>,
-    mut read: impl FnMut(&'a RawValue, &mut Vec<Item>),
+    frame: &Frame<'a>,
+    key: &'static str,
+    add: &mut Add<'_>,
+    mut read: impl FnMut(&'a RawValue, &mut Add<'_>),
 ) {
-    let Some(list) = value.get(key) else {
+    let Some(list) = frame.get(key) else {
         return;
     };
-    match json::list(list) {
-        Some(elements) => {
-            for element in elements {
-                read(element, items);
-            }
-        }
-        None => items.push(unreadable(format!("{key} is not a list"), whole)),
+    if !json::each(list, |element| read(element, add)) {
+        add(unreadable(format!("{key} is not a list")));
     }
 }
 
 fn one_author(value: &Frame<'_>) -> bool {
-    let messages = value.get("messages").and_then(|list| json::list(list));
-    let mut authors = messages.unwrap_or_default().into_iter().map(|message| {
-        let frame = json::frame(message.get()).unwrap_or_default();
-        json::frame_id(&frame, "from")
-    });
-    let first = authors.next();
-    first.is_some() && authors.all(|author| Some(author) == first)
+    let mut first: Option<Option<String>> = None;
+    let mut same = true;
+    if let Some(messages) = value.get("messages") {
+        json::each(messages, |message| {
+            let frame = json::frame(message.get()).unwrap_or_default();
+            let author = json::frame_id(&frame, "from");
+            match &first {
+                None => first = Some(author),
+                Some(first) => same &= *first == author,
+            }
+        });
+    }
+    same && first.is_some()
 }
 
 /// The profiles that can be read. Who is missing among them only lacks a name.
-fn profiles(value: &Frame<'_>) -> Vec<Profile> {
-    let contacts = value.get("contacts").and_then(|list| json::list(list));
-    contacts
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|contact| json::object(contact.get()).ok())
-        .map(|contact| Profile::of(&contact))
-        .collect()
+fn profiles(value: &Frame<'_>) -> Profiles {
+    let mut profiles = Profiles::default();
+    if let Some(contacts) = value.get("contacts") {
+        json::each(contacts, |contact| {
+            if let Ok(contact) = json::object(contact.get()) {
+                profiles.add(&contact);
+            }
+        });
+    }
+    profiles
 }
 
 /// One chunk of the history that a business hands over when it connects the number of its phone app.
 ///
 /// A business that declines to share it gets a chunk with nothing but `errors`.
-fn history(chunk: &RawValue, scope: &Scope, items: &mut Vec<Item>) {
+fn history(chunk: &RawValue, scope: &Scope, add: &mut Add<'_>) {
     let Some(frame) = json::frame(chunk.get()) else {
-        items.push(unreadable("a history chunk that is not an object", chunk));
+        add(unreadable("a history chunk that is not an object"));
         return;
     };
     if !frame.contains_key("threads") {
-        items.push(if frame.contains_key("errors") {
+        add(if frame.contains_key("errors") {
             ignored("history.errors")
         } else {
-            unreadable("a history chunk without threads", chunk)
+            unreadable("a history chunk without threads")
         });
         return;
     }
-    each(&frame, "threads", chunk, items, |thread, items| {
+    each(&frame, "threads", add, |thread, add| {
         let Some(frame) = json::frame(thread.get()) else {
-            items.push(unreadable("a thread that is not an object", thread));
+            add(unreadable("a thread that is not an object"));
             return;
         };
         let origin = Origin::History {
-            thread: json::frame_id(&frame, "id"),
+            thread: json::frame_id(&frame, "id").map(Arc::from),
         };
-        each(&frame, "messages", thread, items, |message, items| {
-            items.push(message::read(message, &origin, scope));
+        each(&frame, "messages", add, |message, add| {
+            add(message::read(message, &origin, scope));
         });
     });
 }
@@ -211,10 +219,10 @@ fn history(chunk: &RawValue, scope: &Scope, items: &mut Vec<Item>) {
 fn status(raw: &RawValue) -> Item {
     let status = match json::object(raw.get()) {
         Ok(status) => status,
-        Err(reason) => return unreadable(format!("a status: {reason}"), raw),
+        Err(reason) => return unreadable(format!("a status: {reason}")),
     };
     let Some(name) = json::id(&status, "status") else {
-        return unreadable("a status that does not say which", raw);
+        return unreadable("a status that does not say which");
     };
     // Calls and payments report here too, in words of their own ("failed" among them).
     if let Some(kind) = json::id(&status, "type")
@@ -230,9 +238,9 @@ fn status(raw: &RawValue) -> Item {
         _ => return ignored(&format!("status.{name}")),
     };
     let Some(provider_id) = json::id(&status, "id") else {
-        return unreadable("a status of no message", raw);
+        return unreadable("a status of no message");
     };
-    Item::Status(Status {
+    Item::from(Status {
         provider_id,
         status: reached,
         timestamp: json::seconds(&status, "timestamp"),
@@ -247,10 +255,4 @@ fn error(status: &Object) -> Option<String> {
     let title = json::text(error, "title").or_else(|| json::text(error, "message"));
     let words: Vec<String> = code.into_iter().chain(title).collect();
     (!words.is_empty()).then(|| json::cut(&words.join(" "), 1024))
-}
-
-fn ignored(kind: &str) -> Item {
-    Item::Ignored {
-        kind: json::cut(kind, 64),
-    }
 }

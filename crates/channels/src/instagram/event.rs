@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::content;
 use crate::json::{self, Object};
+use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, DeliveryStatus, Direction, Edit, Item, Kind, Message, Reaction, Revoke, Sender,
-    Status, meta,
+    Contact, Content, Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Reaction,
+    Revoke, Sender, Status,
 };
 
 /// What can be in an event, the most telling first. Other keys name kinds that are no messages.
@@ -37,28 +38,25 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn own(&self, item: Item) -> (Option<String>, Item) {
-        (self.id.clone(), item)
-    }
-
-    pub(super) fn unreadable(&self, reason: &str, raw: &RawValue) -> (Option<String>, Item) {
-        self.own(meta::unreadable(reason, raw))
+    /// Adds something that is for the account, whoever that is.
+    pub(super) fn own(&self, delivery: &mut Delivery, item: Item) {
+        delivery.add(self.id.as_deref(), item);
     }
 }
 
-/// Reads one event, and says which account it is for.
-pub(super) fn read(raw: &RawValue, account: &Account) -> (Option<String>, Item) {
+/// Reads one event, and finds the account that it is for.
+pub(super) fn read(raw: &RawValue, account: &Account, delivery: &mut Delivery) {
     let event = match json::object(raw.get()) {
         Ok(event) => event,
-        Err(reason) => return account.unreadable(&format!("an event: {reason}"), raw),
+        Err(reason) => {
+            account.own(delivery, unreadable(format!("an event: {reason}")));
+            return;
+        }
     };
     let sides = Sides::of(&event, account.id.as_deref());
-    let address = account.id.clone().or_else(|| sides.business.clone());
-    let item = item(event, &sides, account.time);
-    (
-        address,
-        item.unwrap_or_else(|reason| meta::unreadable(reason, raw)),
-    )
+    let item = item(event, &sides, account.time).unwrap_or_else(unreadable);
+    let address = account.id.as_deref().or(sides.business.as_deref());
+    delivery.add(address, item);
 }
 
 /// Who did something to whom.
@@ -95,9 +93,10 @@ impl Sides {
     /// Instagram's id for the customer is scoped to the account and all that comes; there are no names
     /// in a webhook.
     fn contact(&self) -> Result<Contact, &'static str> {
-        let provider_id = self.customer.clone().ok_or("a message without a sender")?;
+        let customer = self.customer.as_deref();
+        let provider_id = customer.ok_or("a message without a sender")?;
         Ok(Contact {
-            provider_id,
+            provider_id: provider_id.into(),
             ..Contact::default()
         })
     }
@@ -115,7 +114,7 @@ fn item(event: Object, sides: &Sides, sent: Option<i64>) -> Result<Item, &'stati
         };
     };
     match kind.as_str() {
-        "message" if json::flag(body, "is_deleted") => Ok(Item::Revoke(Revoke {
+        "message" if json::flag(body, "is_deleted") => Ok(Item::from(Revoke {
             provider_id: mid(body)?,
             timestamp,
         })),
@@ -165,17 +164,17 @@ fn stored(
     sides: &Sides,
     timestamp: Option<i64>,
 ) -> Result<Item, &'static str> {
-    Ok(Item::Message(Box::new(Message {
+    Ok(Item::from(Message {
         provider_id,
         direction: sides.direction,
         contact: sides.contact()?,
         sender: Sender::default(),
         kind,
-        content,
+        content: content.into(),
         reply_to: None,
         timestamp,
         historic: false,
-    })))
+    }))
 }
 
 /// The press of a button or of an ice breaker. Its title stands in the thread like a message.
@@ -217,9 +216,10 @@ fn postback_id(body: &Object, event: &Object, sides: &Sides) -> String {
 /// nothing about the text and must not blank it.
 fn edit(body: &Object, timestamp: Option<i64>) -> Result<Item, &'static str> {
     let text = json::text(body, "text").filter(|text| !text.is_empty());
-    Ok(Item::Edit(Edit {
+    let content = text.map(|text| Object::from_iter([("text".to_owned(), text.into())]));
+    Ok(Item::from(Edit {
         provider_id: mid(body)?,
-        content: text.map(|text| Object::from_iter([("text".to_owned(), text.into())])),
+        content: content.map(Content::from),
         timestamp,
     }))
 }
@@ -238,7 +238,7 @@ fn reaction(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item
         let emoji = json::text(body, "emoji").filter(|emoji| !emoji.is_empty());
         Some(emoji.or_else(name).ok_or("a reaction without an emoji")?)
     };
-    Ok(Item::Reaction(Reaction {
+    Ok(Item::from(Reaction {
         provider_id: mid(body)?,
         by: sides.sender.clone().ok_or("a reaction without a sender")?,
         emoji: emoji.map(|emoji| json::cut(&emoji, 64)),
@@ -249,18 +249,12 @@ fn reaction(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item
 /// The customer has read up to a message. One that only says until when says nothing about any message.
 fn seen(body: &Object, timestamp: Option<i64>) -> Item {
     match json::id(body, "mid") {
-        Some(provider_id) => Item::Status(Status {
+        Some(provider_id) => Item::from(Status {
             provider_id,
             status: DeliveryStatus::Read,
             timestamp,
             error: None,
         }),
         None => ignored("read"),
-    }
-}
-
-pub(super) fn ignored(kind: &str) -> Item {
-    Item::Ignored {
-        kind: json::cut(kind, 64),
     }
 }

@@ -116,8 +116,8 @@ fn numbers_and_text_stand_for_each_other() {
 
 #[test]
 fn an_id_has_a_length() {
-    assert!(id(&one(json!("ы".repeat(512))), "key").is_some());
-    assert!(id(&one(json!("ы".repeat(513))), "key").is_none());
+    assert!(id(&one(json!("ы".repeat(256))), "key").is_some());
+    assert!(id(&one(json!("ы".repeat(257))), "key").is_none());
 }
 
 #[test]
@@ -182,11 +182,30 @@ fn names_are_trimmed_of_what_is_none() {
 
 #[test]
 fn a_list_may_come_as_its_only_element() {
-    let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-    assert_eq!(list(&raw("[1,2]")).unwrap().len(), 2);
-    assert_eq!(list(&raw(r#"{"a":1}"#)).unwrap().len(), 1);
-    assert!(list(&raw("null")).unwrap().is_empty());
+    let list = |text: &str| {
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        let mut found = Vec::new();
+        each(&raw, |element| found.push(element.get().to_owned())).then_some(found)
+    };
+    assert_eq!(list("[1,{\"a\":[2]}]").unwrap(), ["1", "{\"a\":[2]}"]);
+    assert_eq!(list(r#"{"a":1}"#).unwrap(), [r#"{"a":1}"#]);
+    assert!(list("null").unwrap().is_empty());
     for none in ["1", "\"x\"", "true"] {
-        assert!(list(&raw(none)).is_none());
+        assert!(list(none).is_none());
     }
+}
+
+#[test]
+fn an_item_that_would_take_far_more_memory_than_bytes_is_not_read() {
+    let of = |values: usize| format!("[{}]", vec!["0"; values - 1].join(","));
+    assert!(value(&of(MAX_VALUES)).is_ok());
+    assert!(value(&of(MAX_VALUES + 1)).is_err());
+    let text = Value::from(",[{:\\\"".repeat(MAX_VALUES)).to_string();
+    assert!(value(&text).is_ok());
+    let keys = |keys: usize| {
+        let pairs: Vec<_> = (0..keys).map(|key| format!("\"{key}\":0")).collect();
+        format!("{{{}}}", pairs.join(","))
+    };
+    assert!(frame(&keys(MAX_KEYS)).is_some());
+    assert!(frame(&keys(MAX_KEYS + 1)).is_none());
 }

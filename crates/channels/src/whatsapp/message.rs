@@ -4,12 +4,15 @@
 //!
 //! Invariant: a contact is known by an id that WhatsApp gave, never by a number that is shown.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
-use super::{content, ignored};
+use super::content;
+use super::profiles::{Profile, Profiles};
 use crate::json::{self, Object};
-use crate::meta::unreadable;
-use crate::{Contact, Direction, Edit, Item, Message, Reaction, Revoke, Sender};
+use crate::meta::{ignored, unreadable};
+use crate::{Contact, Content, Direction, Edit, Item, Message, Reaction, Revoke, Sender};
 
 /// What a change says besides its messages.
 pub(super) struct Scope {
@@ -18,30 +21,9 @@ pub(super) struct Scope {
     /// The business' number as it is displayed, in whatever format.
     pub(super) number: Option<String>,
     /// The profiles of the people in this change.
-    pub(super) contacts: Vec<Profile>,
+    pub(super) profiles: Profiles,
     /// Whether all messages of this change have the same `from`.
     pub(super) one_author: bool,
-}
-
-/// What is known of somebody, under one or two ids.
-pub(super) struct Profile {
-    user_id: Option<String>,
-    wa_id: Option<String>,
-    name: Option<String>,
-    username: Option<String>,
-}
-
-impl Profile {
-    /// Reads one element of `contacts`.
-    pub(super) fn of(contact: &Object) -> Profile {
-        let shown = json::inner(contact, "profile");
-        Profile {
-            user_id: json::id(contact, "user_id"),
-            wa_id: json::id(contact, "wa_id"),
-            name: shown.and_then(|shown| json::name(shown, "name")),
-            username: shown.and_then(|shown| json::username(shown, "username")),
-        }
-    }
 }
 
 /// Why a message is in a delivery.
@@ -53,7 +35,7 @@ pub(super) enum Origin {
     /// It is older than the connection.
     History {
         /// The customer whose thread it is in, where the delivery sorts by threads.
-        thread: Option<String>,
+        thread: Option<Arc<str>>,
     },
 }
 
@@ -61,11 +43,11 @@ pub(super) enum Origin {
 pub(super) fn read(raw: &RawValue, origin: &Origin, scope: &Scope) -> Item {
     let message = match json::object(raw.get()) {
         Ok(message) => message,
-        Err(reason) => return unreadable(format!("a message: {reason}"), raw),
+        Err(reason) => return unreadable(format!("a message: {reason}")),
     };
     match item(message, origin, scope) {
         Ok(item) => item,
-        Err(reason) => unreadable(reason, raw),
+        Err(reason) => unreadable(reason),
     }
 }
 
@@ -78,22 +60,23 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
         "edit" => {
             let edit = json::inner(&message, "edit").ok_or("an edit of nothing")?;
             let inner = json::inner(edit, "message").cloned();
-            Ok(Item::Edit(Edit {
+            Ok(Item::from(Edit {
                 provider_id: original(edit)?,
-                content: inner.and_then(content::edited),
+                content: inner.and_then(content::edited).map(Content::from),
                 timestamp,
             }))
         }
         "revoke" => {
             let revoke = json::inner(&message, "revoke").ok_or("a revoke of nothing")?;
-            Ok(Item::Revoke(Revoke {
+            Ok(Item::from(Revoke {
                 provider_id: original(revoke)?,
                 timestamp,
             }))
         }
-        "reaction" => Ok(Item::Reaction(reaction(
-            &message, timestamp, origin, scope,
-        )?)),
+        "reaction" => {
+            let reaction = reaction(&message, timestamp, origin, scope)?;
+            Ok(Item::from(reaction))
+        }
         _ => {
             let provider_id = json::id(&message, "id").ok_or("a message without an id")?;
             let direction = direction(&message, origin, scope);
@@ -102,17 +85,17 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
             let context = json::inner(&message, "context");
             let reply_to = context.and_then(|context| json::id(context, "id"));
             let (kind, content) = content::read(&kind, message);
-            Ok(Item::Message(Box::new(Message {
+            Ok(Item::from(Message {
                 provider_id,
                 direction,
                 contact,
                 sender,
                 kind,
-                content,
+                content: content.into(),
                 reply_to,
                 timestamp,
                 historic: matches!(origin, Origin::History { .. }),
-            })))
+            }))
         }
     }
 }
@@ -131,7 +114,7 @@ fn reaction(
     let reaction = json::inner(message, "reaction").ok_or("a reaction without its object")?;
     let provider_id = json::id(reaction, "message_id").ok_or("a reaction to nothing")?;
     let by = match direction(message, origin, scope) {
-        Direction::Inbound => author(message, scope).map(|author| author.provider_id),
+        Direction::Inbound => author(message, scope).map(|author| author.provider_id.to_string()),
         Direction::Outbound => scope
             .number_id
             .clone()
@@ -219,7 +202,7 @@ fn parties(
     };
     let contact = match group(message) {
         Some(group) => Contact {
-            provider_id: group,
+            provider_id: group.into(),
             group: true,
             ..Contact::default()
         },
@@ -245,8 +228,8 @@ fn group(message: &Object) -> Option<String> {
 
 fn author(message: &Object, scope: &Scope) -> Option<Contact> {
     person(
-        json::id(message, "from_user_id"),
-        json::id(message, "from"),
+        json::id(message, "from_user_id").map(Arc::from),
+        json::id(message, "from").map(Arc::from),
         scope,
     )
 }
@@ -256,9 +239,11 @@ fn recipient(message: &Object, origin: &Origin, scope: &Scope) -> Option<Contact
         Origin::History { thread } => thread.clone(),
         _ => None,
     };
+    let user_id =
+        json::id(message, "to_user_id").or_else(|| json::id(message, "recipient_user_id"));
     person(
-        json::id(message, "to_user_id").or_else(|| json::id(message, "recipient_user_id")),
-        thread.or_else(|| json::id(message, "to")),
+        user_id.map(Arc::from),
+        thread.or_else(|| json::id(message, "to").map(Arc::from)),
         scope,
     )
 }
@@ -267,7 +252,7 @@ fn recipient(message: &Object, origin: &Origin, scope: &Scope) -> Option<Contact
 ///
 /// The business-scoped user id comes first: a user who hides the number has no other, and one who shows
 /// it has both.
-fn person(user_id: Option<String>, wa_id: Option<String>, scope: &Scope) -> Option<Contact> {
+fn person(user_id: Option<Arc<str>>, wa_id: Option<Arc<str>>, scope: &Scope) -> Option<Contact> {
     let known = profile(user_id.as_deref(), wa_id.as_deref(), scope);
     let user_id = user_id.or_else(|| known?.user_id.clone());
     let wa_id = wa_id.or_else(|| known?.wa_id.clone());
@@ -296,14 +281,9 @@ fn profile<'a>(
     wa_id: Option<&str>,
     scope: &'a Scope,
 ) -> Option<&'a Profile> {
-    let same =
-        |one: &Option<String>, other: Option<&str>| other.is_some() && one.as_deref() == other;
-    let by_id = scope
-        .contacts
-        .iter()
-        .find(|known| same(&known.user_id, user_id) || same(&known.wa_id, wa_id));
-    by_id.or_else(|| match scope.contacts.as_slice() {
-        [only] if scope.one_author || (user_id.is_none() && wa_id.is_none()) => Some(only),
-        _ => None,
+    scope.profiles.find(user_id, wa_id).or_else(|| {
+        let nameless = user_id.is_none() && wa_id.is_none();
+        let only = scope.profiles.only();
+        only.filter(|_| scope.one_author || nameless)
     })
 }

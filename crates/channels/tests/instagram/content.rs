@@ -166,7 +166,10 @@ fn text_and_time_survive() {
         .into_iter()
         .map(message)
         .map(|message| {
-            let text = message.content["text"].as_str().unwrap().to_owned();
+            let text = common::value(&message.content)["text"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             (message.provider_id, text, message.timestamp)
         })
         .collect();

