@@ -1,4 +1,5 @@
-//! The documents in the repository: every link leads somewhere, and the first two stay short.
+//! The documents in the repository: every link leads somewhere, every source file that they name is there, and the first
+//! two stay short.
 //!
 //! Nothing here asks the network: only relative links are followed.
 
@@ -42,6 +43,26 @@ fn every_relative_link_leads_somewhere() {
 }
 
 #[test]
+fn every_source_file_that_is_named_is_there() {
+    const BASES: [&str; 4] = ["", "src", "tests/it", "crates/channels/src"];
+    let mut missing = Vec::new();
+    let mut checked = 0;
+    for (file, document) in &documents() {
+        for name in document.codes.iter().filter(|code| is_source(code)) {
+            checked += 1;
+            if !BASES
+                .iter()
+                .any(|base| root().join(base).join(name).exists())
+            {
+                missing.push(format!("{}: {name}", file.display()));
+            }
+        }
+    }
+    assert!(checked > 40, "only {checked} files");
+    assert!(missing.is_empty(), "not there:\n{}", missing.join("\n"));
+}
+
+#[test]
 fn what_newcomers_read_first_stays_short() {
     for (file, most) in [("README.md", 8 * 1024), ("ARCHITECTURE.md", 12 * 1024)] {
         let size = read(&root().join(file)).len();
@@ -49,11 +70,12 @@ fn what_newcomers_read_first_stays_short() {
     }
 }
 
-/// What one document links to, and what can be linked to in it.
+/// What one document links to, what can be linked to in it, and what it shows as code within a line.
 #[derive(Default)]
 struct Document {
     links: Vec<String>,
     anchors: BTreeSet<String>,
+    codes: Vec<String>,
 }
 
 impl Document {
@@ -67,10 +89,16 @@ impl Document {
                     document.links.push(dest_url.into_string());
                 }
                 Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
-                Event::Text(words) | Event::Code(words) => {
+                Event::Text(words) => {
                     if let Some(heading) = &mut heading {
                         heading.push_str(&words);
                     }
+                }
+                Event::Code(words) => {
+                    if let Some(heading) = &mut heading {
+                        heading.push_str(&words);
+                    }
+                    document.codes.push(words.into_string());
                 }
                 Event::End(TagEnd::Heading(_)) => {
                     let anchor = anchor(&heading.take().unwrap_or_default());
@@ -100,6 +128,11 @@ fn anchor(heading: &str) -> String {
             _ => None,
         })
         .collect()
+}
+
+/// Whether it is a Rust file's path. Capitals stand for a name that its reader chooses.
+fn is_source(code: &str) -> bool {
+    code.ends_with(".rs") && !code.chars().any(|one| one.is_uppercase() || one == ' ')
 }
 
 fn is_relative(link: &str) -> bool {
