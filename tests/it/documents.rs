@@ -1,5 +1,5 @@
-//! The documents in the repository: every link leads somewhere, every source file that they name is there, and the first
-//! two stay short.
+//! The documents in the repository: every link leads somewhere, every source file that they name is there, every setting
+//! and metric is in them, and the first two stay short.
 //!
 //! Nothing here asks the network: only relative links are followed.
 
@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs,
     path::{Component, Path, PathBuf},
+    process::Command,
 };
 
 /// Folders that hold no documents of this repository.
@@ -68,6 +69,49 @@ fn what_newcomers_read_first_stays_short() {
         let size = read(&root().join(file)).len();
         assert!(size <= most, "{file} has {size} bytes, at most {most}");
     }
+}
+
+#[test]
+fn every_setting_of_the_server_is_documented() {
+    let shown = Command::new(env!("CARGO_BIN_EXE_inboxd"))
+        .args(["serve", "--help"])
+        .output()
+        .expect("it runs");
+    let help = String::from_utf8(shown.stdout).expect("text");
+    let page = read(&root().join("docs/configuration.md"));
+    for (kind, least) in [("--", 25), ("INBOXD_", 25)] {
+        let mut there = names(&help, kind);
+        there.retain(|name| !["--help", "--version"].contains(&name.as_str()));
+        assert!(there.len() > least, "only {there:?}");
+        assert_same(&there, &names(&page, kind), "docs/configuration.md");
+    }
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let mut there = BTreeSet::new();
+    for folder in ["src", "crates"] {
+        visit(&root().join(folder), &mut |file| {
+            if file.extension().is_some_and(|kind| kind == "rs") {
+                let mut text = read(file);
+                text.retain(|one| !one.is_whitespace());
+                for call in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
+                    let called = names(&text, &format!("{call}inboxd_"));
+                    there.extend(called.iter().map(|name| name[call.len()..].to_owned()));
+                }
+            }
+        });
+    }
+    assert!(there.len() > 8, "only {there:?}");
+    let page = read(&root().join("docs/operations.md"));
+    assert_same(&there, &names(&page, "inboxd_"), "docs/operations.md");
+}
+
+fn assert_same(there: &BTreeSet<String>, documented: &BTreeSet<String>, page: &str) {
+    let missing: Vec<_> = there.difference(documented).collect();
+    let gone: Vec<_> = documented.difference(there).collect();
+    assert!(missing.is_empty(), "{page} lacks {missing:?}");
+    assert!(gone.is_empty(), "{page} has {gone:?}, which are not there");
 }
 
 /// What one document links to, what can be linked to in it, and what it shows as code within a line.
@@ -137,6 +181,20 @@ fn is_source(code: &str) -> bool {
 
 fn is_relative(link: &str) -> bool {
     !link.contains("://") && !link.starts_with("mailto:")
+}
+
+/// Every name in the text that begins so. Its other characters are those of a flag, a variable or a metric.
+fn names(text: &str, begin: &str) -> BTreeSet<String> {
+    let part = |one: char| one.is_ascii_alphanumeric() || "-_".contains(one);
+    text.match_indices(begin)
+        .filter(|(at, _)| !text[..*at].ends_with(part))
+        .map(|(at, _)| {
+            let rest = &text[at + begin.len()..];
+            let end = rest.find(|one| !part(one)).unwrap_or(rest.len());
+            format!("{begin}{}", &rest[..end])
+        })
+        .filter(|name| name.len() > begin.len() && !name.ends_with(['-', '_']))
+        .collect()
 }
 
 /// Every document by its path from the root.
