@@ -1,6 +1,6 @@
 //! A walk over every route of the document: nobody gets further than a key allows, on none of them.
 
-use crate::support::{Store, TestApp, on_both_stores};
+use crate::support::{Store, TestApp, on_both_stores, program::text, whatsapp::hello};
 use inboxd::{domain::Scope, router};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,17 +13,65 @@ on_both_stores![
     a_wrong_method_names_the_right_ones,
 ];
 
-/// An operation of the document that needs a key.
+/// An operation of the document that needs a key, with real ids in its path.
 struct Operation {
     method: Method,
     path: String,
+    /// Its query parameters that take an id of something else.
+    parameters: Vec<String>,
+}
+
+/// One of everything that has an id.
+struct Things {
+    inbox: String,
+    conversation: String,
+    message: String,
+}
+
+impl Things {
+    async fn make(app: &TestApp) -> Self {
+        let inbox = app.whatsapp("1001").await.to_string();
+        app.deliver(&hello("wamid.1")).await.assert_status(200);
+        let first = async |path: &str| {
+            let key = app.key(&[Scope::Read]).await;
+            let listed = app.get(path).key(&key).send().await.data();
+            text(&listed[0]["id"])
+        };
+        Things {
+            conversation: first("/conversations").await,
+            message: first(&format!("/messages?inbox_id={inbox}")).await,
+            inbox,
+        }
+    }
+
+    /// The id of the thing that this noun means.
+    fn id(&self, noun: &str) -> &str {
+        match noun {
+            "inboxes" | "inbox_id" => &self.inbox,
+            "conversations" | "conversation_id" => &self.conversation,
+            "messages" => &self.message,
+            _ => panic!("make one of {noun}, so that another account can ask for it"),
+        }
+    }
+
+    /// A documented path with ids of these things.
+    fn path(&self, documented: &str) -> String {
+        let mut path = String::new();
+        let mut noun = "";
+        for part in documented.split('/').skip(1) {
+            let id = part.starts_with('{');
+            path.extend(["/", if id { self.id(noun) } else { part }]);
+            noun = part;
+        }
+        path
+    }
 }
 
 fn document() -> Value {
     serde_json::to_value(router::document()).expect("a document")
 }
 
-fn with_key(inbox: &str) -> Vec<Operation> {
+fn with_key(things: &Things) -> Vec<Operation> {
     let document = document();
     let paths = document["paths"].as_object().expect("paths");
     let mut operations = Vec::new();
@@ -32,14 +80,15 @@ fn with_key(inbox: &str) -> Vec<Operation> {
             if operation["security"] == json!([{}]) {
                 continue;
             }
-            let id = match path.split('/').nth(1) {
-                Some("inboxes") => inbox,
-                Some("conversations") => "conv_1",
-                _ => "msg_1",
-            };
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let parameters = parameters
+                .filter(|parameter| parameter["in"] == "query")
+                .map(|parameter| text(&parameter["name"]))
+                .filter(|name| name.ends_with("_id"));
             operations.push(Operation {
                 method: method.to_uppercase().parse().expect("a method"),
-                path: path.replace("{id}", id),
+                path: things.path(path),
+                parameters: parameters.collect(),
             });
         }
     }
@@ -49,8 +98,8 @@ fn with_key(inbox: &str) -> Vec<Operation> {
 
 async fn without_a_key_every_route_answers_the_same(store: Store) {
     let app = TestApp::start(store).await;
-    let inbox = app.livechat("Website").await;
-    for operation in with_key(inbox.as_str()) {
+    let things = Things::make(&app).await;
+    for operation in with_key(&things) {
         let call = app.call(operation.method.clone(), &operation.path);
         call.send().await.assert_unauthorized();
     }
@@ -58,32 +107,49 @@ async fn without_a_key_every_route_answers_the_same(store: Store) {
 
 async fn another_accounts_things_are_not_found(store: Store) {
     let app = TestApp::start(store).await;
-    let inbox = app.livechat("Website").await;
-    let before = app.listing().await;
+    let things = Things::make(&app).await;
+    let own = app.key(&Scope::ALL).await;
     let other = app.another_account().await;
-    let key = app.key_of(&other, &Scope::ALL).await;
-    for operation in with_key(inbox.as_str()) {
-        if !operation.path.contains('_') {
-            continue;
+    let others = app.key_of(&other, &Scope::ALL).await;
+    let everything = async || {
+        let messages = format!("/messages?inbox_id={}", things.inbox);
+        let mut all = vec![app.listing().await];
+        for path in ["/conversations", &messages] {
+            all.push(app.get(path).key(&own).send().await.data());
         }
-        let call = app
-            .call(operation.method.clone(), &operation.path)
-            .key(&key);
-        let answer = call.json(&json!({"name": "mine"})).send().await;
-        assert_eq!(
-            answer.status, 404,
-            "{} {}",
-            operation.method, operation.path
-        );
+        all
+    };
+    let before = everything().await;
+    let mut asked = 0;
+    for operation in with_key(&things) {
+        let mut paths = Vec::new();
+        if operation.path.contains('_') {
+            paths.push(operation.path.clone());
+        }
+        for name in &operation.parameters {
+            paths.push(format!("{}?{name}={}", operation.path, things.id(name)));
+        }
+        for path in paths {
+            let method = &operation.method;
+            if method == Method::GET {
+                let answer = app.get(&path).key(&own).send().await;
+                assert_eq!(answer.status, 200, "{path} is there for its own account");
+            }
+            let call = app.call(method.clone(), &path).key(&others);
+            let answer = call.json(&json!({"name": "mine"})).send().await;
+            assert_eq!(answer.status, 404, "{method} {path}");
+            asked += 1;
+        }
     }
-    assert_eq!(app.listing().await, before);
+    assert!(asked >= 10, "only {asked} were asked for");
+    assert_eq!(everything().await, before);
 }
 
 async fn too_small_a_scope_is_forbidden(store: Store) {
     let app = TestApp::start(store).await;
-    let inbox = app.livechat("Website").await;
+    let things = Things::make(&app).await;
     let key = app.key(&[Scope::Admin]).await;
-    for operation in with_key(inbox.as_str()) {
+    for operation in with_key(&things) {
         let call = app
             .call(operation.method.clone(), &operation.path)
             .key(&key);
@@ -95,8 +161,8 @@ async fn too_small_a_scope_is_forbidden(store: Store) {
 
 async fn beyond_its_limit_a_key_gets_no_further(store: Store) {
     let app = TestApp::with(store, |limits| limits.rate_limit = 1).await;
-    let inbox = app.livechat("Website").await;
-    for operation in with_key(inbox.as_str()) {
+    let things = Things::make(&app).await;
+    for operation in with_key(&things) {
         let key = app.key(&[Scope::Admin]).await;
         let call = || {
             let call = app.call(operation.method.clone(), &operation.path);
