@@ -82,8 +82,12 @@ async fn receive(app: &App, channel: Channel, request: Request) -> Result<Outcom
         signature: &signature,
         source: source(app, request).await?,
     };
-    let arrivals = hooks::vouched(&app.context, came)
+    let vouched = hooks::vouched(&app.context, came)
         .await?
         .ok_or(Refusal::BadSignature)?;
-    Ok(app.ingest.deliver(arrivals).await?)
+    let outcome = app.ingest.deliver(vouched.arrivals).await?;
+    Ok(Outcome {
+        foreign: vouched.foreign,
+        ..outcome
+    })
 }

@@ -84,6 +84,7 @@ fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Respon
         ("changes", outcome.changes),
         ("quarantined", outcome.quarantined),
         ("ignored", outcome.ignored),
+        ("foreign", outcome.foreign),
     ] {
         metrics::counter!("inboxd_delivered_items_total", "channel" => channel, "outcome" => what)
             .increment(count);

@@ -86,97 +86,147 @@ pub struct FromMeta<'a> {
     pub source: Arc<Source>,
 }
 
-/// The parts of a delivery whose own inbox's app secret signed it. `None` if no inbox's did, and
-/// [`Error::NotFound`] if none of them is for an inbox of this server.
+/// A delivery that one of our inboxes vouches for.
+pub struct Vouched {
+    /// What it says to each inbox whose app secret signed it.
+    pub arrivals: Vec<Arrival>,
+    /// How much it says to others: to no inbox of ours, or to one with another secret.
+    pub foreign: u64,
+}
+
+/// What a delivery says to the inboxes whose app secret signed it. `None` if no inbox's did, and
+/// [`Error::NotFound`] if it names no inbox of this server.
 ///
 /// Until an inbox has vouched for a delivery, whoever sent it may be anybody. Only its first addresses are read until
 /// then, and no more secrets are tried than those.
-pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vec<Arrival>>, Error> {
+pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vouched>, Error> {
     let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
     let body = &came.source.body;
     let named = named(context, came.channel, (format.addresses)(body)).await?;
     if named.is_empty() {
         return Err(Error::NotFound("inbox"));
     }
-    let Some(secret) = signing_secret(&came, &named).await else {
+    let Some(signer) = signer(&came, &named).await else {
         return Ok(None);
     };
-    let parts: Vec<(String, Vec<Item>)> = match (format.parse)(body) {
-        Ok(delivery) => delivery
-            .parts
-            .into_iter()
-            .filter_map(|part| Some((part.address?, part.items)))
-            .collect(),
+    let parts = match (format.parse)(body) {
+        Ok(delivery) => by_address(delivery, &signer.address),
         // Kept whole, for each inbox that vouches for it.
         Err(malformed) => named
             .iter()
-            .map(|(address, _)| (address.clone(), vec![unreadable(&malformed)]))
+            .map(|one| (one.address.clone(), vec![unreadable(&malformed)]))
             .collect(),
     };
 
-    let mut known: HashMap<String, Option<Arc<Destination>>> = named
-        .iter()
-        .map(|(address, to)| (address.clone(), Some(to.clone())))
-        .collect();
+    // The body has one signature, so whoever else vouches for it does so with the same secret.
+    let secret = signer.to.app_secret.as_ref();
+    let mut vouching = Vec::new();
+    let mut known: HashMap<String, Option<usize>> = HashMap::new();
     let mut search = Search::new(context);
-    let mut arrivals = Vec::new();
-    let mut strange = 0_usize;
-    for (address, items) in parts {
-        if !known.contains_key(&address) {
-            let to = search.by_address(came.channel, &address).await?;
-            known.insert(address.clone(), to);
-        }
-        match known.get(&address) {
-            // The body has one signature, so whoever vouches for it does so with the same secret.
-            Some(Some(to)) if has_secret(to, &secret) => {
-                arrivals.push(arrival(to, came.channel, &came.source, items));
+    let mut foreign = 0;
+    // It proves the signer, even if it says nothing to it.
+    for (address, items) in [(signer.address.clone(), Vec::new())]
+        .into_iter()
+        .chain(parts)
+    {
+        let place = match known.get(&address) {
+            Some(place) => *place,
+            None => {
+                let to = search.by_address(came.channel, &address).await?;
+                let to = to.filter(|to| same_secret(to.app_secret.as_ref(), secret));
+                let place = to.map(|to| {
+                    vouching.push(arrival(&to, came.channel, &came.source, Vec::new()));
+                    vouching.len() - 1
+                });
+                known.insert(address, place);
+                place
             }
-            _ => strange += 1,
+        };
+        match place.and_then(|place| vouching.get_mut(place)) {
+            Some(arrival) => arrival.items.extend(items),
+            None => foreign += items.iter().map(Item::count).sum::<u64>(),
         }
     }
-    if strange > 0 {
+    if foreign > 0 {
         tracing::warn!(
             channel = came.channel.as_str(),
-            parts = strange,
+            items = foreign,
             "parts of a delivery are for no inbox of ours, or not signed with its secret"
         );
     }
-    Ok(Some(arrivals))
+    Ok(Some(Vouched {
+        arrivals: vouching,
+        foreign,
+    }))
 }
 
-/// The inboxes that have these addresses, each with its address.
+/// What a delivery says, by address. What names no address is for `own`, whoever that is, unless the delivery names
+/// others, too: then it could be for any of them, and nobody's messages may end in somebody else's inbox. It goes to
+/// the quarantine of `own`.
+pub(super) fn by_address(delivery: Delivery, own: &str) -> Vec<(String, Vec<Item>)> {
+    let alone = delivery
+        .parts
+        .iter()
+        .filter_map(|part| part.address.as_deref())
+        .all(|address| address == own);
+    let parts = delivery.parts.into_iter();
+    let addressed = parts.map(|part| match part.address {
+        Some(address) => (address, part.items),
+        None if alone => (own.to_owned(), part.items),
+        None => {
+            let items = part.items.into_iter().map(set_aside);
+            (own.to_owned(), items.collect())
+        }
+    });
+    addressed.collect()
+}
+
+fn set_aside(item: Item) -> Item {
+    match item {
+        Item::Ignored { .. } | Item::Unreadable { .. } => item,
+        _ => Item::Unreadable {
+            reason: "for no inbox by name, in a delivery for several".into(),
+            count: 1,
+        },
+    }
+}
+
+/// An inbox that a delivery names.
+struct Named {
+    address: String,
+    to: Arc<Destination>,
+}
+
+/// The inboxes that have these addresses.
 async fn named(
     context: &Context,
     channel: Channel,
     addresses: Vec<String>,
-) -> Result<Vec<(String, Arc<Destination>)>, Error> {
+) -> Result<Vec<Named>, Error> {
     let mut search = Search::new(context);
     let mut named = Vec::new();
     for address in addresses {
         if let Some(to) = search.by_address(channel, &address).await? {
-            named.push((address, to));
+            named.push(Named { address, to });
         }
     }
     Ok(named)
 }
 
-/// The first of these inboxes' secrets that the body was signed with. Each secret is tried once, since inboxes of one
+/// The first of these inboxes whose secret the body was signed with. Each secret is tried once, since inboxes of one
 /// app share it.
-async fn signing_secret(
-    came: &FromMeta<'_>,
-    named: &[(String, Arc<Destination>)],
-) -> Option<SecretString> {
+async fn signer<'a>(came: &FromMeta<'_>, named: &'a [Named]) -> Option<&'a Named> {
     let mut tried = HashSet::new();
-    for (_, to) in named {
-        let Some(secret) = &to.app_secret else {
+    for one in named {
+        let Some(secret) = &one.to.app_secret else {
             continue;
         };
-        let bytes = secret.expose_secret().as_bytes();
-        if !tried.insert(Sha256::digest(bytes)) {
+        let secret = secret.expose_secret().as_bytes();
+        if !tried.insert(Sha256::digest(secret)) {
             continue;
         }
-        if signature::verify_meta(bytes, &came.source.body, came.signature) {
-            return Some(secret.clone());
+        if signature::verify_meta(secret, &came.source.body, came.signature) {
+            return Some(one);
         }
         // Hashing a long body takes milliseconds: let others have their turn.
         yield_now().await;
@@ -184,11 +234,14 @@ async fn signing_secret(
     None
 }
 
-fn has_secret(to: &Destination, secret: &SecretString) -> bool {
-    let secret = secret.expose_secret().as_bytes();
-    to.app_secret
-        .as_ref()
-        .is_some_and(|own| signature::equal(own.expose_secret().as_bytes(), secret))
+fn same_secret(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        return false;
+    };
+    signature::equal(
+        one.expose_secret().as_bytes(),
+        other.expose_secret().as_bytes(),
+    )
 }
 
 /// What came to a hook that names its inbox, with the inbox's own token. `None` if the token is wrong, and

@@ -65,19 +65,21 @@ pub struct Arrival {
     pub items: Vec<Item>,
 }
 
-/// What became of a delivery.
+/// What became of a delivery: each thing that it says is in just one of the counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Messages that are new.
     pub stored: u64,
-    /// Messages that were there already.
+    /// What was there already, or is no news.
     pub known: u64,
-    /// Things that happened to messages.
+    /// Things that happened to messages and contacts.
     pub changes: u64,
     /// What could not be understood, or what the store refused.
     pub quarantined: u64,
     /// What is no message, nor about one.
     pub ignored: u64,
+    /// What is for inboxes that did not sign it.
+    pub foreign: u64,
     /// Parts for an inbox that is there.
     pub parts: u64,
 }
@@ -240,6 +242,7 @@ impl Outcome {
         self.changes += other.changes;
         self.quarantined += other.quarantined;
         self.ignored += other.ignored;
+        self.foreign += other.foreign;
         self.parts += other.parts;
     }
 
@@ -689,21 +692,33 @@ async fn store_changes(
                             channel: arrival.channel,
                             contact,
                         };
-                        contacts::block(session, &key, blocked.then_some(now)).await?;
-                        outcomes[delivery].changes += 1;
+                        // Somebody who never wrote is no contact.
+                        match contacts::block(session, &key, blocked.then_some(now)).await? {
+                            true => outcomes[delivery].changes += 1,
+                            false => outcomes[delivery].ignored += 1,
+                        }
                     }
-                    item => {
-                        changes.extend(change(context, arrival, item, now)?);
-                        outcomes[delivery].changes += 1;
-                    }
+                    item => match change(context, arrival, item, now)? {
+                        Some(change) => changes.push((delivery, change)),
+                        None => outcomes[delivery].ignored += 1,
+                    },
                 }
             }
         }
     }
-    changes.sort_by(|a, b| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
+    changes.sort_by(|(_, a), (_, b)| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
+    let (deliveries, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
     let news = messages::change(session, &changes).await?;
-    let mut news = news.into_iter();
-    changes.retain(|_| news.next().unwrap_or(false));
+    let mut fresh = Vec::with_capacity(changes.len());
+    for ((delivery, change), is_news) in deliveries.into_iter().zip(changes).zip(news) {
+        if is_news {
+            outcomes[delivery].changes += 1;
+            fresh.push(change);
+        } else {
+            outcomes[delivery].known += 1;
+        }
+    }
+    let changes = fresh;
     let keys: Vec<_> = changes.iter().map(|change| change.key).collect();
     let found = messages::find_each_by_provider_id(session, &keys).await?;
     let mut events: Vec<_> = changes
@@ -803,11 +818,15 @@ async fn store_unreadable(
 ) -> Result<(), Error> {
     for (delivery, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
-            let unreadable = arrival.items.iter().find_map(|item| match item {
-                Item::Unreadable { reason, .. } => Some(reason),
-                _ => None,
-            });
-            let Some(reason) = unreadable else {
+            let mut first = None;
+            let mut items = 0;
+            for item in &arrival.items {
+                if let Item::Unreadable { reason, count } = item {
+                    first = first.or(Some(reason));
+                    items += count;
+                }
+            }
+            let Some(reason) = first else {
                 continue;
             };
             let source = &arrival.source;
@@ -824,9 +843,9 @@ async fn store_unreadable(
             };
             if quarantine::insert(session, &entry).await? {
                 tracing::warn!(inbox = %arrival.inbox, %reason, "set aside in quarantine");
-                outcomes[delivery].quarantined += 1;
+                outcomes[delivery].quarantined += items;
             } else {
-                outcomes[delivery].known += 1;
+                outcomes[delivery].known += items;
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
     Context,
     changes::{Changes, commit},
     found,
-    hooks::format,
+    hooks::{by_address, format},
     ingest::{self, Arrival, Outcome, Source},
 };
 use crate::{
@@ -89,7 +89,8 @@ pub async fn replay(
         }
     };
     let unreadable = |item: &Item| matches!(item, Item::Unreadable { .. });
-    let left = items.iter().filter(|item| unreadable(item)).count();
+    let left = items.iter().filter(|item| unreadable(item));
+    let left = left.map(Item::count).sum();
     let arrival = Arrival {
         source: Arc::new(Source::default()),
         account: account.clone(),
@@ -104,18 +105,20 @@ pub async fn replay(
     }
     commit(context, session, changes).await?;
     let mut outcome = outcomes.into_iter().next().unwrap_or_default();
-    outcome.quarantined = left as u64;
+    outcome.quarantined = left;
     Ok(outcome)
 }
 
-/// What a delivery says to one address: other parts of it went to other inboxes, or to none.
+/// What a delivery says to one address: other parts of it went to other inboxes, or to none. Without an address all of
+/// it is for the inbox that the URL named.
 fn items_for(delivery: Delivery, address: Option<&str>) -> Vec<Item> {
-    delivery
-        .parts
-        .into_iter()
-        .filter(|part| address.is_none() || part.address.as_deref() == address)
-        .flat_map(|part| part.items)
-        .collect()
+    let Some(own) = address else {
+        let parts = delivery.parts.into_iter();
+        return parts.flat_map(|part| part.items).collect();
+    };
+    let parts = by_address(delivery, own).into_iter();
+    let own = parts.filter(|(address, _)| address == own);
+    own.flat_map(|(_, items)| items).collect()
 }
 
 /// How many deliveries are set aside on the whole server.

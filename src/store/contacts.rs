@@ -167,16 +167,19 @@ pub async fn rename(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Res
     Ok(())
 }
 
-/// Notes since when a contact cannot be written to, or (`None`) that it can. One that is not known is passed over.
-pub async fn block(session: &mut Session, key: &Key<'_>, since: Option<i64>) -> Result<(), Error> {
+/// Notes since when a contact cannot be written to, or (`None`) that it can. False if there is no such contact.
+pub async fn block(
+    session: &mut Session,
+    key: &Key<'_>,
+    since: Option<i64>,
+) -> Result<bool, Error> {
     let params = [
         since.into(),
         key.account.into(),
         key.channel.as_str().into(),
         key.contact.provider_id.as_ref().into(),
     ];
-    session.execute(&BLOCK, &params).await?;
-    Ok(())
+    Ok(session.execute(&BLOCK, &params).await? > 0)
 }
 
 /// First half of removing the contacts of an inbox: forgets how those that have no other inbox are found.

@@ -18,6 +18,7 @@ mod faults;
 mod faults_under_load;
 mod freshness;
 mod health;
+mod hooks_accounting;
 mod hooks_freshness;
 mod hooks_instagram;
 mod hooks_telegram;

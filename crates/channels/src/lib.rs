@@ -75,6 +75,16 @@ pub enum Item {
     },
 }
 
+impl Item {
+    /// How many things it stands for.
+    pub fn count(&self) -> u64 {
+        match self {
+            Item::Unreadable { count, .. } => *count,
+            _ => 1,
+        }
+    }
+}
+
 impl From<Message> for Item {
     fn from(message: Message) -> Item {
         Item::Message(Box::new(message))
