@@ -3,6 +3,7 @@
 //! Invariant: a stop first lets the requests in flight finish, then the deliveries in line, then closes the store.
 
 use crate::{
+    clock,
     config::Config,
     converse::converse,
     error::Error,
@@ -16,7 +17,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -27,6 +28,8 @@ use tokio::{
 
 /// How often uses of keys go to the store, and metrics are tidied.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often the log says again that no connection can be accepted.
+const REPEATED: Duration = Duration::from_secs(60);
 
 /// A server that answers.
 pub struct Server {
@@ -169,6 +172,7 @@ async fn accept(
 ) {
     let all = app.limits.connections;
     let places = Arc::new(Semaphore::new(all));
+    let mut said: Option<Instant> = None;
     loop {
         // A place first: who finds none waits in the kernel's queue, and costs nothing here.
         let place = tokio::select! {
@@ -181,7 +185,11 @@ async fn accept(
                 Ok((stream, peer)) => (stream, Peer(peer)),
                 Err(error) => {
                     // Out of file handles, most likely. Trying again at once would only burn CPU.
-                    tracing::error!(%error, "a connection could not be accepted");
+                    metrics::counter!("inboxd_accept_failures_total").increment(1);
+                    if said.is_none_or(|at| at.elapsed() > REPEATED) {
+                        tracing::error!(%error, "connections cannot be accepted");
+                        said = Some(clock::stopwatch());
+                    }
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }

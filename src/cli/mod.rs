@@ -10,6 +10,7 @@ mod inbox;
 mod key;
 mod log;
 mod migrate;
+mod open_files;
 mod output;
 mod serve;
 mod settings;

@@ -1,7 +1,7 @@
 //! `inboxd serve`.
 
 use super::{
-    Failure, Global,
+    Failure, Global, open_files,
     output::say,
     settings::{ProviderFlags, duration, network, public_url},
 };
@@ -117,7 +117,8 @@ impl Serve {
         json: bool,
         stop: &mut Stop,
     ) -> Result<(), Failure> {
-        let config = self.config()?;
+        let mut config = self.config()?;
+        config.limits.connections = open_files::make_room(config.limits.connections);
         let clock = Clock::system();
         let mut context = ops::open(
             &address,
@@ -136,6 +137,13 @@ impl Serve {
             })?;
         let listening = server.address();
         let name = if self.demo { "Demo" } else { "My business" };
+        let lost = accounts::first_key_is_unseen(&context).await?;
+        if lost {
+            tracing::warn!(
+                "the first API key was made, but no server has shown it: make another with \
+                 `inboxd key create --name NAME --scope read --scope write`"
+            );
+        }
         let first = accounts::create_first(&context, name).await?;
         if let Some((account, _)) = &first
             && self.demo
@@ -154,6 +162,10 @@ impl Serve {
                 welcome(account, key, &url, self.demo)?;
             }
             say(&format!("inboxd is ready at {url}"))?;
+        }
+        // Whoever ends before this says at the next start what to do.
+        if first.is_some() || lost {
+            accounts::first_key_was_shown(&context).await?;
         }
         let ended = tokio::select! {
             () = stop.wait() => Ok(()),

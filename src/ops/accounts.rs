@@ -13,6 +13,11 @@ use crate::{
 };
 use secrecy::SecretString;
 
+/// Under which name the store keeps that a first account was made, and whether its key was shown.
+const FIRST: &str = "first_account";
+const UNSEEN: &[u8] = b"its key was not shown yet";
+const SEEN: &[u8] = b"";
+
 /// Creates an account.
 pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
     let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
@@ -45,7 +50,7 @@ pub async fn create_first(
     drop(session);
     let mut session = context.db.write().await?;
     // A second server waits here for the first.
-    let first = instance::insert(&mut session, "first_account", b"").await?;
+    let first = instance::insert(&mut session, FIRST, UNSEEN).await?;
     if !first || !accounts::first_two(&mut session).await?.is_empty() {
         return Ok(None);
     }
@@ -60,6 +65,20 @@ pub async fn create_first(
     let made = keys::create_in(context, &mut session, &account.id, key, scopes, None, None).await?;
     commit(context, session, Changes::none()).await?;
     Ok(Some((account, made.1)))
+}
+
+/// Notes that somebody could read the first account's key.
+pub async fn first_key_was_shown(context: &Context) -> Result<(), Error> {
+    let mut session = context.db.write().await?;
+    instance::replace(&mut session, FIRST, SEEN).await?;
+    commit(context, session, Changes::none()).await
+}
+
+/// Whether a server ended between making the first account and showing its key, which nobody can show again.
+pub async fn first_key_is_unseen(context: &Context) -> Result<bool, Error> {
+    let mut session = context.db.read().await?;
+    let mark = instance::find(&mut session, FIRST).await?;
+    Ok(mark.as_deref() == Some(UNSEEN))
 }
 
 /// The named account, or the only one if none is named.

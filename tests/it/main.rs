@@ -44,6 +44,7 @@ mod messages;
 mod nginx;
 #[cfg(feature = "postgres-tests")]
 mod nodes;
+mod open_files;
 mod openapi;
 mod properties;
 mod quarantine;

@@ -5,6 +5,7 @@ use crate::support::{
     program::{keys, text},
     whatsapp,
 };
+use db::{Database, Missing, Sql};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
@@ -17,6 +18,7 @@ use std::{
 
 on_both_stores![
     an_empty_database_gets_an_account_and_a_key_that_is_said_once,
+    a_first_key_that_was_never_shown_is_said_once,
     one_line_says_that_it_is_ready,
     sigterm_and_sigint_end_it_with_0,
     a_request_in_flight_at_a_stop_finishes,
@@ -65,6 +67,27 @@ async fn an_empty_database_gets_an_account_and_a_key_that_is_said_once(store: St
         .assert_status(200);
     again.stop().await;
     assert_eq!(shell.json(&["account", "list"]), accounts);
+}
+
+/// A kill between the commit and the words leaves a key that nobody has.
+async fn a_first_key_that_was_never_shown_is_said_once(store: Store) {
+    let shell = Shell::empty(store).await;
+    shell.serve().stop().await;
+    let key = "UPDATE instance SET value = $1 WHERE name = 'first_account'";
+    let db = Database::open(&shell.place().address(), Missing::Fail).await;
+    let db = db.expect("it opens");
+    let mut session = db.write().await.expect("a session");
+    let unseen = b"its key was not shown yet".as_slice();
+    let changed = session.execute(&Sql::same(key), &[unseen.into()]).await;
+    assert_eq!(changed.expect("a good statement"), 1);
+    session.commit().await.expect("committed");
+    db.close().await;
+
+    for _ in 0..2 {
+        shell.serve().stop().await;
+        let said = shell.log().matches("inboxd key create").count();
+        assert_eq!(said, 1);
+    }
 }
 
 async fn one_line_says_that_it_is_ready(store: Store) {

@@ -174,6 +174,11 @@ impl Shell {
         self.start_with_log(command, &self.folder().join("log"))
     }
 
+    /// What the servers that ended here have logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder().join("log")).expect("a log")
+    }
+
     /// The same with the log in this file.
     pub(crate) fn start_with_log(&self, command: Command, log: &Path) -> Running {
         Running::start(command, log.to_owned())

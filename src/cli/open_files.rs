@@ -1,0 +1,44 @@
+//! How many files the operating system lets the server have open: each connection is one.
+//!
+//! Invariant: connections leave room for the store's files, so that who got through to the server is not refused for
+//! want of them.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files beside the connections: the store's, the log, and connections to providers.
+const OTHERS: u64 = 128;
+
+/// Raises the limit of open files as far as so many connections need, and as is allowed. Returns for how many connections
+/// there is room, and says so if those are fewer.
+pub(super) fn make_room(connections: usize) -> usize {
+    let needed = connections as u64 + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    // Without a value there is no limit.
+    let Some(now) = limit.current.filter(|now| *now < needed) else {
+        return connections;
+    };
+    let wanted = limit.maximum.map_or(needed, |most| most.min(needed));
+    let raised = Rlimit {
+        current: Some(wanted),
+        ..limit
+    };
+    let open_files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+            now
+        }
+    };
+    if open_files >= needed {
+        return connections;
+    }
+    // Under so low a limit half of it must do.
+    let room = open_files.saturating_sub(OTHERS).max(open_files / 2).max(1);
+    tracing::warn!(
+        open_files,
+        needed,
+        connections = room,
+        "the limit of open files is too low for --max-connections: raise it (ulimit -n, LimitNOFILE= of systemd)"
+    );
+    usize::try_from(room).map_or(connections, |room| room.min(connections))
+}
