@@ -30,6 +30,8 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of a provider's delivery. Meta's largest are said to be 3 MB.
     pub delivery: usize,
+    /// Bytes of memory for requests' bodies and what is parsed from them. An address gets an eighth of it.
+    pub body_memory: usize,
     /// How long a request's head may take to arrive.
     pub head_timeout: Duration,
     /// How long a request's body may take to arrive.
@@ -84,6 +86,7 @@ impl Default for Limits {
             head: 32 * 1024,
             body: 64 * 1024,
             delivery: 3 * 1024 * 1024 + 512 * 1024,
+            body_memory: 128 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),

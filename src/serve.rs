@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     converse::converse,
     error::Error,
-    http::{App, Parts, Peer, bounds::Bounds, rates::Rates},
+    http::{App, Parts, Peer, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
     ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
     router::router,
 };
@@ -57,6 +57,7 @@ impl Server {
             context: context.clone(),
             ingest,
             bounds: bounds.clone(),
+            body_memory: BodyMemory::new(config.limits.body_memory),
             rates: Rates::new(&config.limits),
             uses: uses.clone(),
             limits: config.limits.clone(),

@@ -59,6 +59,7 @@ pub async fn metrics(State(app): State<App>) -> Response {
     metrics::counter!("inboxd_cache_looks_total", "outcome" => "hit").absolute(figures.hits);
     metrics::counter!("inboxd_cache_looks_total", "outcome" => "miss").absolute(figures.misses);
     metrics::gauge!("inboxd_cache_bytes").set(figures.bytes as f64);
+    metrics::gauge!("inboxd_body_memory_bytes").set(app.body_memory.taken() as f64);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (kind, app.metrics.render()).into_response()
 }

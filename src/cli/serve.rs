@@ -61,6 +61,9 @@ pub(super) struct Serve {
     /// Bytes of a provider's delivery
     #[arg(long, env = "INBOXD_MAX_DELIVERY_BYTES", default_value_t = Limits::default().delivery, value_name = "N", help_heading = "Limits")]
     max_delivery_bytes: usize,
+    /// Bytes of memory for requests' bodies and what is read from them; one address gets an eighth of it
+    #[arg(long, env = "INBOXD_MAX_BODY_MEMORY", default_value_t = Limits::default().body_memory, value_name = "N", help_heading = "Limits")]
+    max_body_memory: usize,
     /// Deliveries that may wait for the store; more are told to come again
     #[arg(long, env = "INBOXD_MAX_QUEUE", default_value_t = Limits::default().queue, value_name = "N", help_heading = "Limits")]
     max_queue: usize,
@@ -198,6 +201,13 @@ impl Serve {
                 )));
             }
         }
+        let largest = self.max_body_bytes.max(self.max_delivery_bytes);
+        if self.max_body_memory < 2 * largest {
+            return Err(Failure::Usage(format!(
+                "--max-body-memory must be at least twice the largest body: {}",
+                2 * largest
+            )));
+        }
         let own_url = || format!("http://{}", reachable(self.listen));
         Ok(Config {
             listen: self.listen,
@@ -208,6 +218,7 @@ impl Serve {
                 head: self.max_header_bytes,
                 body: self.max_body_bytes,
                 delivery: self.max_delivery_bytes,
+                body_memory: self.max_body_memory,
                 head_timeout: seconds(self.header_timeout),
                 body_timeout: seconds(self.body_timeout),
                 idle_timeout: seconds(self.idle_timeout),

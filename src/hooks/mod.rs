@@ -15,8 +15,7 @@ use crate::{
     domain::Channel,
     error::Error,
     http::{
-        App,
-        body::{self, announces_more_than},
+        App, body,
         envelope::{ApiError, Refusal},
     },
     ops::ingest::{Outcome, Source},
@@ -38,14 +37,13 @@ const SECRET_HEADERS: [&str; 4] = [
     "x-telegram-bot-api-secret-token",
 ];
 
+/// Bytes that what is parsed from a delivery takes for each byte of it, at the worst: many tiny things.
+const GROWTH: usize = 16;
+
 /// Reads a delivery as it came.
 async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
     let (parts, body) = request.into_parts();
-    let limits = &app.limits;
-    if announces_more_than(&parts.headers, limits.delivery) {
-        return Err(Refusal::BodyTooLarge.into());
-    }
-    let body = body::read(body, limits.delivery, limits.body_timeout).await?;
+    let body = body::read(app, &parts, body, app.limits.delivery, GROWTH).await?;
     Ok(Arc::new(Source {
         headers: headers_text(&parts.headers),
         body,
@@ -71,7 +69,9 @@ fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Respon
         Ok(_) => "accepted",
         Err(ApiError::Refusal(Refusal::BadSignature)) => "unsigned",
         Err(ApiError::Operation(Error::NotFound(_))) => "unknown_inbox",
-        Err(ApiError::Operation(Error::Unavailable(_))) => "unavailable",
+        Err(
+            ApiError::Operation(Error::Unavailable(_)) | ApiError::Refusal(Refusal::TooManyBodies),
+        ) => "unavailable",
         Err(_) => "failed",
     };
     let channel = channel.as_str();

@@ -36,6 +36,15 @@ pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
     Ok(client(&app.limits.trusted_proxies, *peer, &parts.headers))
 }
 
+/// What counts as one address where limits are kept: of IPv6 a whole network (/64), since whoever has one address there has
+/// all of it.
+pub fn network(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits() >> 64 << 64,
+    }
+}
+
 /// Each proxy appends whom it asks for. So the last entry is the word of the peer, the one before that of whom the last
 /// entry names, and so on, as long as that is a trusted proxy.
 fn client(trusted: &[IpNet], peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
@@ -99,6 +108,14 @@ mod tests {
         }
         let peer = SocketAddr::new(peer.parse().expect("an address"), 1);
         client(&trusted, peer, &headers).to_string()
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        let network = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
     }
 
     #[test]

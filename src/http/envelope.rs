@@ -181,8 +181,10 @@ pub enum Refusal {
     MethodNotAllowed,
     /// The body is longer than allowed.
     BodyTooLarge,
-    /// The body did not arrive in time.
+    /// The body did not arrive in time, or its room was needed for others.
     BodyTooSlow,
+    /// There is no memory for the body now: there are too many at once.
+    TooManyBodies,
     /// The body is not JSON by its own word.
     NotJson,
     /// The request's head is not HTTP.
@@ -219,6 +221,11 @@ impl Refusal {
                 S::REQUEST_TIMEOUT,
                 "VALIDATION_ERROR",
                 "The body did not arrive in time",
+            ),
+            Refusal::TooManyBodies => (
+                S::SERVICE_UNAVAILABLE,
+                "UNAVAILABLE",
+                "Too many large requests at once: nothing was accepted, try again",
             ),
             Refusal::NotJson => (
                 S::UNSUPPORTED_MEDIA_TYPE,
@@ -272,7 +279,13 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        with_type(self.parts().0, self.body())
+        let mut response = with_type(self.parts().0, self.body());
+        if self == Refusal::TooManyBodies {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod body_memory;
 pub mod bounds;
 pub mod client;
 pub mod connection;
@@ -18,6 +19,7 @@ use crate::{
     config::Limits,
     ops::{Context, ingest::Ingest, keys::Uses},
 };
+use body_memory::BodyMemory;
 use bounds::Bounds;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rates::Rates;
@@ -36,6 +38,8 @@ pub struct Parts {
     pub ingest: Ingest,
     /// What strangers may do.
     pub bounds: Bounds,
+    /// The memory for requests' bodies.
+    pub body_memory: BodyMemory,
     /// What keys, and those who try some, may do.
     pub rates: Rates,
     /// Uses of keys that are to be noted.

@@ -4,8 +4,8 @@
 //! and the bodies may hold keys and people's words, and are not looked at here.
 
 use super::{
-    App,
-    body::{self, announces_more_than},
+    App, body,
+    body_memory::Reservations,
     envelope::{Cause, JSON, Refusal, success},
     meters,
     query::decode,
@@ -43,6 +43,10 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let counted = Counted::default();
     request.extensions_mut().insert(counted.clone());
+    let reservations = Reservations::default();
+    if !request.body().is_end_stream() {
+        request.extensions_mut().insert(reservations.clone());
+    }
 
     let response = if is_preflight(&request) {
         preflight(request.headers())
@@ -52,6 +56,7 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
             Err(response) => response,
         }
     };
+    drop(reservations);
     begun.end(route, response, counted.quota())
 }
 
@@ -212,15 +217,9 @@ async fn admit(app: &App, request: &mut Request) -> Result<(), Response> {
     if !idle || request.body().is_end_stream() {
         return Ok(());
     }
-    let limits = &app.limits;
-    if announces_more_than(request.headers(), limits.body) {
-        return Err(Refusal::BodyTooLarge.into_response());
-    }
     let unread = std::mem::take(request.body_mut());
-    match body::read(unread, limits.body, limits.body_timeout).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.into_response()),
-    }
+    let read = body::discard(app, request.headers(), unread).await;
+    read.map_err(IntoResponse::into_response)
 }
 
 /// Bytes of a request's URL and headers, as they were sent.

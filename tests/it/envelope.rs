@@ -221,6 +221,7 @@ mod panics {
         let parts = Parts {
             context: app.context.clone(),
             ingest,
+            body_memory: inboxd::http::body_memory::BodyMemory::new(1),
             bounds: inboxd::http::bounds::Bounds::new(1),
             rates: inboxd::http::rates::Rates::new(&Limits::default()),
             uses: Uses::default(),

@@ -5,6 +5,7 @@
 //! installed, and everything runs on both.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod body_memory;
 mod cli;
 mod cli_inbox;
 mod connections;
