@@ -1,7 +1,7 @@
 //! Every route on one page, and what surrounds them all.
 
 use crate::{
-    api::{conversations, events, health, inboxes, messages, openapi},
+    api::{conversations, events, health, home, inboxes, messages, openapi},
     hooks::{instagram, telegram, whatsapp},
     http::{
         App,
@@ -15,6 +15,7 @@ use axum::{
     http::{Method, request::Parts},
     middleware,
     response::Response,
+    routing::any,
 };
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -61,7 +62,7 @@ pub fn router(app: App) -> Router {
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document())
         .config(config);
-    surround(router.merge(docs), app)
+    surround(router.merge(docs).route("/", any(home::home)), app)
 }
 
 /// The path of the list.

@@ -3,6 +3,7 @@
 pub mod conversations;
 pub mod events;
 pub mod health;
+pub mod home;
 pub mod inboxes;
 pub mod messages;
 pub mod openapi;

@@ -2,12 +2,14 @@
 
 use crate::support::{Store, TestApp, on_both_stores, read_all};
 use inboxd::domain::Scope;
+use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 on_both_stores![
     an_unknown_path_is_a_404,
+    the_root_leads_a_browser_to_the_documentation,
     an_id_that_cannot_be_one_is_a_404,
     a_broken_query_string_is_an_error,
     the_request_id_is_the_callers_if_it_is_sane,
@@ -48,15 +50,34 @@ fn assert_envelope(answer: &str, status: u16, code: &str) {
 
 async fn an_unknown_path_is_a_404(store: Store) {
     let app = TestApp::start(store).await;
-    for path in [
-        "/",
-        "/nix",
-        "/inboxes/x/y/z",
-        "/INBOXES",
-        "/%ff",
-        "//inboxes",
-    ] {
+    for path in ["/nix", "/inboxes/x/y/z", "/INBOXES", "/%ff", "//inboxes"] {
         let answer = app.get(path).send().await;
+        answer.assert_error(404, "NOT_FOUND", "No such path: /docs lists them");
+    }
+}
+
+async fn the_root_leads_a_browser_to_the_documentation(store: Store) {
+    let app = TestApp::start(store).await;
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for method in ["GET", "HEAD"] {
+        let head = format!("{method} / HTTP/1.1\r\nhost: x\r\naccept: {browser}");
+        let request = format!("{head}\r\nconnection: close\r\n\r\n");
+        let led = raw(&app, request.as_bytes()).await.to_lowercase();
+        assert!(led.starts_with("http/1.1 303 "), "{led}");
+        assert!(led.contains("\r\nlocation: /docs/\r\n"), "{led}");
+        assert!(led.contains("\r\nvary: accept\r\n"), "{led}");
+    }
+    let page = app.get("/docs/").header("accept", browser).send().await;
+    page.assert_status(200);
+
+    let call = |method| app.call(method, "/");
+    for other in [
+        call(Method::GET),
+        call(Method::GET).header("accept", "*/*"),
+        call(Method::GET).header("accept", "application/json"),
+        call(Method::POST).header("accept", browser),
+    ] {
+        let answer = other.send().await;
         answer.assert_error(404, "NOT_FOUND", "No such path: /docs lists them");
     }
 }
