@@ -62,7 +62,7 @@ pub(super) struct ConversationAnswer {
 ///
 /// The newest first, by when they began. A walk through the pages meets each once, whatever arrives meanwhile.
 #[utoipa::path(
-    get, path = "/conversations", tag = "Conversations", params(ListParams),
+    get, path = "/conversations", operation_id = "listConversations", tag = "Conversations", params(ListParams),
     responses(
         (status = 200, description = "A page of conversations", body = ConversationPage),
         (status = 404, description = "No such inbox in this account", body = crate::http::envelope::Failure)
@@ -103,7 +103,7 @@ pub async fn list(
 
 /// Get a conversation
 #[utoipa::path(
-    get, path = "/conversations/{id}", tag = "Conversations",
+    get, path = "/conversations/{id}", operation_id = "getConversation", tag = "Conversations",
     params(("id" = String, Path, description = "Conversation id")),
     responses((status = 200, description = "The conversation", body = ConversationAnswer))
 )]

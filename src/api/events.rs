@@ -44,7 +44,7 @@ const CHECK: Duration = Duration::from_millis(500);
 /// `inbox.deleted` (with its id). Messages handed over from before the connection raise no event. Send the id of the
 /// last event as `Last-Event-ID` to go on from there; an event can then come a second time, and its id tells.
 #[utoipa::path(
-    get, path = "/events", tag = "Events",
+    get, path = "/events", operation_id = "listenToEvents", tag = "Events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
     responses(
         (status = 200, description = "The stream", content_type = "text/event-stream", body = String,

@@ -35,7 +35,7 @@ pub(super) struct Health {
 }
 
 /// Is the process up?
-#[utoipa::path(get, path = "/healthz", tag = "Operation", security(()),
+#[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "Operation", security(()),
     responses((status = 200, description = "The process answers", body = HealthAnswer,
         example = json!({"success": true, "data": {"status": "ok"}}))))]
 pub async fn healthz() -> Response {
@@ -43,7 +43,7 @@ pub async fn healthz() -> Response {
 }
 
 /// Can it serve requests?
-#[utoipa::path(get, path = "/readyz", tag = "Operation", security(()),
+#[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "Operation", security(()),
     responses((status = 200, description = "The store answers", body = HealthAnswer,
         example = json!({"success": true, "data": {"status": "ready"}}))))]
 pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
@@ -52,7 +52,7 @@ pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
 }
 
 /// Metrics for Prometheus
-#[utoipa::path(get, path = "/metrics", tag = "Operation", security(()),
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Operation", security(()),
     responses((status = 200, description = "Prometheus text format", content_type = "text/plain", body = String)))]
 pub async fn metrics(State(app): State<App>) -> Response {
     let figures = app.context.cache.figures();

@@ -157,7 +157,7 @@ pub(super) struct ChannelSettings {
 /// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced. Asking again
 /// with the `ETag` as `If-None-Match` costs next to nothing while nothing changes.
 #[utoipa::path(
-    get, path = "/inboxes", tag = "Inboxes", params(ListParams, Conditional),
+    get, path = "/inboxes", operation_id = "listInboxes", tag = "Inboxes", params(ListParams, Conditional),
     responses((status = 200, description = "A page of inboxes", body = InboxPage,
         headers(
             ("ETag" = String, description = "Another for every other answer"),
@@ -279,7 +279,7 @@ fn links(public_url: &str, page: Page, total: i64) -> String {
 /// A new inbox is `pending` until its channel has proved that it works; live chat starts `active`.
 /// What to paste at the provider is in its setup.
 #[utoipa::path(
-    post, path = "/inboxes", tag = "Inboxes",
+    post, path = "/inboxes", operation_id = "createInbox", tag = "Inboxes",
     request_body(content = NewInbox, examples(
         ("whatsapp" = (value = json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
             "channel": {"phone_number_id": "106540352242922", "app_secret": "0123456789abcdef0123456789abcdef"}}))),
@@ -313,7 +313,7 @@ pub async fn create(
 
 /// Get an inbox
 #[utoipa::path(
-    get, path = "/inboxes/{id}", tag = "Inboxes",
+    get, path = "/inboxes/{id}", operation_id = "getInbox", tag = "Inboxes",
     params(("id" = String, Path, description = "Inbox id"), Conditional),
     responses(
         (status = 200, description = "The inbox", body = InboxAnswer,
@@ -338,7 +338,7 @@ pub async fn get(
 /// Only what is given changes. Another `phone_number_id` makes the inbox `pending` until that number proves itself. A bot
 /// cannot be replaced by another one: create another inbox for it. A new token of the same bot is fine.
 #[utoipa::path(
-    patch, path = "/inboxes/{id}", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    patch, path = "/inboxes/{id}", operation_id = "updateInbox", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     request_body(content = InboxChange, example = json!({"name": "Support", "status": "inactive"})),
     responses(
         (status = 200, description = "The changed inbox", body = InboxAnswer),
@@ -378,7 +378,7 @@ struct DeleteParams {
 ///
 /// One that holds messages is kept, unless `purge=true` says that they go, too.
 #[utoipa::path(
-    delete, path = "/inboxes/{id}", tag = "Inboxes",
+    delete, path = "/inboxes/{id}", operation_id = "deleteInbox", tag = "Inboxes",
     params(("id" = String, Path, description = "Inbox id"), DeleteParams),
     responses(
         (status = 204, description = "It is gone"),
@@ -416,7 +416,7 @@ pub async fn delete(
 /// telegram, once it is connected, also how Telegram's deliveries go: `provider` then comes from Telegram itself, or
 /// says within seconds why it does not.
 #[utoipa::path(
-    get, path = "/inboxes/{id}/setup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    get, path = "/inboxes/{id}/setup", operation_id = "getInboxSetup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     responses((status = 200, description = "How to connect it", body = SetupAnswer))
 )]
 pub async fn setup(
@@ -435,7 +435,7 @@ pub async fn setup(
 /// status; what came of it is in `provider`. livechat: is connected already. The answer is the inbox's setup. May be
 /// called again at any time. A body is ignored.
 #[utoipa::path(
-    post, path = "/inboxes/{id}/connect", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
+    post, path = "/inboxes/{id}/connect", operation_id = "connectInbox", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     responses(
         (status = 200, description = "It is connected, or its credential is good; its setup", body = SetupAnswer),
         (status = 409, description = "The provider refuses, there is no credential to ask it with, or the credential was replaced meanwhile",

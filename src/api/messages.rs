@@ -64,7 +64,7 @@ pub(super) struct MessageAnswer {
 ///
 /// The newest page first, and within a page the oldest message first. `before` walks back.
 #[utoipa::path(
-    get, path = "/messages", tag = "Messages", params(ListParams),
+    get, path = "/messages", operation_id = "listMessages", tag = "Messages", params(ListParams),
     responses(
         (status = 200, description = "A page of messages", body = MessagePage),
         (status = 404, description = "No such conversation or inbox in this account", body = crate::http::envelope::Failure)
@@ -104,7 +104,7 @@ pub async fn list(
 
 /// Get a message
 #[utoipa::path(
-    get, path = "/messages/{id}", tag = "Messages", params(("id" = String, Path, description = "Message id")),
+    get, path = "/messages/{id}", operation_id = "getMessage", tag = "Messages", params(("id" = String, Path, description = "Message id")),
     responses((status = 200, description = "The message", body = MessageAnswer))
 )]
 pub async fn get(

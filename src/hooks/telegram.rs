@@ -23,7 +23,7 @@ use axum::{
 ///
 /// 200 with an empty body once everything is durably stored. A redelivery changes nothing and gets 200.
 #[utoipa::path(
-    post, path = "/hooks/telegram/{id}", tag = "Hooks", security(()),
+    post, path = "/hooks/telegram/{id}", operation_id = "receiveTelegramUpdate", tag = "Hooks", security(()),
     request_body(description = "An Update, as Telegram sends it", content_type = "application/json", content = String),
     params(
         ("id" = String, Path, description = "Inbox id"),

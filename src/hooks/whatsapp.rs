@@ -14,7 +14,7 @@ use axum::{
 ///
 /// Answers with the challenge if the token is some inbox's, which proves that inbox.
 #[utoipa::path(
-    get, path = "/hooks/whatsapp", tag = "Hooks", security(()), params(meta::VerificationParams),
+    get, path = "/hooks/whatsapp", operation_id = "verifyWhatsappHook", tag = "Hooks", security(()), params(meta::VerificationParams),
     responses(
         (status = 200, description = "The challenge", content_type = "text/plain", body = String),
         (status = 403, description = "Not a verification, or not with a token of ours", body = crate::http::envelope::Failure)
@@ -32,7 +32,7 @@ pub async fn verify(
 /// 200 with an empty body once everything is durably stored. A redelivery changes nothing and gets 200.
 /// The signature is checked with the app secrets of the inboxes that the body names, of at most 64 addresses.
 #[utoipa::path(
-    post, path = "/hooks/whatsapp", tag = "Hooks", security(()),
+    post, path = "/hooks/whatsapp", operation_id = "receiveWhatsappUpdates", tag = "Hooks", security(()),
     request_body(description = "A webhook payload, as Meta signs it", content_type = "application/json", content = String),
     params(("X-Hub-Signature-256" = String, Header, description = "`sha256=` and the HMAC-SHA256 of the raw body with the app secret, in lower-case hex")),
     responses(

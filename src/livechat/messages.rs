@@ -40,7 +40,7 @@ pub(super) struct NewMessage {
 ///
 /// 201 once it is durable; 200 if it was there already.
 #[utoipa::path(
-    post, path = "/livechat/{id}/messages", tag = "Live chat", security(()),
+    post, path = "/livechat/{id}/messages", operation_id = "sendLivechatMessage", tag = "Live chat", security(()),
     params(("id" = String, Path, description = "Inbox id"),
         ("Authorization" = String, Header, description = "`Bearer` and the visitor's token")),
     request_body(content = NewMessage, example = json!({"client_id": "b8f1c2", "text": "Is the blue one still available?"})),
@@ -87,7 +87,7 @@ struct HearParams {
 ///
 /// The visitor's own conversation, in the order in which it came here.
 #[utoipa::path(
-    get, path = "/livechat/{id}/messages", tag = "Live chat", security(()),
+    get, path = "/livechat/{id}/messages", operation_id = "listLivechatMessages", tag = "Live chat", security(()),
     params(("id" = String, Path, description = "Inbox id"), HearParams,
         ("Authorization" = String, Header, description = "`Bearer` and the visitor's token")),
     responses(

@@ -59,7 +59,7 @@ pub(super) struct SessionAnswer {
 ///
 /// Nothing is stored of it before it says something.
 #[utoipa::path(
-    post, path = "/livechat/{id}/sessions", tag = "Live chat", security(()),
+    post, path = "/livechat/{id}/sessions", operation_id = "createLivechatSession", tag = "Live chat", security(()),
     params(("id" = String, Path, description = "Inbox id")),
     request_body(content = NewSession, example = json!({"name": "Ayu"})),
     responses(

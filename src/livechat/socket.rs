@@ -54,7 +54,7 @@ const PAGE: i64 = 100;
 ///
 /// The protocol is in docs/livechat.md.
 #[utoipa::path(
-    get, path = "/livechat/{id}/socket", tag = "Live chat", security(()),
+    get, path = "/livechat/{id}/socket", operation_id = "openLivechatSocket", tag = "Live chat", security(()),
     params(("id" = String, Path, description = "Inbox id")),
     responses(
         (status = 101, description = "The socket is open: say `hello`"),

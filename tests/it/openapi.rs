@@ -62,6 +62,21 @@ fn every_example_is_as_its_schema_says() {
     assert!(checked > 50, "only {checked} examples");
 }
 
+/// Clients are generated with a function for each operation: two of one name cannot both be there.
+#[test]
+fn every_operation_has_an_id_of_its_own() {
+    let document = Document::new();
+    let mut seen = BTreeSet::new();
+    for (method, path, operation) in document.operations() {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let camel_case = id.starts_with(|c: char| c.is_ascii_lowercase())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        assert!(camel_case, "{method} {path}: {id}");
+        assert!(seen.insert(id.to_owned()), "{method} {path}: {id} again");
+    }
+    assert!(seen.contains("listInboxes"), "{seen:?}");
+}
+
 #[test]
 fn every_operation_and_parameter_says_what_it_is() {
     let document = Document::new();
