@@ -18,17 +18,17 @@ use crate::{
     id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId, QuarantineId},
     store::{
         contacts, conversations, inboxes,
-        messages::{self, NewMessage},
+        messages::{self, Fullness, NewMessage},
         quarantine,
     },
 };
 use bytes::Bytes;
-use channels::Item;
+use channels::{DeliveryStatus, Item};
 use db::Session;
 use line::{Batch, Line};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 use tokio::{
@@ -276,6 +276,10 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    fn fullness(&self) -> Fullness {
+        Fullness::of(self.message.kind.as_str(), self.message.placeholder)
+    }
+
     fn contact_key(&self) -> contacts::Key<'a> {
         contacts::Key {
             account: &self.arrival.account,
@@ -313,7 +317,7 @@ pub(super) async fn store_in(
     let batch = present(session, batch, &mut outcomes).await?;
     let batch = batch.as_slice();
     let mut changes = Changes::of(prove(context, session, batch, now).await?);
-    let incoming = new_messages(session, batch, &mut outcomes).await?;
+    let (incoming, fillings) = new_messages(session, batch, &mut outcomes).await?;
     let contacts = resolve_contacts(context, session, &incoming, now).await?;
     let conversations = resolve_conversations(context, session, &incoming, &contacts, now).await?;
     changes.add(
@@ -327,6 +331,8 @@ pub(super) async fn store_in(
         )
         .await?,
     );
+    let filled = fill(context, session, &fillings, now, &mut outcomes).await?;
+    changes.add(Changes::of(filled));
     let events = store_changes(context, session, batch, now, &mut outcomes).await?;
     changes.add(Changes::of(events));
     store_unreadable(context, session, batch, now, &mut outcomes).await?;
@@ -389,14 +395,14 @@ async fn prove(
     Ok(events)
 }
 
-/// The messages of a batch that are not stored yet, each once, by account, inbox and provider id.
+/// The messages of a batch that are not stored yet, each once, and those that are stored with less of what they say.
 async fn new_messages<'a>(
     session: &mut Session,
     batch: &[Vec<&'a Arrival>],
     outcomes: &mut [Outcome],
-) -> Result<Vec<Incoming<'a>>, Error> {
-    let mut seen = HashSet::new();
-    let mut incoming = Vec::new();
+) -> Result<(Vec<Incoming<'a>>, Vec<Incoming<'a>>), Error> {
+    let mut incoming: Vec<Incoming<'_>> = Vec::new();
+    let mut seen = HashMap::new();
     for (delivery, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
             for item in &arrival.items {
@@ -410,10 +416,18 @@ async fn new_messages<'a>(
                     contact: None,
                     conversation: None,
                 };
-                if seen.insert(one.key()) {
-                    incoming.push(one);
-                } else {
-                    outcomes[delivery].known += 1;
+                match seen.entry(one.key()) {
+                    Entry::Vacant(new) => {
+                        new.insert(incoming.len());
+                        incoming.push(one);
+                    }
+                    Entry::Occupied(same) => {
+                        outcomes[delivery].known += 1;
+                        let same = &mut incoming[*same.get()];
+                        if one.fullness() > same.fullness() {
+                            same.message = message;
+                        }
+                    }
                 }
             }
         }
@@ -425,18 +439,56 @@ async fn new_messages<'a>(
         .collect();
     let known = messages::look_each(session, &keys).await?;
     let mut new = Vec::with_capacity(incoming.len());
+    let mut fillings = Vec::new();
     for (one, known) in incoming.into_iter().zip(known) {
-        if known.message {
-            outcomes[one.delivery].known += 1;
-        } else {
-            new.push(Incoming {
+        match known.message {
+            None => new.push(Incoming {
                 contact: known.contact,
                 conversation: known.conversation,
                 ..one
-            });
+            }),
+            Some(stored) if one.fullness() > stored => fillings.push(one),
+            Some(_) => outcomes[one.delivery].known += 1,
         }
     }
-    Ok(new)
+    Ok((new, fillings))
+}
+
+/// Gives messages that were announced without their content what they say, and tells of it.
+async fn fill(
+    context: &Context,
+    session: &mut Session,
+    fillings: &[Incoming<'_>],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Event>, Error> {
+    let mut fillings: Vec<_> = fillings.iter().collect();
+    fillings.sort_by_key(|one| one.key());
+    let mut changes = Vec::with_capacity(fillings.len());
+    let mut rows = Vec::with_capacity(fillings.len());
+    for one in fillings {
+        outcomes[one.delivery].changes += 1;
+        let message = one.message;
+        rows.push(messages::Filling {
+            key: one.key(),
+            kind: message.kind.as_str(),
+            content: message.content.as_str(),
+            reply_to: message.reply_to.as_deref(),
+            status: message.status.map(DeliveryStatus::as_str),
+        });
+        changes.push(messages::NewChange {
+            key: one.key(),
+            kind: "content",
+            part: message.kind.as_str().to_owned(),
+            id: EventId::new(&context.clock),
+            value: None,
+            timestamp: message.timestamp.unwrap_or(now),
+            received_at: now,
+        });
+    }
+    messages::fill(session, &rows).await?;
+    messages::change(session, &changes).await?;
+    changed(session, &changes).await
 }
 
 /// For each message, its contact, made or brought up to date.
@@ -622,6 +674,8 @@ async fn store_messages(
                 historic: message.historic,
                 timestamp: message.timestamp.unwrap_or(now),
                 received_at: now,
+                placeholder: message.placeholder,
+                status: message.status.map(DeliveryStatus::as_str),
             };
             Ok((one.delivery, row))
         })
@@ -718,7 +772,14 @@ async fn store_changes(
             outcomes[delivery].known += 1;
         }
     }
-    let changes = fresh;
+    changed(session, &fresh).await
+}
+
+/// That something happened to messages, those that are stored.
+async fn changed(
+    session: &mut Session,
+    changes: &[messages::NewChange<'_>],
+) -> Result<Vec<Event>, Error> {
     let keys: Vec<_> = changes.iter().map(|change| change.key).collect();
     let found = messages::find_each_by_provider_id(session, &keys).await?;
     let mut events: Vec<_> = changes

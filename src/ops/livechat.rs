@@ -226,6 +226,8 @@ pub async fn say(
         reply_to: None,
         timestamp: Some(context.clock.now()),
         historic: false,
+        placeholder: false,
+        status: None,
     };
     let arrival = Arrival {
         source: Arc::new(Source::default()),

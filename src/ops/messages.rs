@@ -120,8 +120,8 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
         content: object(&stored.content)?,
         sender: object(&stored.sender)?,
         reply_to: stored.reply_to,
-        // A provider reports only what it has.
-        status: outbound.then(|| "sent".to_owned()),
+        // A provider reports only what it has, unless it says otherwise.
+        status: outbound.then(|| stored.status.unwrap_or_else(|| "sent".to_owned())),
         error: None,
         edits: Vec::new(),
         reactions: Vec::new(),

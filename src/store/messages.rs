@@ -12,7 +12,7 @@ macro_rules! message {
     ($where:literal) => {
         concat!(
             "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
-                m.timestamp, m.received_at, r.id
+                m.timestamp, m.received_at, m.status, r.id
             FROM messages m LEFT JOIN messages r
                 ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to ",
             $where
@@ -24,16 +24,20 @@ statements! {
     FIND_BY_PROVIDER_ID = "SELECT id, conversation_id FROM messages
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
     // One look for all that has to be known of a message that comes.
-    LOOK = "SELECT m.id AS message, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
+    LOOK = "SELECT m.type AS type, m.placeholder AS placeholder, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
         FROM (SELECT 1 AS one) AS one
         LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3
         LEFT JOIN contact_identities i ON i.account_id = $1 AND i.channel = $4 AND i.identity = $5
         LEFT JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
         LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $2 AND v.contact_id = i.contact_id";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
-            sender, reply_to, historic, timestamp, received_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+            sender, reply_to, historic, timestamp, received_at, placeholder, status)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
+    // What is there already is never replaced.
+    FILL = "UPDATE messages SET type = $1, content = $2, reply_to = COALESCE($3, reply_to), status = COALESCE($4, status),
+            placeholder = 0
+        WHERE account_id = $5 AND inbox_id = $6 AND provider_id = $7 AND type = 'unsupported'";
     // The same news again changes nothing; of two reactions by one person the later one holds.
     CHANGE = "INSERT INTO message_changes (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -113,6 +117,10 @@ pub struct NewMessage<'a> {
     pub timestamp: i64,
     /// Our clock.
     pub received_at: i64,
+    /// Whether its content is still to come.
+    pub placeholder: bool,
+    /// How far it had come when it was handed over, if that was said.
+    pub status: Option<&'static str>,
 }
 
 /// For each key, the message and its conversation, if it is stored.
@@ -132,11 +140,33 @@ pub async fn find_each_by_provider_id(
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
+/// How much is known of what a message says. Of two that come under one key, the fuller one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fullness {
+    /// That there is a message.
+    Placeholder,
+    /// What came, of a kind that was not understood.
+    Raw,
+    /// All of it.
+    Whole,
+}
+
+impl Fullness {
+    /// Of a message of this type.
+    pub fn of(kind: &str, placeholder: bool) -> Self {
+        match (kind, placeholder) {
+            ("unsupported", true) => Fullness::Placeholder,
+            ("unsupported", false) => Fullness::Raw,
+            _ => Fullness::Whole,
+        }
+    }
+}
+
 /// What is known of a message that comes.
 #[derive(Debug)]
 pub struct Known {
-    /// Whether it is stored.
-    pub message: bool,
+    /// How much of it is stored, if it is.
+    pub message: Option<Fullness>,
     /// The contact that has its writer's `provider_id`.
     pub contact: Option<contacts::Stored>,
     /// The contact's conversation in this inbox.
@@ -158,16 +188,18 @@ pub async fn look_each(
         })
         .collect();
     let found = session.find_each(&LOOK, &runs, |row| {
-        let contact: Option<String> = row.get(1)?;
-        let conversation: Option<String> = row.get(5)?;
+        let kind: Option<String> = row.get(0)?;
+        let placeholder: Option<i64> = row.get(1)?;
+        let contact: Option<String> = row.get(2)?;
+        let conversation: Option<String> = row.get(6)?;
         Ok(Known {
-            message: row.get::<Option<String>>(0)?.is_some(),
+            message: kind.map(|kind| Fullness::of(&kind, placeholder == Some(1))),
             contact: match contact {
                 Some(id) => Some(contacts::Stored {
                     id: ContactId::from_text(id),
-                    name: row.get(2)?,
-                    phone: row.get(3)?,
-                    username: row.get(4)?,
+                    name: row.get(3)?,
+                    phone: row.get(4)?,
+                    username: row.get(5)?,
                 }),
                 None => None,
             },
@@ -197,6 +229,8 @@ pub async fn insert(
                 i64::from(message.historic).into(),
                 message.timestamp.into(),
                 message.received_at.into(),
+                i64::from(message.placeholder).into(),
+                message.status.into(),
             ]);
             row
         })
@@ -209,14 +243,49 @@ pub async fn insert(
         .collect())
 }
 
+/// The content of a message that is stored without it.
+#[derive(Debug)]
+pub struct Filling<'a> {
+    /// Which message.
+    pub key: Key<'a>,
+    /// Its type.
+    pub kind: &'static str,
+    /// What it says: a JSON object.
+    pub content: &'a str,
+    /// The provider's id of the message that it answers.
+    pub reply_to: Option<&'a str>,
+    /// How far it had come when it was handed over, if that was said.
+    pub status: Option<&'static str>,
+}
+
+/// Gives messages their content. One that has it keeps what it has.
+pub async fn fill(session: &mut Session, fillings: &[Filling<'_>]) -> Result<(), Error> {
+    let runs: Vec<_> = fillings
+        .iter()
+        .map(|filling| {
+            let mut row = vec![
+                Value::from(filling.kind),
+                filling.content.into(),
+                filling.reply_to.into(),
+                filling.status.into(),
+            ];
+            row.extend(filling.key.params());
+            row
+        })
+        .collect();
+    session.query_each(&FILL, &runs, |_| Ok(())).await?;
+    Ok(())
+}
+
 /// Something that happened to a message, whether or not the message is known yet.
 #[derive(Debug)]
 pub struct NewChange<'a> {
     /// Which message.
     pub key: Key<'a>,
-    /// `status`, `reaction`, `edit` or `revoke`.
+    /// `status`, `reaction`, `edit`, `revoke` or `content`.
     pub kind: &'static str,
-    /// What there can be one of: a status's name, a reaction's author, an edit's fingerprint, nothing for a revoke.
+    /// What there can be one of: a status's name, a reaction's author, an edit's fingerprint, nothing for a revoke, the
+    /// type of a content that came later.
     pub part: String,
     /// As an event.
     pub id: EventId,
@@ -272,6 +341,8 @@ pub struct Stored {
     pub timestamp: i64,
     /// Our clock.
     pub received_at: i64,
+    /// How far it had come when it was handed over, if that was said.
+    pub status: Option<String>,
     /// The message that it answers, if that is stored.
     pub reply_to: Option<MessageId>,
 }
@@ -279,7 +350,7 @@ pub struct Stored {
 /// Something that happened to a message.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// `status`, `reaction`, `edit` or `revoke`.
+    /// `status`, `reaction`, `edit`, `revoke` or `content`.
     pub kind: String,
     /// A status's name, a reaction's author.
     pub part: String,
@@ -456,6 +527,7 @@ fn read(row: &Row<'_>) -> Result<Stored, Error> {
         sender: row.get(7)?,
         timestamp: row.get(8)?,
         received_at: row.get(9)?,
-        reply_to: row.get::<Option<String>>(10)?.map(MessageId::from_text),
+        status: row.get(10)?,
+        reply_to: row.get::<Option<String>>(11)?.map(MessageId::from_text),
     })
 }

@@ -43,6 +43,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0003.postgres.sql"),
         },
     },
+    Migration {
+        version: 4,
+        name: "placeholders",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0004.sqlite.sql"),
+            postgres: include_str!("../../migrations/0004.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.

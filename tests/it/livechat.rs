@@ -81,6 +81,8 @@ async fn reply(app: &TestApp, inbox: &InboxId, visitor: &str, id: &str, text: &s
         reply_to: None,
         timestamp: None,
         historic: false,
+        placeholder: false,
+        status: None,
     };
     let arrival = Arrival {
         source: Arc::new(Source::default()),

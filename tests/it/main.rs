@@ -41,6 +41,7 @@ mod layers;
 mod livechat;
 mod logs_and_metrics;
 mod messages;
+mod messages_placeholders;
 #[cfg(feature = "postgres-tests")]
 mod nginx;
 #[cfg(feature = "postgres-tests")]

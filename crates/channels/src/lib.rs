@@ -235,6 +235,10 @@ pub struct Message {
     pub timestamp: Option<i64>,
     /// Handed over from the time before the connection: counted, but nobody is notified.
     pub historic: bool,
+    /// Announced without its content, which may come later under the same id. It is `unsupported` until then.
+    pub placeholder: bool,
+    /// How far an outbound message had come when it was handed over, if that is said.
+    pub status: Option<DeliveryStatus>,
 }
 
 /// The other side of a conversation. Its texts are shared by all messages that it is named in.
@@ -272,6 +276,8 @@ pub struct Sender {
 /// How far an outbound message has come. The order is the one in which it may advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryStatus {
+    /// It waits to be sent.
+    Queued,
     /// The provider has it.
     Sent,
     /// It is on the contact's device.
@@ -286,6 +292,7 @@ impl DeliveryStatus {
     /// The name under which it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
+            DeliveryStatus::Queued => "queued",
             DeliveryStatus::Sent => "sent",
             DeliveryStatus::Delivered => "delivered",
             DeliveryStatus::Read => "read",

@@ -114,6 +114,8 @@ fn stored(
         reply_to: reply_to(message, chat),
         timestamp: json::seconds(message, "date"),
         historic: false,
+        placeholder: false,
+        status: None,
     }))
 }
 

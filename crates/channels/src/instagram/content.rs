@@ -22,9 +22,14 @@ const MEDIA_IDS: [&str; 6] = [
     "id",
 ];
 
+/// Whether Instagram only says that there is a message.
+pub(super) fn is_placeholder(message: &Object) -> bool {
+    json::flag(message, "is_unsupported")
+}
+
 /// The kind and the content of a message.
 pub(super) fn read(message: Object) -> (Kind, Object) {
-    let known = match json::flag(&message, "is_unsupported") {
+    let known = match is_placeholder(&message) {
         true => None,
         false => known(&message),
     };

@@ -152,6 +152,7 @@ fn message(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item,
     let (kind, content) = content::read(body.clone());
     let mut item = stored(mid(body)?, kind, content, sides, timestamp)?;
     if let Item::Message(message) = &mut item {
+        message.placeholder = content::is_placeholder(body);
         message.reply_to = json::inner(body, "reply_to").and_then(|to| json::id(to, "mid"));
     }
     Ok(item)
@@ -174,6 +175,8 @@ fn stored(
         reply_to: None,
         timestamp,
         historic: false,
+        placeholder: false,
+        status: None,
     }))
 }
 

@@ -36,6 +36,14 @@ pub(super) fn kind_of(message: &Object) -> String {
     })
 }
 
+/// The types under which WhatsApp only says that there is a message. The media of history comes in a later webhook.
+const PLACEHOLDERS: [&str; 2] = ["media_placeholder", "unsupported"];
+
+/// Whether a message that WhatsApp calls `kind` is without its content.
+pub(super) fn is_placeholder(kind: &str) -> bool {
+    PLACEHOLDERS.contains(&kind)
+}
+
 /// The kind and the content of a message that WhatsApp calls `kind`.
 pub(super) fn read(kind: &str, message: Object) -> (Kind, Object) {
     match known(kind, &message) {

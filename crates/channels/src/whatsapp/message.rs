@@ -12,7 +12,9 @@ use super::content;
 use super::profiles::{Profile, Profiles};
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
-use crate::{Contact, Content, Direction, Edit, Item, Message, Reaction, Revoke, Sender};
+use crate::{
+    Contact, Content, DeliveryStatus, Direction, Edit, Item, Message, Reaction, Revoke, Sender,
+};
 
 /// What a change says besides its messages.
 pub(super) struct Scope {
@@ -84,6 +86,11 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
                 parties(&message, direction, origin, scope).ok_or("a message without a sender")?;
             let context = json::inner(&message, "context");
             let reply_to = context.and_then(|context| json::id(context, "id"));
+            let status = match direction {
+                Direction::Inbound => None,
+                Direction::Outbound => status(&message),
+            };
+            let placeholder = content::is_placeholder(&kind);
             let (kind, content) = content::read(&kind, message);
             Ok(Item::from(Message {
                 provider_id,
@@ -95,8 +102,23 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
                 reply_to,
                 timestamp,
                 historic: matches!(origin, Origin::History { .. }),
+                placeholder,
+                status,
             }))
         }
+    }
+}
+
+/// How far a message of history had come.
+fn status(message: &Object) -> Option<DeliveryStatus> {
+    let context = json::inner(message, "history_context")?;
+    match json::id(context, "status")?.to_ascii_uppercase().as_str() {
+        "PENDING" => Some(DeliveryStatus::Queued),
+        "SENT" => Some(DeliveryStatus::Sent),
+        "DELIVERED" => Some(DeliveryStatus::Delivered),
+        "READ" | "PLAYED" => Some(DeliveryStatus::Read),
+        "ERROR" => Some(DeliveryStatus::Failed),
+        _ => None,
     }
 }
 

@@ -265,3 +265,43 @@ fn media_of_history_comes_apart_from_its_thread() {
         ]
     );
 }
+
+#[test]
+fn a_message_may_be_announced_without_its_content() {
+    for (kind, announced) in [
+        ("media_placeholder", true),
+        ("unsupported", true),
+        ("hologram", false),
+        ("text", false),
+    ] {
+        let message = message_of(from_ada(json!([envelope(
+            json!({"type": kind, "text": {"body": "Hi"}})
+        )])));
+        assert_eq!(message.placeholder, announced, "{kind}");
+    }
+}
+
+#[test]
+fn history_says_how_far_a_message_had_come() {
+    let status = |from: &str, status: Value| {
+        let context = json!({"status": status});
+        let sent = json!({"id": "a", "from": from, "to": "3", "type": "text", "text": {"body": "Hi"},
+            "history_context": context});
+        let threads = json!([{"id": ADA, "messages": [sent]}]);
+        let value = json!({"metadata": metadata(), "history": [{"threads": threads}]});
+        message(only(parse(&delivery("history", value)))).status
+    };
+    for (theirs, ours) in [
+        (json!("PENDING"), Some(DeliveryStatus::Queued)),
+        (json!("SENT"), Some(DeliveryStatus::Sent)),
+        (json!("delivered"), Some(DeliveryStatus::Delivered)),
+        (json!("READ"), Some(DeliveryStatus::Read)),
+        (json!("PLAYED"), Some(DeliveryStatus::Read)),
+        (json!("ERROR"), Some(DeliveryStatus::Failed)),
+        (json!("NEW"), None),
+        (json!(7), None),
+    ] {
+        assert_eq!(status(BUSINESS, theirs.clone()), ours, "{theirs}");
+        assert_eq!(status(ADA, theirs), None);
+    }
+}

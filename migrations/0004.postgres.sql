@@ -1,0 +1,7 @@
+-- The twin of 0004.sqlite.sql.
+
+-- Whether a message's content is still to come: a provider may announce a message first, and say later what it says.
+ALTER TABLE messages ADD COLUMN placeholder BIGINT NOT NULL DEFAULT 0;
+
+-- How far an outbound message had come when it was handed over; without a value it was sent, like any other.
+ALTER TABLE messages ADD COLUMN status TEXT COLLATE "C";
