@@ -19,6 +19,9 @@ pub struct Config {
 /// How much is kept in memory where nothing else is said: ten thousand accounts with fifteen inboxes each fit.
 pub const CACHE: u64 = 64 * 1024 * 1024;
 
+/// The target of the log's line for each request, so that a filter can name it (`--log info,inboxd_request=warn`).
+pub const REQUEST_LOG: &str = "inboxd_request";
+
 /// Bounds on everything that a client controls.
 #[derive(Debug, Clone)]
 pub struct Limits {

@@ -35,7 +35,7 @@ struct Keys {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Neither 64 hex digits nor 32 bytes of base64.
-    #[error("the secret key must be 32 bytes, as 64 hex digits or as base64")]
+    #[error("must be 32 bytes, as 64 hex digits or as base64")]
     Format,
     /// The file with the key cannot be used.
     #[error("the secret key file {path}: {source}")]
@@ -86,6 +86,7 @@ impl Vault {
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
         Self::from_text(&text)
+            .map_err(|error| file_error(path, io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 
     /// Reads the key from a file. A missing file is created first, with a new key and mode 0600.

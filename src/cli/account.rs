@@ -1,6 +1,6 @@
 //! `inboxd account`.
 
-use super::{Failure, Global, output::Output};
+use super::{Global, failure::Failure, output::Output};
 use crate::{clock::rfc3339, domain, ops::accounts};
 use clap::Subcommand;
 use db::Missing;
@@ -19,9 +19,9 @@ pub(super) enum Account {
 
 impl Account {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let context = global.open(Missing::Fail).await?;
         match self {
             Account::Create { name } => {
-                let context = global.open(Missing::Create).await?;
                 let account = accounts::create(&context, &name).await?;
                 output.one(&account, || {
                     vec![
@@ -32,7 +32,6 @@ impl Account {
                 })
             }
             Account::List => {
-                let context = global.open(Missing::Fail).await?;
                 let all = accounts::list(&context).await?;
                 let row = |account: &domain::Account| {
                     vec![

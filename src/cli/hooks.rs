@@ -1,11 +1,17 @@
 //! `inboxd hooks`: deliveries that were set aside because they could not be understood.
 
-use super::{Failure, Global, output::Output};
+use super::{
+    Global,
+    failure::Failure,
+    output::Output,
+    settings::{Whose, Within},
+};
 use crate::{
     clock::rfc3339,
-    id::QuarantineId,
-    ops::{accounts, quarantine},
-    store::quarantine::Entry,
+    error::Error,
+    id::{AccountId, QuarantineId},
+    ops::{Context, quarantine},
+    store::{accounts::Thing, quarantine::Entry},
 };
 use clap::{Args, Subcommand};
 use db::Missing;
@@ -25,45 +31,40 @@ pub(super) enum Hooks {
         limit: i64,
     },
     /// Show one, with its headers and body
-    Show {
-        #[command(flatten)]
-        whose: Whose,
-        /// The entry's id
-        id: String,
-    },
+    Show(Which),
     /// Read one again: what this version understands is stored, once
-    Replay {
-        #[command(flatten)]
-        whose: Whose,
-        /// The entry's id
-        id: String,
-    },
+    Replay(Which),
     /// Drop one for good
-    Discard {
-        #[command(flatten)]
-        whose: Whose,
-        /// The entry's id
-        id: String,
-    },
+    Discard(Which),
 }
 
+/// One entry.
 #[derive(Args)]
-pub(super) struct Whose {
-    /// Whose deliveries. May be left out where there is one account
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
+pub(super) struct Which {
+    #[command(flatten)]
+    within: Within,
+    /// The entry's id
+    id: String,
+}
+
+impl Which {
+    async fn find(self, context: &Context) -> Result<(AccountId, QuarantineId), Error> {
+        let id = QuarantineId::from_text(self.id);
+        let thing = Thing::Quarantined(&id);
+        Ok((self.within.holder(context, thing).await?, id))
+    }
 }
 
 impl Hooks {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let context = global.open(Missing::Fail).await?;
-        let (Hooks::List { whose, .. }
-        | Hooks::Show { whose, .. }
-        | Hooks::Replay { whose, .. }
-        | Hooks::Discard { whose, .. }) = &self;
-        let account = accounts::choose(&context, whose.account.as_deref()).await?;
         match self {
-            Hooks::List { after, limit, .. } => {
+            Hooks::List {
+                whose,
+                after,
+                limit,
+            } => {
+                let account = whose.account(&context).await?;
                 let after = after.map(QuarantineId::from_text);
                 let entries = quarantine::list(&context, &account, after.as_ref(), limit).await?;
                 let shown: Vec<_> = entries.iter().map(summary).collect();
@@ -79,8 +80,8 @@ impl Hooks {
                     columns.iter().map(|column| cell(&entry[*column])).collect()
                 })
             }
-            Hooks::Show { id, .. } => {
-                let id = QuarantineId::from_text(id);
+            Hooks::Show(which) => {
+                let (account, id) = which.find(&context).await?;
                 let entry = quarantine::get(&context, &account, &id).await?;
                 let body = String::from_utf8_lossy(&entry.body).into_owned();
                 let mut shown = summary(&entry);
@@ -98,8 +99,8 @@ impl Hooks {
                     ]
                 })
             }
-            Hooks::Replay { id, .. } => {
-                let id = QuarantineId::from_text(id);
+            Hooks::Replay(which) => {
+                let (account, id) = which.find(&context).await?;
                 let outcome = quarantine::replay(&context, &account, &id).await?;
                 let shown = json!({
                     "id": id,
@@ -118,8 +119,8 @@ impl Hooks {
                     ]
                 })
             }
-            Hooks::Discard { id, .. } => {
-                let id = QuarantineId::from_text(id);
+            Hooks::Discard(which) => {
+                let (account, id) = which.find(&context).await?;
                 quarantine::discard(&context, &account, &id).await?;
                 output.one(&json!({"id": id, "discarded": true}), || {
                     vec![("id", id.to_string()), ("discarded", "yes".to_owned())]

@@ -1,7 +1,8 @@
 //! `inboxd inbox`: the same operations as `/inboxes`, by the same rules, since both hand the same body to the same functions.
 
 use super::{
-    Failure, Global,
+    Global,
+    failure::Failure,
     output::{Output, or_dash},
     settings::{ProviderFlags, public_url, read_secret},
     setup,

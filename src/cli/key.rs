@@ -1,15 +1,17 @@
 //! `inboxd key`.
 
 use super::{
-    Failure, Global,
+    Global,
+    failure::Failure,
     output::{Output, or_dash},
-    settings::duration,
+    settings::{Whose, Within, duration},
 };
 use crate::{
     clock::rfc3339,
     domain::{ApiKey, Scope},
     id::KeyId,
-    ops::{accounts, keys},
+    ops::keys,
+    store::accounts::Thing,
 };
 use clap::Subcommand;
 use db::Missing;
@@ -20,14 +22,18 @@ use serde_json::json;
 pub(super) enum Key {
     /// Create a key. It is shown this once
     Create {
-        /// Whose key. May be left out where there is one account
-        #[arg(long, value_name = "ID")]
-        account: Option<String>,
+        #[command(flatten)]
+        whose: Whose,
         /// What it is for
         #[arg(long)]
         name: String,
-        /// What it may do; give it again for more
-        #[arg(long = "scope", value_enum, default_value = "read")]
+        /// What it may do: one scope or several, as in read,write
+        #[arg(
+            long = "scope",
+            value_enum,
+            default_value = "read",
+            value_delimiter = ','
+        )]
         scopes: Vec<Scope>,
         /// When it stops working, as in 90d, 12h or 30m. Without it, never
         #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -38,15 +44,13 @@ pub(super) enum Key {
     },
     /// List the keys, without the keys themselves
     List {
-        /// Whose keys. May be left out where there is one account
-        #[arg(long, value_name = "ID")]
-        account: Option<String>,
+        #[command(flatten)]
+        whose: Whose,
     },
     /// Change how much a key may ask. It holds from the next request on
     Update {
-        /// Whose key. May be left out where there is one account
-        #[arg(long, value_name = "ID")]
-        account: Option<String>,
+        #[command(flatten)]
+        within: Within,
         /// The key's id (not the key)
         id: String,
         /// Requests a minute that it may make: a number, 0 for no limit, or default for the server's own
@@ -55,9 +59,8 @@ pub(super) enum Key {
     },
     /// Make a key stop working, at once and for good
     Revoke {
-        /// Whose key. May be left out where there is one account
-        #[arg(long, value_name = "ID")]
-        account: Option<String>,
+        #[command(flatten)]
+        within: Within,
         /// The key's id (not the key)
         id: String,
     },
@@ -68,13 +71,13 @@ impl Key {
         let context = global.open(Missing::Fail).await?;
         match self {
             Key::Create {
-                account,
+                whose,
                 name,
                 scopes,
                 expires_in,
                 rate_limit,
             } => {
-                let account = accounts::choose(&context, account.as_deref()).await?;
+                let account = whose.account(&context).await?;
                 let (key, secret) = keys::create_limited(
                     &context, &account, &name, &scopes, expires_in, rate_limit,
                 )
@@ -103,8 +106,8 @@ impl Key {
                     ]
                 })
             }
-            Key::List { account } => {
-                let account = accounts::choose(&context, account.as_deref()).await?;
+            Key::List { whose } => {
+                let account = whose.account(&context).await?;
                 let all = keys::list(&context, &account).await?;
                 let columns = [
                     "id",
@@ -130,12 +133,12 @@ impl Key {
                 })
             }
             Key::Update {
-                account,
+                within,
                 id,
                 rate_limit: RateLimit(rate_limit),
             } => {
-                let account = accounts::choose(&context, account.as_deref()).await?;
                 let id = KeyId::from_text(id);
+                let account = within.holder(&context, Thing::Key(&id)).await?;
                 let key = keys::limit(&context, &account, &id, rate_limit).await?;
                 output.one(&key, || {
                     vec![
@@ -145,9 +148,10 @@ impl Key {
                     ]
                 })
             }
-            Key::Revoke { account, id } => {
-                let account = accounts::choose(&context, account.as_deref()).await?;
-                let key = keys::revoke(&context, &account, &KeyId::from_text(id)).await?;
+            Key::Revoke { within, id } => {
+                let id = KeyId::from_text(id);
+                let account = within.holder(&context, Thing::Key(&id)).await?;
+                let key = keys::revoke(&context, &account, &id).await?;
                 output.one(&key, || {
                     vec![
                         ("id", key.id.to_string()),

@@ -1,6 +1,6 @@
 //! `inboxd migrate`.
 
-use super::{Failure, Global, output::Output};
+use super::{Global, failure::Failure, output::Output};
 use crate::{clock::Clock, ops, store};
 use db::{Database, Missing};
 use serde_json::json;

@@ -5,6 +5,7 @@
 //! Invariant: with `--json` standard output gets exactly one JSON value. Errors and logs go to standard error.
 
 mod account;
+mod failure;
 mod hooks;
 mod inbox;
 mod key;
@@ -17,8 +18,9 @@ mod settings;
 mod setup;
 mod verify;
 
-use crate::error::Error;
+use crate::config::REQUEST_LOG;
 use clap::{Args, Parser, Subcommand};
+use failure::Failure;
 use output::Output;
 use std::process::ExitCode;
 
@@ -34,6 +36,9 @@ struct Cli {
     command: Command,
 }
 
+/// Above the flags of every command, so that those of this one stand apart in `--help`.
+const GLOBAL: &str = "Options of every command";
+
 /// What every command takes.
 #[derive(Args)]
 struct Global {
@@ -44,7 +49,8 @@ struct Global {
         env = "INBOXD_DATABASE_URL",
         hide_env_values = true,
         default_value = "sqlite:inboxd.db",
-        value_name = "URL"
+        value_name = "URL",
+        help_heading = GLOBAL
     )]
     database_url: String,
     /// File with the database's URL, for one that holds a password (- for standard input)
@@ -52,7 +58,8 @@ struct Global {
         long,
         global = true,
         env = "INBOXD_DATABASE_URL_FILE",
-        value_name = "FILE"
+        value_name = "FILE",
+        help_heading = GLOBAL
     )]
     database_url_file: Option<String>,
     /// Key that seals channel secrets: 32 bytes as 64 hex digits or base64. With SQLite one is made beside the database if this is not given
@@ -61,7 +68,8 @@ struct Global {
         global = true,
         env = "INBOXD_SECRET_KEY",
         hide_env_values = true,
-        value_name = "KEY"
+        value_name = "KEY",
+        help_heading = GLOBAL
     )]
     secret_key: Option<String>,
     /// File with that key (- for standard input)
@@ -70,11 +78,12 @@ struct Global {
         global = true,
         env = "INBOXD_SECRET_KEY_FILE",
         value_name = "FILE",
-        conflicts_with = "secret_key"
+        conflicts_with = "secret_key",
+        help_heading = GLOBAL
     )]
     secret_key_file: Option<String>,
-    /// Print one JSON value instead of a table
-    #[arg(long, global = true)]
+    /// Print one JSON value instead of lines
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// What to log, as in info or debug or inboxd=debug
     #[arg(
@@ -82,7 +91,7 @@ struct Global {
         global = true,
         env = "INBOXD_LOG",
         value_name = "FILTER",
-        help_heading = "Logging"
+        help_heading = GLOBAL
     )]
     log: Option<String>,
 }
@@ -107,45 +116,6 @@ enum Command {
     Hooks(hooks::Hooks),
     /// Check everything that is promised of the data
     Verify(verify::Verify),
-}
-
-/// Why a command did not do what it was told.
-enum Failure {
-    /// It made no sense: exit code 2.
-    Usage(String),
-    /// It did not work: exit code 1.
-    Failed(String),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match &error {
-            Error::Validation(fields) => {
-                let lines: Vec<_> = fields
-                    .iter()
-                    .map(|error| format!("{}: {}", flag(&error.field), error.message))
-                    .collect();
-                Failure::Usage(lines.join("; "))
-            }
-            // Whoever runs a command operates the server: the cause is for them.
-            _ => Failure::Failed(match error.cause() {
-                Some(cause) => format!("{error} ({cause})"),
-                None => error.to_string(),
-            }),
-        }
-    }
-}
-
-/// The flag that sets a field of the API.
-fn flag(field: &str) -> String {
-    let name = field.strip_prefix("channel.").unwrap_or(field);
-    format!("--{}", name.replace('_', "-").replace("origins", "origin"))
-}
-
-impl From<crate::ops::StartError> for Failure {
-    fn from(error: crate::ops::StartError) -> Self {
-        Failure::Failed(error.to_string())
-    }
 }
 
 /// Runs the command that the process was started with.
@@ -178,7 +148,10 @@ pub async fn run() -> ExitCode {
 
 /// Lines for people on a terminal, JSON for machines anywhere else; always on standard error.
 fn start_logging(cli: &Cli) {
-    let usual = match cli.command {
+    let demo = format!("info,{REQUEST_LOG}=warn");
+    let usual = match &cli.command {
+        // What the demonstration says at its start stays on the screen: its requests are not logged unless they fail.
+        Command::Serve(serve) if serve.is_demo() => &demo,
         Command::Serve(_) => "info",
         _ => "warn",
     };

@@ -1,7 +1,9 @@
 //! `inboxd serve`.
 
 use super::{
-    Failure, Global, open_files,
+    Global,
+    failure::Failure,
+    open_files,
     output::say,
     settings::{ProviderFlags, duration, network, public_url},
 };
@@ -94,6 +96,10 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    pub(super) fn is_demo(&self) -> bool {
+        self.demo
+    }
+
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
         // From here on a signal stops the server, also one that comes during the start.
         let mut stop = Stop::listen()?;
@@ -136,7 +142,10 @@ impl Serve {
         let server = Server::start(context.clone(), &config)
             .await
             .map_err(|error| {
-                Failure::Failed(format!("cannot listen on {}: {error}", config.listen))
+                Failure::Failed(format!(
+                    "cannot listen on {}: {error}. Listen elsewhere with --listen ADDRESS:PORT",
+                    config.listen
+                ))
             })?;
         let listening = server.address();
         let name = if self.demo { "Demo" } else { "My business" };
@@ -162,7 +171,12 @@ impl Serve {
             say(&json!({"url": url, "first_account": first}).to_string())?;
         } else {
             if let Some((account, key)) = &first {
-                welcome(account, key, &url, self.demo)?;
+                welcome(account, key, &url)?;
+                if let Address::Sqlite(path) = &address
+                    && self.demo
+                {
+                    introduce_demo(path)?;
+                }
             }
             say(&format!("inboxd is ready at {url}"))?;
         }
@@ -246,17 +260,25 @@ async fn show_demo(
 }
 
 /// Says what the first account is, and how to use it.
-fn welcome(account: &Account, key: &SecretString, url: &str, demo: bool) -> Result<(), Failure> {
-    if demo {
-        say("A demonstration on a throw-away database, gone when it stops.")?;
-    }
+fn welcome(account: &Account, key: &SecretString, url: &str) -> Result<(), Failure> {
     say(&format!(
         "Account {} ({}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
          curl -X GET \"{url}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
+         If the key is lost: `inboxd key create --name NAME --scope read,write,admin` makes another.\n\
          Documentation: {url}/docs\n",
         account.id,
         account.name,
         key = key.expose_secret(),
+    ))
+}
+
+/// Says what the demonstration is, and how commands find it.
+fn introduce_demo(database: &Path) -> Result<(), Failure> {
+    say(&format!(
+        "This is a demonstration on a throw-away database, gone when it stops. Commands reach it so:\n\n  \
+         inboxd inbox list --database-url sqlite:{}\n\n\
+         Requests are not logged, unless they fail: --log info shows them.\n",
+        database.display()
     ))
 }
 

@@ -1,10 +1,14 @@
 //! From what was written on the command line to checked values.
 
-use super::{Failure, Global};
+use super::{Global, failure::Failure};
 use crate::{
     clock::Clock,
     config,
-    ops::{self, Context, SecretKey, connect::base_address},
+    error::Error,
+    id::AccountId,
+    ops::{self, Context, SecretKey, accounts, connect::base_address},
+    store::accounts::Thing,
+    vault::Vault,
 };
 use clap::Args;
 use db::{Address, Missing};
@@ -23,19 +27,24 @@ impl Global {
             .as_deref()
             .map(|file| read_secret("database-url-file", file))
             .transpose()?;
-        let url = from_file.as_deref().unwrap_or(&self.database_url);
+        let (flag, url) = match &from_file {
+            Some(url) => ("database-url-file", url),
+            None => ("database-url", &self.database_url),
+        };
         url.parse()
-            .map_err(|error: db::Error| Failure::Usage(error.to_string()))
+            .map_err(|error: db::Error| Failure::Usage(format!("--{flag}: {error}")))
     }
 
     /// Where the key that seals secrets comes from.
     pub(super) fn secret_key(&self) -> Result<SecretKey, Failure> {
-        Ok(match (&self.secret_key, self.secret_key_file.as_deref()) {
-            (Some(text), _) => SecretKey::Text(text.clone()),
-            (None, Some("-")) => SecretKey::Text(read_secret("secret-key-file", "-")?),
-            (None, Some(path)) => SecretKey::File(path.into()),
-            (None, None) => SecretKey::BesideDatabase,
-        })
+        let (flag, text) = match (&self.secret_key, self.secret_key_file.as_deref()) {
+            (Some(text), _) => ("secret-key", text.clone()),
+            (None, Some("-")) => ("secret-key-file", read_secret("secret-key-file", "-")?),
+            (None, Some(path)) => return Ok(SecretKey::File(path.into())),
+            (None, None) => return Ok(SecretKey::BesideDatabase),
+        };
+        Vault::from_text(&text).map_err(|error| Failure::Usage(format!("--{flag}: {error}")))?;
+        Ok(SecretKey::Text(text))
     }
 
     /// Opens everything that a command needs.
@@ -45,6 +54,38 @@ impl Global {
         let mut context = ops::open(&address, missing, &secret_key, "", Clock::system()).await?;
         context.command = true;
         Ok(context)
+    }
+}
+
+/// Whose things a command is about.
+#[derive(Args)]
+pub(super) struct Whose {
+    /// The account. May be left out where there is one
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+}
+
+impl Whose {
+    pub(super) async fn account(&self, context: &Context) -> Result<AccountId, Error> {
+        accounts::choose(context, self.account.as_deref()).await
+    }
+}
+
+/// In which account a thing is looked for that has an id.
+#[derive(Args)]
+pub(super) struct Within {
+    /// Only look in this account. Without it, the id says whose it is
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+}
+
+impl Within {
+    pub(super) async fn holder(
+        &self,
+        context: &Context,
+        thing: Thing<'_>,
+    ) -> Result<AccountId, Error> {
+        accounts::holder(context, self.account.as_deref(), thing).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! `inboxd verify`.
 
-use super::{Failure, Global, output::Output};
+use super::{Global, failure::Failure, output::Output};
 use crate::ops::verify;
 use clap::Args;
 use db::Missing;

@@ -337,6 +337,10 @@ pub fn problem(error: &Error) -> Problem {
         message: match error {
             Error::Validation(_) => "The request has invalid fields".to_owned(),
             Error::NotFound(noun) => capitalised(noun) + " not found",
+            Error::Conflict(reason, message) => match advice(*reason) {
+                Some(advice) => format!("{message}. {advice}"),
+                None => message.clone(),
+            },
             other => other.to_string(),
         },
         reason: match error {
@@ -347,6 +351,17 @@ pub fn problem(error: &Error) -> Problem {
             Error::Validation(details) => Some(details.clone()),
             _ => None,
         },
+    }
+}
+
+/// What a client can do about a conflict.
+fn advice(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::HasMessages => Some(
+            "To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true",
+        ),
+        Reason::CredentialMissing => Some("Set the credential with PATCH, as a field of channel"),
+        _ => None,
     }
 }
 

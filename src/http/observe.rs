@@ -11,7 +11,7 @@ use super::{
     query::decode,
     rates::{Counted, Quota},
 };
-use crate::clock;
+use crate::{clock, config::REQUEST_LOG};
 use axum::{
     body::{Body, HttpBody},
     extract::{MatchedPath, Request, State},
@@ -127,6 +127,7 @@ impl Begun<'_> {
         let status = status.as_u16();
         match cause {
             Some(Cause(cause)) => tracing::error!(
+                target: REQUEST_LOG,
                 request_id,
                 method,
                 path,
@@ -135,7 +136,9 @@ impl Begun<'_> {
                 cause,
                 "request failed"
             ),
-            None => tracing::info!(request_id, method, path, status, micros, "request"),
+            None => tracing::info!(
+                target: REQUEST_LOG,
+                request_id, method, path, status, micros, "request"),
         }
     }
 }

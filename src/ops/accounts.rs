@@ -9,7 +9,10 @@ use crate::{
     domain::{Account, Scope},
     error::Error,
     id::AccountId,
-    store::{accounts, instance},
+    store::{
+        accounts::{self, Thing},
+        instance,
+    },
 };
 use secrecy::SecretString;
 
@@ -99,4 +102,26 @@ pub async fn choose(context: &Context, named: Option<&str>) -> Result<AccountId,
             "there are several: say which with --account ID (inboxd account list)",
         )),
     }
+}
+
+/// The named account, or the one that has the thing if none is named.
+pub async fn holder(
+    context: &Context,
+    named: Option<&str>,
+    thing: Thing<'_>,
+) -> Result<AccountId, Error> {
+    if named.is_some() {
+        return choose(context, named).await;
+    }
+    let noun = match thing {
+        Thing::Key(_) => "API key",
+        Thing::Inbox(_) => "inbox",
+        Thing::Quarantined(_) => "quarantined delivery",
+    };
+    let mut session = context.db.snapshot().await?;
+    let all = accounts::list(&mut session).await?;
+    found(
+        accounts::find_holder(&mut session, &all, thing).await?,
+        noun,
+    )
 }

@@ -74,18 +74,15 @@ fn credential(channel: Channel) -> Option<&'static str> {
 }
 
 fn missing(channel: Channel, name: &str) -> Error {
-    let flag = name.replace('_', "-");
     let rest = match channel {
         Channel::Whatsapp | Channel::Instagram => {
-            ". Deliveries do not need it: for those, paste at Meta what the setup says"
+            ". Deliveries do not need one: for those, paste at Meta what the setup says"
         }
         Channel::Telegram | Channel::Livechat => "",
     };
     Error::Conflict(
         Reason::CredentialMissing,
-        format!(
-            "This inbox has no {name}, so there is nothing to ask the provider with. Set it with PATCH and {{\"channel\":{{\"{name}\":\"…\"}}}}, or inbox update --{flag}-file{rest}"
-        ),
+        format!("This inbox has no {name} to ask the provider with{rest}"),
     )
 }
 

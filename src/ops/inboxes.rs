@@ -315,10 +315,7 @@ pub async fn delete(
     if inbox.messages_count > 0 && !purge {
         return Err(Error::Conflict(
             Reason::HasMessages,
-            format!(
-                "Messages in this inbox: {}. To keep them, switch it off with PATCH and {{\"status\":\"inactive\"}}; to delete them with it, add ?purge=true",
-                inbox.messages_count
-            ),
+            format!("Messages in this inbox: {}", inbox.messages_count),
         ));
     }
     session.be_patient().await?;

@@ -83,6 +83,11 @@ pub enum StartError {
     /// The key that seals secrets.
     #[error(transparent)]
     Vault(#[from] crate::vault::Error),
+    /// The database is there, and holds nothing of ours.
+    #[error(
+        "this database holds nothing of inboxd: name another with --database-url, or begin with `inboxd migrate` or `inboxd serve`"
+    )]
+    Unmigrated,
     /// A PostgreSQL database has no folder to keep a key in.
     #[error(
         "set INBOXD_SECRET_KEY (or INBOXD_SECRET_KEY_FILE) to 32 random bytes, the same on every node: openssl rand -hex 32"
@@ -100,7 +105,8 @@ pub enum StartError {
     WrongSecretKey,
 }
 
-/// Opens the store, brings its schema up to date, and checks that the secret key is the right one.
+/// Opens the store, brings its schema up to date, and checks that the secret key is the right one. `missing` holds for a
+/// database that is there and empty, too.
 pub async fn open(
     address: &Address,
     missing: Missing,
@@ -115,6 +121,9 @@ pub async fn open(
         (SecretKey::BesideDatabase, Address::Sqlite(_)) => None,
     };
     let db = Database::open(address, missing).await?;
+    if missing == Missing::Fail && !db.migrated().await? {
+        return Err(StartError::Unmigrated);
+    }
     migrate(&db, &clock).await?;
     let vault = match (given, address) {
         (Some(vault), _) => vault,

@@ -1,14 +1,39 @@
 //! The `accounts` table.
 
 use super::statements;
-use crate::{domain::Account, id::AccountId};
-use db::{Error, Row, Session};
+use crate::{
+    domain::Account,
+    id::{AccountId, InboxId, KeyId, QuarantineId},
+};
+use db::{Each, Error, Row, Session, Value};
 
 statements! {
     INSERT = "INSERT INTO accounts (account_id, name, created_at) VALUES ($1, $2, $3)";
     LIST = "SELECT account_id, name, created_at FROM accounts ORDER BY created_at, account_id";
     FIRST = "SELECT account_id, name, created_at FROM accounts ORDER BY created_at, account_id LIMIT 2";
     FIND = "SELECT account_id, name, created_at FROM accounts WHERE account_id = $1";
+    // A look into one account, along its index: a look into all of them at once would read the whole table.
+    HOLDS_KEY = "SELECT account_id FROM api_keys WHERE account_id = $1 AND id = $2";
+    HOLDS_INBOX = "SELECT account_id FROM inboxes WHERE account_id = $1 AND id = $2";
+    HOLDS_QUARANTINED = "SELECT account_id FROM quarantine WHERE account_id = $1 AND id = $2";
+}
+
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[
+    Each::Find(HOLDS_KEY),
+    Each::Find(HOLDS_INBOX),
+    Each::Find(HOLDS_QUARANTINED),
+];
+
+/// Something that belongs to an account, by its id.
+#[derive(Debug, Clone, Copy)]
+pub enum Thing<'a> {
+    /// An API key.
+    Key(&'a KeyId),
+    /// An inbox.
+    Inbox(&'a InboxId),
+    /// A delivery that was set aside.
+    Quarantined(&'a QuarantineId),
 }
 
 /// Adds an account.
@@ -35,6 +60,26 @@ pub async fn first_two(session: &mut Session) -> Result<Vec<Account>, Error> {
 /// One account.
 pub async fn find(session: &mut Session, id: &AccountId) -> Result<Option<Account>, Error> {
     session.query_opt(&FIND, &[id.into()], read).await
+}
+
+/// Which of these accounts has the thing.
+pub async fn find_holder(
+    session: &mut Session,
+    accounts: &[Account],
+    thing: Thing<'_>,
+) -> Result<Option<AccountId>, Error> {
+    let (statement, id) = match thing {
+        Thing::Key(id) => (&HOLDS_KEY, id.as_str()),
+        Thing::Inbox(id) => (&HOLDS_INBOX, id.as_str()),
+        Thing::Quarantined(id) => (&HOLDS_QUARANTINED, id.as_str()),
+    };
+    let runs: Vec<Vec<Value<'_>>> = accounts
+        .iter()
+        .map(|account| vec![(&account.id).into(), id.into()])
+        .collect();
+    let found = session.find_each(statement, &runs, |row| row.get::<String>(0));
+    let holder = found.await?.into_iter().flatten().next();
+    Ok(holder.map(AccountId::from_text))
 }
 
 fn read(row: &Row<'_>) -> Result<Account, Error> {

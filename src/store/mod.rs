@@ -72,6 +72,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
 
 /// Those that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[
+    accounts::EACH,
     contacts::EACH,
     conversations::EACH,
     inboxes::EACH,

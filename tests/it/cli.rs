@@ -2,7 +2,7 @@
 //! `inboxd inbox` has a module of its own.
 
 use crate::support::{
-    Shell, Store, on_both_stores,
+    Done, Shell, Store, on_both_stores,
     program::{keys, text},
 };
 use db::{Database, Missing, Sql};
@@ -16,9 +16,12 @@ on_both_stores![
     key_create_and_update_take_a_rate_limit,
     key_revoke_notes_when,
     the_account_may_be_left_out_where_there_is_one,
-    without_json_a_table_is_printed,
+    an_id_says_whose_it_is,
+    without_json_lines_are_printed_that_programs_can_split,
     what_makes_no_sense_ends_with_2_and_says_all_that_is_wrong,
     what_does_not_work_ends_with_1_and_says_why,
+    only_serve_and_migrate_make_a_database,
+    help_tells_this_commands_flags_from_those_of_every_command,
     migrate_says_what_it_did,
     a_database_from_a_newer_inboxd_is_refused,
     a_wrong_secret_key_is_refused,
@@ -48,13 +51,19 @@ pub(crate) fn one_of_each_type(shell: &Shell) -> [Value; 4] {
     ]
 }
 
+/// A command whose secret key is in this file.
+fn key_from(shell: &Shell, file: &str) -> Done {
+    let mut command = shell.command(&["account", "list", "--secret-key-file", file]);
+    Done::of(command.env_remove("INBOXD_SECRET_KEY"))
+}
+
 fn is_time(value: &Value) -> bool {
     let text = value.as_str().unwrap_or_default();
     text.len() == "2025-01-15T08:00:00Z".len() && text.ends_with('Z')
 }
 
 async fn account_create_gives_its_id_name_and_creation(store: Store) {
-    let shell = Shell::empty(store).await;
+    let shell = Shell::ready(store).await;
     let made = shell.json(&["account", "create", "--name", " Toko Biru "]);
     assert_eq!(keys(&made), ["id", "name", "created_at"]);
     assert!(text(&made["id"]).starts_with("acc_"));
@@ -101,6 +110,8 @@ async fn key_create_takes_scopes_and_an_expiry(store: Store) {
     let create = ["key", "create", "--name", "A", "--expires-in", "90d"];
     let made = shell.json(&[&create[..], &scopes].concat());
     assert_eq!(made["scopes"], json!(["read", "write"]));
+    let listed = [&create[..], &["--scope", "write,read"]].concat();
+    assert_eq!(shell.json(&listed)["scopes"], made["scopes"]);
     let seconds = |value: &Value| {
         let time: jiff::Timestamp = text(value).parse().expect("a time");
         time.as_second()
@@ -198,31 +209,59 @@ async fn the_account_may_be_left_out_where_there_is_one(store: Store) {
         .assert_error(1, &["inbox not found"]);
 }
 
-async fn without_json_a_table_is_printed(store: Store) {
+async fn an_id_says_whose_it_is(store: Store) {
+    let shell = Shell::ready(store).await;
+    let (one, two) = (shell.account("Toko Biru"), shell.account("Warung Merah"));
+    let create = ["key", "create", "--name", "A", "--account"];
+    let key = text(&shell.json(&[&create[..], &[&two]].concat())["id"]);
+    let update = shell.json(&["key", "update", &key, "--rate-limit", "7"]);
+    assert_eq!(update["rate_limit"], 7);
+    // Who names an account looks nowhere else.
+    let elsewhere = ["key", "revoke", &key, "--account", &one];
+    shell
+        .run(&elsewhere)
+        .assert_error(1, &["API key not found"]);
+    assert!(is_time(&shell.json(&["key", "revoke", &key])["revoked_at"]));
+    for command in [
+        &["key", "revoke", "key_unknown"][..],
+        &["hooks", "show", "quar_unknown"],
+        &["hooks", "replay", "quar_unknown"],
+        &["hooks", "discard", "quar_unknown"],
+    ] {
+        shell.run(command).assert_error(1, &["not found"]);
+    }
+}
+
+async fn without_json_lines_are_printed_that_programs_can_split(store: Store) {
     let shell = with_account(store).await;
     let [whatsapp, ..] = one_of_each_type(&shell);
     let id = text(&whatsapp["id"]);
-    let commands: [(&[&str], &[&str]); 6] = [
-        (&["account", "list"], &["created_at", "Toko Biru"]),
-        (&["account", "create", "--name", "B"], &["id", "acc_", "B"]),
-        (&["inbox", "list", "--help"], &["--type", "--status"]),
-        (&["migrate"], &["version", "0 migrations"]),
-        (&["--version"], &["inboxd 0."]),
-        (
-            &["--help"],
-            &["serve", "migrate", "account", "key", "inbox"],
-        ),
+    let lines = |arguments: &[&str]| {
+        let printed = shell.done(arguments);
+        let line = |line: &str| line.split('\t').map(str::to_owned).collect();
+        printed.lines().map(line).collect::<Vec<Vec<String>>>()
+    };
+    let listed = lines(&["inbox", "list"]);
+    let columns = [
+        "id",
+        "name",
+        "type",
+        "status",
+        "address",
+        "created_at",
+        "messages",
     ];
-    let listed = shell.done(&["inbox", "list"]);
-    let words = ["messages", "+62812345678", "ig_789", "Website", &id];
-    assert!(words.iter().all(|word| listed.contains(word)), "{listed}");
-    let shown = shell.done(&["inbox", "show", &id]);
-    assert!(shown.contains("messages_count"), "{shown}");
-    for (command, words) in commands {
-        let table = shell.done(command);
-        assert!(words.iter().all(|word| table.contains(word)), "{table}");
-        assert!(serde_json::from_str::<Value>(&table).is_err());
-    }
+    assert_eq!(listed[0], columns);
+    let row = [&id, "Support", "whatsapp", "pending", "+62812345678"];
+    assert_eq!(listed[1][..5], row);
+    assert_eq!(listed.len(), 5);
+    assert_eq!(lines(&["account", "list"])[1][1], "Toko Biru");
+
+    let shown = lines(&["inbox", "show", &id]);
+    assert_eq!(shown[0], ["id", &id]);
+    assert!(shown.iter().all(|line| line.len() == 2), "{shown:?}");
+    let migrated = lines(&["migrate"]);
+    assert_eq!(migrated[1], ["applied", "0 migrations"]);
 }
 
 async fn what_makes_no_sense_ends_with_2_and_says_all_that_is_wrong(store: Store) {
@@ -249,6 +288,10 @@ async fn what_makes_no_sense_ends_with_2_and_says_all_that_is_wrong(store: Store
     shell
         .run(&["account", "list", "--database-url", "mysql://localhost"])
         .assert_error(2, &["must start with sqlite: or postgres://"]);
+    shell
+        .run(&["account", "list", "--secret-key", "abc"])
+        .assert_error(2, &["--secret-key: must be 32 bytes"]);
+    key_from(&shell, "-").assert_error(2, &["--secret-key-file: must be 32 bytes"]);
     assert_eq!(shell.json(&["inbox", "list"]), json!([]));
 }
 
@@ -260,14 +303,8 @@ async fn what_does_not_work_ends_with_1_and_says_why(store: Store) {
     let secret = ["--app-secret", "s3cret", "--json"];
     shell
         .run(&[&create[..], &number, &secret].concat())
-        .assert_error(1, &["already connected", "channel.phone_number_id"]);
-    let nowhere = ["--database-url", "sqlite:nowhere.db"];
-    for command in [["account", "list"], ["key", "list"], ["inbox", "list"]] {
-        shell
-            .run(&[&command, &nowhere[..]].concat())
-            .assert_error(1, &["there is no database at nowhere.db", "inboxd migrate"]);
-    }
-    assert!(!shell.folder().join("nowhere.db").exists());
+        .assert_error(1, &["already connected", "(--phone-number-id)"]);
+    key_from(&shell, "no-such-file").assert_error(1, &["no-such-file"]);
     let away = ["--database-url", "postgres://nobody:hush@127.0.0.1:1/none"];
     let away = shell.run(&[&["account", "list"], &away[..]].concat());
     away.assert_error(1, &["not available"]);
@@ -276,6 +313,49 @@ async fn what_does_not_work_ends_with_1_and_says_why(store: Store) {
     shell
         .run(&[&["migrate"], &folder[..]].concat())
         .assert_error(1, &["no/such/folder/inboxd.db"]);
+}
+
+async fn only_serve_and_migrate_make_a_database(store: Store) {
+    let shell = Shell::empty(store).await;
+    for command in [
+        &["account", "create", "--name", "A"][..],
+        &["account", "list"],
+        &["key", "list"],
+        &["inbox", "list"],
+        &["hooks", "list"],
+        &["verify"],
+    ] {
+        let words = ["--database-url", "inboxd migrate", "inboxd serve"];
+        shell.run(command).assert_error(1, &words);
+        // A file that is there, and holds nothing, is no database either.
+        shell.write("empty.db", "");
+        let empty = ["--database-url", "sqlite:empty.db"];
+        shell
+            .run(&[command, &empty].concat())
+            .assert_error(1, &words);
+        let nowhere = ["--database-url", "sqlite:nowhere.db"];
+        shell
+            .run(&[command, &nowhere].concat())
+            .assert_error(1, &["there is no database at nowhere.db", words[0]]);
+    }
+    assert!(!shell.folder().join("nowhere.db").exists());
+    shell.done(&["migrate"]);
+    assert_eq!(shell.json(&["account", "list"]), json!([]));
+}
+
+async fn help_tells_this_commands_flags_from_those_of_every_command(store: Store) {
+    let shell = Shell::at("sqlite:never-opened.db");
+    for command in [&["key", "create"][..], &["inbox", "update"], &["serve"]] {
+        let help = shell.done(&[command, &["--help"]].concat());
+        let (own, global) = help
+            .split_once("\nOptions of every command:\n")
+            .unwrap_or_else(|| panic!("{store:?}: {help}"));
+        for flag in ["--database-url", "--secret-key-file", "--json", "--log"] {
+            assert!(!own.contains(&format!("{flag} ")), "{flag} in {own}");
+            assert!(global.contains(flag), "no {flag} in {global}");
+        }
+        assert!(!global.contains("--name") && !global.contains("--listen"));
+    }
 }
 
 async fn migrate_says_what_it_did(store: Store) {
@@ -310,5 +390,6 @@ async fn a_wrong_secret_key_is_refused(store: Store) {
     let shell = with_account(store).await;
     let with = |key: &str| shell.run(&["inbox", "list", "--secret-key", key]);
     with(&"ab".repeat(32)).assert_error(1, &["INBOXD_SECRET_KEY is not the one"]);
-    with("too short").assert_error(1, &["64 hex digits or as base64"]);
+    shell.write("key", "too short");
+    key_from(&shell, "key").assert_error(1, &["file key: must be 32 bytes"]);
 }

@@ -123,7 +123,7 @@ async fn without_an_access_token_there_is_nothing_to_check(store: Store) {
     for body in [whatsapp_body("1001"), instagram()] {
         let inbox = app.inbox(body).await;
         let answer = connect(&app, &inbox, &key).await;
-        let message = "This inbox has no access_token, so there is nothing to ask the provider with. Set it with PATCH and {\"channel\":{\"access_token\":\"…\"}}, or inbox update --access-token-file. Deliveries do not need it: for those, paste at Meta what the setup says";
+        let message = "This inbox has no access_token to ask the provider with. Deliveries do not need one: for those, paste at Meta what the setup says. Set the credential with PATCH, as a field of channel";
         answer.assert_conflict("credential_missing", message);
     }
     assert!(provider.questions().is_empty());

@@ -1,7 +1,7 @@
 //! `inboxd serve`: how it starts, what it says, what it notices while it runs, and how it stops.
 
 use crate::support::{
-    Running, Shell, Store, eventually, on_both_stores,
+    Done, Running, Shell, Store, eventually, on_both_stores,
     program::{keys, text},
     whatsapp,
 };
@@ -230,7 +230,7 @@ async fn a_wrong_secret_key_is_an_error_at_the_start(store: Store) {
     let serve = ["serve", "--listen", "127.0.0.1:0"];
     let with = |key: &str| shell.run(&[&serve[..], &["--secret-key", key]].concat());
     with(&"ab".repeat(32)).assert_error(1, &["INBOXD_SECRET_KEY is not the one"]);
-    with("abc").assert_error(1, &["must be 32 bytes"]);
+    with("abc").assert_error(2, &["--secret-key: must be 32 bytes"]);
     // The right one still works.
     shell.serve().stop().await;
 }
@@ -241,7 +241,7 @@ async fn a_taken_port_is_an_error_at_the_start(store: Store) {
     let address = taken.local_addr().expect("an address").to_string();
     shell
         .run(&["serve", "--listen", &address])
-        .assert_error(1, &["cannot listen on", &address]);
+        .assert_error(1, &["cannot listen on", &address, "--listen"]);
     // Nobody was welcomed, so the next start does.
     assert_eq!(shell.json(&["account", "list"]), json!([]));
 }
@@ -356,6 +356,16 @@ async fn the_demo_lists_four_inboxes_and_leaves_nothing_behind() {
     assert_eq!(of("messages_count"), [3, 0, 0, 0]);
     assert_eq!(of("status"), ["active", "pending", "active", "pending"]);
     assert!(keys(&listed[0]).contains(&"phone_number"));
+
+    // What was said stays on the screen, and tells commands where the data is.
+    assert!(!server.log().contains("/inboxes"), "{}", server.log());
+    let mut lines = server.said.iter().map(|line| line.trim());
+    let line = lines.find(|line| line.starts_with("inboxd inbox list"));
+    let line: Vec<_> = line.expect("a line to paste").split(' ').collect();
+    let mut command = shell.command(&[&line[1..], &["--json"]].concat());
+    command.env_remove("INBOXD_SECRET_KEY");
+    assert_eq!(Done::of(&mut command).json(), listed);
+
     assert_eq!(fs::read_dir(&temporary).expect("a folder").count(), 1);
     server.stop().await;
     assert_eq!(fs::read_dir(&temporary).expect("a folder").count(), 0);

@@ -252,6 +252,11 @@ impl Database {
         migrate::run(self, migrations, now).await
     }
 
+    /// Whether the database was ever migrated. A new one was not, nor was one of another program.
+    pub async fn migrated(&self) -> Result<bool, Error> {
+        migrate::begun(self).await
+    }
+
     /// Prepares a statement and runs nothing: whether this engine understands it.
     pub async fn check(&self, sql: &Sql) -> Result<(), Error> {
         match &self.engine {

@@ -24,6 +24,10 @@ const TABLE: Sql = Sql::same(
 );
 const RECORD: Sql =
     Sql::same("INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)");
+const EXISTS: Sql = Sql {
+    sqlite: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'",
+    postgres: "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('schema_migrations')",
+};
 /// SQLite's write transaction is lock enough. The number is arbitrary, but must never change.
 const LOCK: Sql = Sql {
     sqlite: "SELECT 1",
@@ -70,6 +74,13 @@ pub(crate) async fn run(
         postgres.forget_statements();
     }
     Ok(missing.iter().map(|migration| migration.version).collect())
+}
+
+/// Whether a migration was ever applied.
+pub(crate) async fn begun(database: &Database) -> Result<bool, Error> {
+    let mut session = database.read().await?;
+    let tables: Option<i64> = session.query_opt(&EXISTS, &[], |row| row.get(0)).await?;
+    Ok(tables.unwrap_or(0) > 0)
 }
 
 async fn latest(session: &mut Session) -> Result<i64, Error> {

@@ -79,7 +79,7 @@ impl Sqlite {
     fn open_blocking(path: PathBuf, missing: Missing) -> Result<Self, Error> {
         if missing == Missing::Fail && !path.exists() {
             return Err(Error::Address(format!(
-                "there is no database at {}: `inboxd serve` or `inboxd migrate` makes one",
+                "there is no database at {}: say where it is with --database-url, or make one with `inboxd migrate` or `inboxd serve`",
                 path.display()
             )));
         }

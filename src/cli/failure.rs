@@ -1,0 +1,96 @@
+//! Why a command did not do what it was told, in the words of the command line: flags, not fields of the API.
+
+use crate::{
+    error::{Error, Reason},
+    ops::StartError,
+};
+
+/// Why a command did not do what it was told.
+pub(super) enum Failure {
+    /// It made no sense: exit code 2.
+    Usage(String),
+    /// It did not work: exit code 1.
+    Failed(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Validation(fields) => {
+                let lines: Vec<_> = fields
+                    .iter()
+                    .map(|error| format!("{}: {}", flag(&error.field), with_flags(&error.message)))
+                    .collect();
+                Failure::Usage(lines.join("; "))
+            }
+            Error::Conflict(reason, message) => {
+                let advice = advice(*reason).map(|advice| format!(". {advice}"));
+                Failure::Failed(with_flags(message) + &advice.unwrap_or_default())
+            }
+            // Whoever runs a command operates the server: the cause is for them.
+            _ => Failure::Failed(match error.cause() {
+                Some(cause) => format!("{error} ({cause})"),
+                None => error.to_string(),
+            }),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// The flag that sets a field of the API.
+fn flag(field: &str) -> String {
+    let name = field.strip_prefix(CHANNEL).unwrap_or(field);
+    format!("--{}", name.replace('_', "-").replace("origins", "origin"))
+}
+
+/// What the API calls a channel's fields.
+const CHANNEL: &str = "channel.";
+
+/// A message in which fields of a channel are named by their flags.
+fn with_flags(message: &str) -> String {
+    let mut text = String::new();
+    let mut rest = message;
+    while let Some(at) = rest.find(CHANNEL) {
+        let (before, field) = rest.split_at(at);
+        let inside = |char: char| char.is_ascii_alphanumeric() || "_.".contains(char);
+        let length = field.find(|char| !inside(char)).unwrap_or(field.len());
+        let (field, after) = field.split_at(length);
+        text += before;
+        text += &flag(field);
+        rest = after;
+    }
+    text + rest
+}
+
+/// What can be done about a conflict.
+fn advice(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::HasMessages => Some(
+            "To keep them, switch it off: inboxd inbox update ID --status inactive. To delete them with it, add --purge",
+        ),
+        Reason::CredentialMissing => Some(
+            "Set the credential with inboxd inbox update ID and --bot-token-file or --access-token-file",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_named_by_their_flags() {
+        assert_eq!(flag("channel.allowed_origins"), "--allowed-origin");
+        assert_eq!(
+            with_flags("taken (channel.phone_number_id), and channel.bot_token is of bot 7"),
+            "taken (--phone-number-id), and --bot-token is of bot 7"
+        );
+        assert_eq!(with_flags("the channel is away"), "the channel is away");
+    }
+}
