@@ -196,7 +196,7 @@ def pages(results: Results) -> list[Panel]:
     panels = []
     for store in STORES:
         for mode, said in MODES.items():
-            found = results.all("flat", f"{store}: {PAGES}{mode}")
+            found = results.all("pages", f"{store}: {PAGES}{mode}")
             bars = [Bar(label(one, mode).partition(", ")[2], one) for one in found]
             panels.append(Panel(f"{store}, {said}", " ×", bars))
     return panels
@@ -298,7 +298,7 @@ def figures(results: Results) -> str:
         ("the same if all {many_accounts} ask, with room for them in memory", "flat", f"{ALL_ASK}, room for all", " ×"),
         ("the same without room for them", "flat", ALL_ASK, " ×"),
         ("CPU of a list with {many_messages} messages, beside none", "flat", MESSAGES, " ×"),
-        ("CPU of a page of 50 out of {many_inboxes} inboxes, beside one of 10", "flat", PAGES, " ×"),
+        ("CPU of a page of 50 out of {many_inboxes} inboxes, beside one of 10", "pages", PAGES, " ×"),
         ("start to the first list on the largest database", "start", "start to first list.*", " s"),
         ("updates a second, beside a bare loop that writes the rows", "ingest", BARE, " ×"),
         ("99 % of updates at half that rate answered within", "ingest", "answered at half the rate, .*, p99, ms", " ms"),

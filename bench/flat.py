@@ -7,7 +7,6 @@ with room for all of them.
 
 import argparse
 import os
-import random
 import shutil
 import time
 from collections.abc import Callable
@@ -18,29 +17,23 @@ from pathlib import Path
 import bulk
 from calm import calmly
 from postgres import Postgres, postgres
-from servers import Server, get
+from servers import Server
 from stores import inboxd, serve
 from table import Table, say
 from wrk import each, load
 
-# Of each account of the many, and of the two that are paged through.
+# Inboxes of each account.
 EACH = 4
-FEW = 10
 # The accounts that are asked for, where there are as many, and that the messages are for.
 ASKED = 1000
 PAGE = 50
-CHANNELS = ["whatsapp", "instagram", "livechat", "telegram"]
-STATUSES = ["active", "inactive", "pending"]
 MODES = {"": [], ", nothing kept": ["--cache-bytes", "0"]}
-# How much more a page of the large account may cost than one of a small account, which has a fifth of the rows.
-PAGE_GOALS = {"SQLite": "at most 8.0", "PostgreSQL": "at most 20.0"}
 # Four inboxes take some 2 KB.
 ROOM = ["--cache-bytes", "8000000000"]
 
 
 def options_for(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--many-accounts", type=int, default=1_000_000, help="accounts of the large databases (default 1000000)")
-    parser.add_argument("--many-inboxes", type=int, default=100_000, help="inboxes of the large account (default 100000)")
     parser.add_argument(
         "--many-messages", type=int, default=10_000_000, help="messages of the largest database (default 10000000)"
     )
@@ -88,7 +81,6 @@ def measure_stores(options: argparse.Namespace, root: Path, table: Table, parts:
 def measure_store(large: Large, options: argparse.Namespace, root: Path, table: Table, parts: list[str]) -> None:
     if "flat" in parts:
         measure_accounts(large, options, root, table)
-        measure_pages(large, options, root, table)
     if "start" in parts:
         before, table.part = table.part, "start"
         start(large, options, root, table)
@@ -132,20 +124,7 @@ def fill(store: bulk.Store, name: str, count: int, options: argparse.Namespace) 
         bulk.add_messages(store, min(ASKED, options.many_accounts), EACH, options.many_messages)
     else:
         bulk.add_accounts(store, count, EACH)
-    if name == "many":
-        for account, inboxes in (few(options), FEW), (large_account(options), options.many_inboxes):
-            # The next free number that this account's inboxes can begin with.
-            taken = (options.many_accounts + 1) * EACH + FEW
-            bulk.add_account(store, account, (taken // inboxes + 1) * inboxes, inboxes)
     store.close()
-
-
-def few(options: argparse.Namespace) -> int:
-    return options.many_accounts
-
-
-def large_account(options: argparse.Namespace) -> int:
-    return options.many_accounts + 1
 
 
 def measure_accounts(large: Large, options: argparse.Namespace, root: Path, table: Table) -> None:
@@ -192,67 +171,8 @@ def report(large: Large, table: Table, costs: dict[str, list[float]], bars: dict
         table.add(f"{large.name}: {name} / {bar}{mode}", ratios, ".2f", "" if name in no_goal else "within 1.2")
 
 
-def measure_pages(large: Large, options: argparse.Namespace, root: Path, table: Table) -> None:
-    """Pages of an account with few and of one with many inboxes, at offsets and under filters at random."""
-    chance = random.Random(20250118)
-    totals = totals_of(large, options, root)
-    kinds = {
-        "any offset": lambda: {},
-        "the last pages": lambda: {},
-        "any type": lambda: {"type": chance.choice(CHANNELS)},
-        "any status": lambda: {"status": chance.choice(STATUSES)},
-        "type and status": lambda: {"type": chance.choice(CHANNELS), "status": chance.choice(STATUSES)},
-    }
-    small = f"{FEW} inboxes"
-    lines = {small: write(root, small, page_requests(few(options), kinds, {}, chance))}
-    for name, kind in kinds.items():
-        lines[name] = write(root, name, page_requests(large_account(options), {name: kind}, totals, chance))
-    for mode, flags in MODES.items():
-        costs = rounds(large, options, root, dict.fromkeys(lines, large.many), lines, flags)
-        table.add(f"{large.name}: CPU of a page, {small}{mode}, µs", costs[small], ".1f")
-        for name in kinds:
-            table.add(f"{large.name}: CPU of a page, {options.many_inboxes:,} inboxes, {name}{mode}, µs", costs[name], ".1f")
-        for name in kinds:
-            ratios = [one / other for one, other in zip(costs[name], costs[small], strict=True)]
-            # Without memory every page is walked to from the beginning of the list: a choice of whoever runs it so.
-            goal = "" if mode else PAGE_GOALS[large.name]
-            table.add(f"{large.name}: {options.many_inboxes:,} inboxes, {name} / {small}{mode}", ratios, ".2f", goal)
-
-
-def page_requests(account: int, kinds: dict, totals: dict[str, int], chance: random.Random) -> list[tuple[str, int]]:
-    requests = []
-    for name, kind in kinds.items():
-        for _ in range(20_000 // len(kinds)):
-            filters = "".join(f"&{field}={value}" for field, value in kind().items())
-            total = totals.get(filters, FEW)
-            first = max(0, total - 20 * PAGE) if name == "the last pages" else 0
-            requests.append((f"/inboxes?limit={PAGE}&offset={chance.randrange(first, max(first + 1, total))}{filters}", account))
-    return requests
-
-
-def totals_of(large: Large, options: argparse.Namespace, root: Path) -> dict[str, int]:
-    """How many inboxes of the large account there are under each filter."""
-    totals = {}
-    headers = {"Authorization": f"Bearer {bulk.key(large_account(options))}"}
-    with serve(options.inboxd, large.many, root) as server:
-        server.first_answer("/healthz", {})
-        for channel in ["", *(f"&type={name}" for name in CHANNELS)]:
-            for status in ["", *(f"&status={name}" for name in STATUSES)]:
-                answer = get(server.port, f"/inboxes?limit=1{channel}{status}", headers)
-                totals[channel + status] = total(answer)
-    if totals[""] != options.many_inboxes:
-        raise RuntimeError(
-            f"{options.many_inboxes} inboxes were made, and {totals['']} are listed: bulk.py lags behind the schema"
-        )
-    return totals
-
-
-def total(answer: bytes) -> int:
-    return int(answer.rpartition(b'"total":')[2].partition(b",")[0])
-
-
 def rounds(
-    large: Large,
+    store,
     options: argparse.Namespace,
     root: Path,
     urls: dict[str, str],
@@ -260,7 +180,9 @@ def rounds(
     flags: list[str],
     ready: Callable[[Server, Path], None] = lambda server, file: None,
 ) -> dict[str, list[float]]:
-    """The CPU of a list under each of the loads, which take turns, in microseconds. `ready` comes before them."""
+    """The CPU of a list under each of the loads, which take turns, in microseconds. `ready` comes before them.
+
+    `store` has a name, and the processes that belong to it."""
     costs: dict[str, list[float]] = {name: [] for name in lines}
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
@@ -270,11 +192,11 @@ def rounds(
         for name, file in lines.items():
             ready(servers[urls[name]], file)
         for number in range(options.rounds + 1):
-            say(f"{large.name}: flat cost, " + (f"round {number} of {options.rounds}" if number else "warming up"))
+            say(f"{store.name}: " + (f"round {number} of {options.rounds}" if number else "warming up"))
             for name, file in lines.items():
                 server = servers[urls[name]]
                 seconds = options.flat_seconds if number else 1
-                one = calmly(lambda: load(server, file, options.connections, seconds, large.pids))
+                one = calmly(lambda: load(server, file, options.connections, seconds, store.pids))
                 if number:
                     costs[name].append(one.micros)
     return costs

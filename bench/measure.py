@@ -16,6 +16,7 @@ import flat
 import ingest
 import lists
 import others
+import pages
 from table import Table
 
 HERE = Path(__file__).parent
@@ -23,6 +24,7 @@ HERE = Path(__file__).parent
 PARTS = {
     "lists": lists.measure,
     "others": others.measure,
+    "pages": pages.measure,
     "flat": flat.measure,
     "start": flat.measure_start,
     "ingest": ingest.measure,
@@ -75,7 +77,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=None,
                         help="write docs/charts and docs/benchmarks.md (default: if all parts are measured)")  # fmt: skip
-    for part in (lists, others, flat, ingest):
+    for part in (lists, others, pages, flat, ingest):
         part.options_for(parser)
     options = parser.parse_args()
     options.only = options.only.split(",") if options.only else list(PARTS)
