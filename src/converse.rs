@@ -12,13 +12,23 @@ use crate::{
 };
 use axum::{
     Router,
-    body::{Body, HttpBody},
+    body::{Body, Bytes, HttpBody},
     http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{net::TcpStream, sync::watch, time::sleep};
 use tower::Service;
 
@@ -87,8 +97,8 @@ struct Talk {
 
 impl Talk {
     /// Answers a request.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        self.progress.step();
+    async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
+        let progress = InProgress::begin(self.progress.clone());
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(self.peer);
         let at_once = match body.is_end_stream() {
@@ -102,23 +112,65 @@ impl Talk {
                     .await
             }
         };
-        let other_protocol = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if other_protocol || response.body().size_hint().exact().is_none() {
-            self.progress.endless();
-        }
-        if *self.stopped.borrow() && !other_protocol {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.progress.upgraded();
+        } else if *self.stopped.borrow() {
             // Who goes on to ask a server that stops is not answered, and has to know that before.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        self.progress.step();
-        response
+        response.map(|body| Answer {
+            body,
+            _progress: progress,
+        })
     }
 
     async fn route(&self, mut request: Request<Body>) -> Response<Body> {
         trim_slash(request.uri_mut());
         let Ok(response) = self.router.clone().call(request).await;
         response
+    }
+}
+
+/// A request that is being answered, as long as this is there.
+struct InProgress(Progress);
+
+impl InProgress {
+    fn begin(progress: Progress) -> Self {
+        progress.step();
+        InProgress(progress)
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.step();
+    }
+}
+
+/// The body of an answer. hyper drops it once it has taken all of it.
+struct Answer {
+    body: Body,
+    _progress: InProgress,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

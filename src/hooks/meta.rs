@@ -33,8 +33,13 @@ pub(super) struct VerificationParams {
     /// The verify token from the inbox's setup.
     #[param(rename = "hub.verify_token")]
     verify_token: String,
-    /// What to answer with.
-    #[param(rename = "hub.challenge", example = "1158201444")]
+    /// What to answer with: 1 to 200 printable ASCII characters.
+    #[param(
+        rename = "hub.challenge",
+        example = "1158201444",
+        min_length = 1,
+        max_length = 200
+    )]
     challenge: String,
 }
 
@@ -48,7 +53,7 @@ pub(super) async fn verify(
     let mut text = |name| query.get(name, |text| Ok::<_, String>(text.to_owned()));
     let mode = text("hub.mode");
     let token = text("hub.verify_token");
-    let challenge = text("hub.challenge");
+    let challenge = text("hub.challenge").filter(|challenge| can_be_challenge(challenge));
     let (Some("subscribe"), Some(token), Some(challenge), Ok(())) =
         (mode.as_deref(), token, challenge, query.finish())
     else {
@@ -59,6 +64,12 @@ pub(super) async fn verify(
     }
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, kind)], challenge).into_response())
+}
+
+/// Whether a text can be a challenge: it is sent back to whoever asks. Meta's are numbers.
+fn can_be_challenge(text: &str) -> bool {
+    let printable = |byte: u8| matches!(byte, b' '..=b'~');
+    (1..=200).contains(&text.len()) && text.bytes().all(printable)
 }
 
 /// Answers `POST`: stores what is signed, and says so only then.

@@ -30,7 +30,8 @@ use tokio::{
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
 
-/// How many requests of a connection have started and ended, odd while one is being answered, and when the last did.
+/// How many requests of a connection have started and ended, odd while one is being answered, and when the last did. A request
+/// ends when hyper has taken all of its answer.
 #[derive(Clone)]
 pub struct Progress(Arc<Steps>);
 
@@ -39,8 +40,8 @@ struct Steps {
     start: Instant,
     /// Milliseconds after the start.
     last: AtomicU64,
-    /// Whether an answer without an end was begun.
-    endless: AtomicBool,
+    /// Whether the connection speaks another protocol by now.
+    upgraded: AtomicBool,
 }
 
 impl Default for Progress {
@@ -49,7 +50,7 @@ impl Default for Progress {
             count: AtomicU64::new(0),
             start: Instant::now(),
             last: AtomicU64::new(0),
-            endless: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
         }))
     }
 }
@@ -62,10 +63,10 @@ impl Progress {
         self.0.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// An answer begins that has no end of its own: a stream of events, or another protocol. Who gives it looks
-    /// after the connection from here on, and no time limit of a request's applies.
-    pub fn endless(&self) {
-        self.0.endless.store(true, Ordering::Release);
+    /// From here on the connection speaks another protocol. Who speaks it looks after the connection: no time limit of a
+    /// request's applies.
+    pub fn upgraded(&self) {
+        self.0.upgraded.store(true, Ordering::Release);
     }
 
     /// Whether there was any request yet.
@@ -73,8 +74,8 @@ impl Progress {
         self.now() > 0
     }
 
-    fn is_endless(&self) -> bool {
-        self.0.endless.load(Ordering::Acquire)
+    fn is_upgraded(&self) -> bool {
+        self.0.upgraded.load(Ordering::Acquire)
     }
 
     fn now(&self) -> u64 {
@@ -96,6 +97,8 @@ pub struct Connection {
     wait: Wait,
     /// Bytes of ours that go out before anything else.
     unsent: Vec<u8>,
+    /// At which progress hyper last had nothing left to send.
+    all_sent: u64,
     /// Rings if the client takes nothing of what it is sent for too long. There only while it takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     /// What an unfinished request gets when the connection ends.
@@ -131,6 +134,7 @@ impl Connection {
                 timer: None,
             },
             unsent: Vec::new(),
+            all_sent: 0,
             stalled: None,
             last_word: Refusal::BadRequest,
             lingered: 0,
@@ -143,7 +147,7 @@ impl Connection {
     /// hyper does not ask again once it was told that nothing is there, so the timer must be set even while a
     /// request is being answered: it then rings early, and is set again.
     fn overdue(&mut self, context: &mut Context<'_>) -> bool {
-        if self.progress.is_endless() {
+        if self.progress.is_upgraded() {
             return false;
         }
         loop {
@@ -225,12 +229,14 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends these bytes and then, instead of hyper's bare answer, ours.
-    fn replace(&mut self, before: &[u8], refusal: Refusal) {
-        self.wait.begun = false;
-        self.unsent.extend(before);
-        let answer = self.answer(refusal);
-        self.unsent.extend(answer);
+    /// What hyper refuses by itself, if that is what it is writing: everything that it was given to send has left, and nobody
+    /// has been asked for an answer since.
+    fn bare_answer(&self, slices: &[IoSlice<'_>]) -> Option<Refusal> {
+        let idle = self.all_sent == self.progress.now() && self.all_sent.is_multiple_of(2);
+        if !idle || self.progress.is_upgraded() {
+            return None;
+        }
+        refusal_of(slices.iter().find(|slice| !slice.is_empty())?)
     }
 
     fn answer(&self, refusal: Refusal) -> Vec<u8> {
@@ -251,28 +257,15 @@ impl Connection {
     }
 }
 
-/// Where hyper's own bare answer begins in what it writes, and what it is about. All answers of ours carry a request id.
-fn bare_answer(bytes: &[u8]) -> Option<(usize, Refusal)> {
-    const START: &[u8] = b"HTTP/1.";
-    if !bytes.ends_with(b"\r\n\r\n") {
-        return None;
+/// What a bare answer of hyper's is about, by its status.
+fn refusal_of(head: &[u8]) -> Option<Refusal> {
+    let status = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    match status {
+        b"400" => Some(Refusal::BadRequest),
+        b"414" => Some(Refusal::UrlTooLong),
+        b"431" => Some(Refusal::HeadTooLarge),
+        _ => None,
     }
-    let from = bytes.len().saturating_sub(256);
-    let at = from
-        + bytes[from..]
-            .windows(START.len())
-            .rposition(|at| at == START)?;
-    let head = std::str::from_utf8(&bytes[at..]).ok()?;
-    if head.contains(REQUEST_ID.as_str()) {
-        return None;
-    }
-    let refusal = match head.get(9..12)? {
-        "400" => Refusal::BadRequest,
-        "414" => Refusal::UrlTooLong,
-        "431" => Refusal::HeadTooLarge,
-        _ => return None,
-    };
-    Some((at, refusal))
 }
 
 impl AsyncRead for Connection {
@@ -307,7 +300,7 @@ impl AsyncWrite for Connection {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
-    /// Spares copying each body behind its head. A bare answer of hyper's has no body, so it is the last of the slices.
+    /// Spares copying each body behind its head.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -315,18 +308,11 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_unsent(context))?;
-        let bare = match slices.last() {
-            Some(last) if !this.progress.is_endless() => bare_answer(last),
-            _ => None,
-        };
-        let Some((at, refusal)) = bare else {
+        let Some(refusal) = this.bare_answer(slices) else {
             return this.poll_send(context, slices);
         };
-        let last = slices.len() - 1;
-        for before in &slices[..last] {
-            this.unsent.extend_from_slice(before);
-        }
-        this.replace(&slices[last][..at], refusal);
+        this.wait.begun = false;
+        this.unsent = this.answer(refusal);
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
@@ -337,6 +323,8 @@ impl AsyncWrite for Connection {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_unsent(context))?;
+        // hyper flushes once it has written all that it had.
+        this.all_sent = this.progress.now();
         Pin::new(&mut this.stream).poll_flush(context)
     }
 
@@ -380,7 +368,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let unfinished = self.wait.begun
             && self.wait.since == self.progress.now()
-            && !self.progress.is_endless()
+            && !self.progress.is_upgraded()
             && self.stalled.is_none();
         if unfinished && self.closing.is_none() {
             let answer = self.answer(self.last_word);
@@ -388,30 +376,5 @@ impl Drop for Connection {
                 tracing::debug!(%error, "nobody is there to be told");
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_bare_answers_are_replaced() {
-        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(bare_answer(bare), Some((0, Refusal::HeadTooLarge)));
-
-        let after_another = [&b"...tail of a body"[..], bare].concat();
-        assert_eq!(
-            bare_answer(&after_another),
-            Some((17, Refusal::HeadTooLarge))
-        );
-
-        let ours = b"HTTP/1.1 404 Not Found\r\nx-request-id: 1\r\ncontent-length: 9\r\n\r\n";
-        assert_eq!(bare_answer(ours), None);
-        assert_eq!(
-            bare_answer(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
-            None
-        );
-        assert_eq!(bare_answer(b"{\"text\":\"HTTP/1.1 400\"}"), None);
     }
 }

@@ -1,11 +1,14 @@
 //! What one connection carries: requests one behind the other, clients that are slow or silent, and its last answer.
 
-use crate::support::{Store, TestApp, eventually, on_both_stores};
-use inboxd::domain::Scope;
-use std::time::Duration;
+use crate::support::{Store, TestApp, eventually, on_both_stores, read_all};
+use axum::{Router, body::Body, routing::get};
+use futures_util::{StreamExt, stream};
+use inboxd::{converse::converse, domain::Scope, http::Peer};
+use std::{convert::Infallible, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -173,4 +176,51 @@ async fn nothing_is_done_after_the_last_answer() {
     stop.await.expect("stopped");
     assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
     assert!(answers.contains("\r\nconnection: close\r\n"), "{answers}");
+}
+
+/// hyper's own answers are told from ours by when they come, never by what they look like.
+#[tokio::test]
+async fn an_answer_that_looks_like_one_of_hypers_is_sent_as_it_is() {
+    const LOOK: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let app = TestApp::start(Store::Sqlite).await;
+    // The second part leaves after the first was sent.
+    let parts = || {
+        stream::iter(["", LOOK]).then(async |part: &str| {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok::<_, Infallible>(part)
+        })
+    };
+    let router = Router::new()
+        .route("/whole", get(async || LOOK))
+        .route("/parts", get(async move || Body::from_stream(parts())));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut stream = connect(listener.local_addr().expect("an address")).await;
+    let (server, peer) = listener.accept().await.expect("connected");
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(converse(
+        server,
+        Peer(peer),
+        router,
+        app.parts(),
+        stopped,
+        (),
+    ));
+
+    for path in ["/whole", "/parts", "/whole"] {
+        let ask = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.expect("it reads");
+    }
+    stream
+        .write_all(b"nonsense\r\n\r\n")
+        .await
+        .expect("it reads");
+    let answers = String::from_utf8(read_all(&mut stream).await).expect("text");
+    assert_eq!(answers.matches(LOOK).count(), 3, "{answers}");
+    let (_, last) = answers.rsplit_once(LOOK).expect("there");
+    assert!(
+        last.starts_with("HTTP/1.1 400 Bad Request\r\nx-request-id: "),
+        "{answers}"
+    );
+    assert!(last.ends_with("}}"), "{answers}");
+    app.stop().await;
 }

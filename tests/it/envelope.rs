@@ -223,12 +223,7 @@ async fn a_large_body_is_refused_without_being_read(store: Store) {
 mod panics {
     use axum::{Router, body::Body, http::Request, routing::get};
     use http_body_util::BodyExt;
-    use inboxd::{
-        config::Limits,
-        http::{App, Parts},
-        ops::{ingest::Ingest, keys::Uses},
-        router::surround,
-    };
+    use inboxd::router::surround;
     use tower::ServiceExt;
 
     use crate::support::{Store, TestApp};
@@ -236,22 +231,8 @@ mod panics {
     #[tokio::test]
     async fn a_panic_in_a_handler_is_an_internal_error() {
         let app = TestApp::start(Store::Sqlite).await;
-        let (ingest, _) = Ingest::start(app.context.clone(), 1);
-        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        let (_stop, stopped) = tokio::sync::watch::channel(false);
-        let parts = Parts {
-            context: app.context.clone(),
-            ingest,
-            body_memory: inboxd::http::body_memory::BodyMemory::new(1),
-            bounds: inboxd::http::bounds::Bounds::new(1),
-            rates: inboxd::http::rates::Rates::new(&Limits::default()),
-            uses: Uses::default(),
-            limits: Limits::default(),
-            stopped,
-            metrics: recorder.handle(),
-        };
         let panics = get(async || -> &'static str { panic!("a secret detail") });
-        let router = surround(Router::new().route("/panic", panics), App::new(parts));
+        let router = surround(Router::new().route("/panic", panics), app.parts());
         let request = Request::get("/panic")
             .body(Body::empty())
             .expect("a request");

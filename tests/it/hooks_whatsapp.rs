@@ -108,6 +108,13 @@ async fn a_verification_without_a_token_of_ours_is_forbidden(store: Store) {
         format!("?hub.challenge=1&hub.verify_token={token}"),
         format!("?hub.mode=subscribe&hub.verify_token={token}"),
         format!("?hub.mode=subscribe&hub.challenge=%ff&hub.verify_token={token}"),
+        format!(
+            "?hub.mode=subscribe&hub.challenge=HTTP/1.1%20400%20x%0d%0a%0d%0a&hub.verify_token={token}"
+        ),
+        format!(
+            "?hub.mode=subscribe&hub.challenge={}&hub.verify_token={token}",
+            "1".repeat(201)
+        ),
     ];
     for query in queries {
         let answer = app.get(&format!("/hooks/whatsapp{query}")).send().await;

@@ -27,19 +27,23 @@ use inboxd::{
     clock::Clock,
     config::{CACHE, Config, Limits, Providers},
     domain::Scope,
+    http::{App, Parts, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
     id::{AccountId, EventId, InboxId},
     ops::{
         self, Context, SecretKey, accounts,
         events::{Event, Live},
-        inboxes, keys,
+        inboxes,
+        ingest::Ingest,
+        keys::{self, Uses},
     },
     serve::Server,
 };
+use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Client, Method};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc};
-use tokio::sync::broadcast::Receiver;
+use tokio::sync::{broadcast::Receiver, watch};
 
 /// The moment at which the clock of every [`TestApp`] stands: 2025-01-15T08:00:00Z.
 pub(crate) const START: i64 = 1_736_928_000;
@@ -148,6 +152,24 @@ impl TestApp {
             limits: config.limits,
             place,
         }
+    }
+
+    /// What a handler can reach, for routes of a test's own.
+    pub(crate) fn parts(&self) -> App {
+        let (ingest, _) = Ingest::start(self.context.clone(), 1);
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let (_, stopped) = watch::channel(false);
+        App::new(Parts {
+            context: self.context.clone(),
+            ingest,
+            bounds: Bounds::new(1),
+            body_memory: BodyMemory::new(self.limits.body_memory),
+            rates: Rates::new(&self.limits),
+            uses: Uses::default(),
+            limits: self.limits.clone(),
+            stopped,
+            metrics: recorder.handle(),
+        })
     }
 
     /// Stops the server as a signal would. What it holds is gone after that.
