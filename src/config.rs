@@ -12,7 +12,7 @@ pub struct Config {
     pub public_url: String,
     /// Bounds on what clients control.
     pub limits: Limits,
-    /// Bytes of memory for keys, destinations of deliveries and answers that need not be read again. 0 keeps nothing.
+    /// Bytes of memory for keys, destinations of updates and answers that need not be read again. 0 keeps nothing.
     pub cache: u64,
 }
 
@@ -31,8 +31,8 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of an API call's body.
     pub body: usize,
-    /// Bytes of a provider's delivery. Meta's largest are said to be 3 MB.
-    pub delivery: usize,
+    /// Bytes of an update that a provider sends. Meta's largest are said to be 3 MB.
+    pub update: usize,
     /// Bytes of memory for requests' bodies and what is parsed from them. An address gets an eighth of it.
     pub body_memory: usize,
     /// How long a request's head may take to arrive.
@@ -51,7 +51,7 @@ pub struct Limits {
     pub auth_failures: i64,
     /// Proxies that are believed when they say for which address they ask. What is limited by address goes by it.
     pub trusted_proxies: Vec<IpNet>,
-    /// Deliveries that wait for the store. More are answered with 503, and the provider tries again.
+    /// Updates that wait for the store. More are answered with 503, and the provider tries again.
     pub queue: usize,
 }
 
@@ -88,7 +88,7 @@ impl Default for Limits {
             connections: 4096,
             head: 32 * 1024,
             body: 64 * 1024,
-            delivery: 3 * 1024 * 1024 + 512 * 1024,
+            update: 3 * 1024 * 1024 + 512 * 1024,
             body_memory: 128 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

@@ -1,6 +1,6 @@
 //! The running server: accepting connections, background work, and a stop that loses nothing.
 //!
-//! Invariant: a stop first lets the requests in flight finish, then the deliveries in line, then closes the store.
+//! Invariant: a stop first lets the requests in flight finish, then the updates in line, then closes the store.
 
 use crate::{
     clock,
@@ -118,11 +118,11 @@ fn install_recorder() -> Result<PrometheusHandle, String> {
     let seconds = [
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     ];
-    let deliveries = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+    let updates = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
         .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Suffix("_deliveries".into()), &deliveries)
+            builder.set_buckets_for_metric(Matcher::Suffix("_updates".into()), &updates)
         })
         .map_err(|error| error.to_string())?
         .install_recorder()
@@ -144,7 +144,7 @@ async fn keep_house(
         }
         noted(uses.flush(&context).await);
         match quarantine::count(&context).await {
-            Ok(count) => metrics::gauge!("inboxd_quarantined_deliveries").set(count as f64),
+            Ok(count) => metrics::gauge!("inboxd_quarantined_updates").set(count as f64),
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
         }
         if let Err(error) = context.db.tend().await {

@@ -61,5 +61,35 @@ pub async fn metrics(State(app): State<App>) -> Response {
     metrics::gauge!("inboxd_cache_bytes").set(figures.bytes as f64);
     metrics::gauge!("inboxd_body_memory_bytes").set(app.body_memory.taken() as f64);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, app.metrics.render()).into_response()
+    (kind, with_former_names(app.metrics.render())).into_response()
+}
+
+/// Metrics that had another name, and that name: for one version they have both.
+const FORMER_NAMES: [(&str, &str); 4] = [
+    ("inboxd_updates_total", "inboxd_deliveries_total"),
+    ("inboxd_update_items_total", "inboxd_delivered_items_total"),
+    (
+        "inboxd_ingest_batch_updates",
+        "inboxd_ingest_batch_deliveries",
+    ),
+    (
+        "inboxd_quarantined_updates",
+        "inboxd_quarantined_deliveries",
+    ),
+];
+
+/// Says every line of such a metric again under its former name.
+fn with_former_names(mut text: String) -> String {
+    let mut again = String::new();
+    for (name, former) in FORMER_NAMES {
+        for line in text.lines() {
+            let of_it = line.strip_prefix("# TYPE ").unwrap_or(line);
+            if of_it.starts_with(name) {
+                again.push_str(&line.replacen(name, former, 1));
+                again.push('\n');
+            }
+        }
+    }
+    text.push_str(&again);
+    text
 }

@@ -60,13 +60,16 @@ pub(super) struct Serve {
     /// Bytes of an API call's body
     #[arg(long, env = "INBOXD_MAX_BODY_BYTES", default_value_t = Limits::default().body, value_name = "N", help_heading = "Limits")]
     max_body_bytes: usize,
-    /// Bytes of a provider's delivery
-    #[arg(long, env = "INBOXD_MAX_DELIVERY_BYTES", default_value_t = Limits::default().delivery, value_name = "N", help_heading = "Limits")]
-    max_delivery_bytes: usize,
+    /// Bytes of an update that a provider sends
+    #[arg(long, env = "INBOXD_MAX_UPDATE_BYTES", default_value_t = Limits::default().update, value_name = "N", help_heading = "Limits")]
+    max_update_bytes: usize,
+    /// The former name of `--max-update-bytes`, for one version
+    #[arg(long, env = "INBOXD_MAX_DELIVERY_BYTES", hide = true)]
+    max_delivery_bytes: Option<usize>,
     /// Bytes of memory for requests' bodies and what is read from them; one address gets an eighth of it
     #[arg(long, env = "INBOXD_MAX_BODY_MEMORY", default_value_t = Limits::default().body_memory, value_name = "N", help_heading = "Limits")]
     max_body_memory: usize,
-    /// Deliveries that may wait for the store; more are told to come again
+    /// Updates that may wait for the store; more are told to come again
     #[arg(long, env = "INBOXD_MAX_QUEUE", default_value_t = Limits::default().queue, value_name = "N", help_heading = "Limits")]
     max_queue: usize,
     /// Live-chat sockets that one client address may have open
@@ -198,13 +201,21 @@ impl Serve {
         ended.map_err(Failure::Failed)
     }
 
+    /// By its old name, too, unless the new one says something of its own.
+    fn max_update_bytes(&self) -> usize {
+        match self.max_delivery_bytes {
+            Some(bytes) if self.max_update_bytes == Limits::default().update => bytes,
+            _ => self.max_update_bytes,
+        }
+    }
+
     fn config(&self) -> Result<Config, Failure> {
         let seconds = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
         for (flag, value, least) in [
             ("max-connections", self.max_connections, 1),
             ("max-header-bytes", self.max_header_bytes, 8192),
             ("max-body-bytes", self.max_body_bytes, 1024),
-            ("max-delivery-bytes", self.max_delivery_bytes, 1024),
+            ("max-update-bytes", self.max_update_bytes(), 1024),
             ("max-queue", self.max_queue, 1),
             ("max-sockets-per-address", self.max_sockets_per_address, 1),
         ] {
@@ -215,7 +226,7 @@ impl Serve {
                 )));
             }
         }
-        let largest = self.max_body_bytes.max(self.max_delivery_bytes);
+        let largest = self.max_body_bytes.max(self.max_update_bytes());
         if self.max_body_memory < 2 * largest {
             return Err(Failure::Usage(format!(
                 "--max-body-memory must be at least twice the largest body: {}",
@@ -231,7 +242,7 @@ impl Serve {
                 connections: self.max_connections,
                 head: self.max_header_bytes,
                 body: self.max_body_bytes,
-                delivery: self.max_delivery_bytes,
+                update: self.max_update_bytes(),
                 body_memory: self.max_body_memory,
                 head_timeout: seconds(self.header_timeout),
                 body_timeout: seconds(self.body_timeout),

@@ -43,7 +43,7 @@ const GROWTH: usize = 16;
 /// Reads a delivery as it came.
 async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = body::read(app, &parts, body, app.limits.delivery, GROWTH).await?;
+    let body = body::read(app, &parts, body, app.limits.update, GROWTH).await?;
     Ok(Arc::new(Source {
         headers: headers_text(&parts.headers),
         body,
@@ -75,7 +75,7 @@ fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Respon
         Err(_) => "failed",
     };
     let channel = channel.as_str();
-    metrics::counter!("inboxd_deliveries_total", "channel" => channel, "outcome" => label)
+    metrics::counter!("inboxd_updates_total", "channel" => channel, "outcome" => label)
         .increment(1);
     let outcome = outcome?;
     for (what, count) in [
@@ -86,7 +86,7 @@ fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Respon
         ("ignored", outcome.ignored),
         ("foreign", outcome.foreign),
     ] {
-        metrics::counter!("inboxd_delivered_items_total", "channel" => channel, "outcome" => what)
+        metrics::counter!("inboxd_update_items_total", "channel" => channel, "outcome" => what)
             .increment(count);
     }
     Ok((StatusCode::OK, Body::empty()).into_response())

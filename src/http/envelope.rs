@@ -195,7 +195,7 @@ pub enum Refusal {
     HeadTooLarge,
     /// The request's head did not arrive in time.
     HeadTooSlow,
-    /// A provider's delivery is not signed, or not by the secret of its inbox.
+    /// A provider's update is not signed, or not by the secret of its inbox.
     BadSignature,
     /// Not a provider's verification, or not with a token of ours.
     NotVerified,

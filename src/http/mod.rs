@@ -34,7 +34,7 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     /// For operations.
     pub context: Context,
-    /// The line for deliveries.
+    /// The line for updates.
     pub ingest: Ingest,
     /// What strangers may do.
     pub bounds: Bounds,

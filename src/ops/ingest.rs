@@ -168,7 +168,7 @@ fn join(line: &mut Line<Waiting>, waiting: Waiting) {
 
 /// Stores a batch, and tells each of those who wait for it.
 async fn answer(context: Context, batch: Vec<Waiting>) {
-    metrics::histogram!("inboxd_ingest_batch_deliveries").record(batch.len() as f64);
+    metrics::histogram!("inboxd_ingest_batch_updates").record(batch.len() as f64);
     let (arrivals, answers): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|waiting| (waiting.arrivals, waiting.answer))

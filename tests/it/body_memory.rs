@@ -30,7 +30,7 @@ async fn serve(store: Store, bytes: usize) -> (Shell, Running) {
     let mut command = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
     command
         .env("INBOXD_MAX_BODY_MEMORY", bytes.to_string())
-        .env("INBOXD_MAX_DELIVERY_BYTES", (bytes / 16).to_string())
+        .env("INBOXD_MAX_UPDATE_BYTES", (bytes / 16).to_string())
         .env("INBOXD_MAX_BODY_BYTES", "1024")
         // The next hop says for whom it asks.
         .env("INBOXD_TRUSTED_PROXIES", "127.0.0.100");

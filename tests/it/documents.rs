@@ -79,7 +79,7 @@ fn every_setting_of_the_server_is_documented() {
         .expect("it runs");
     let help = String::from_utf8(shown.stdout).expect("text");
     let page = read(&root().join("docs/configuration.md"));
-    for (kind, least) in [("--", 25), ("INBOXD_", 25)] {
+    for (kind, least) in [("--", 20), ("INBOXD_", 20)] {
         let mut there = names(&help, kind);
         there.retain(|name| !["--help", "--version"].contains(&name.as_str()));
         assert!(there.len() > least, "only {there:?}");

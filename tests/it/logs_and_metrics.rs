@@ -241,13 +241,20 @@ async fn the_documented_metrics_are_there(store: Store) {
         r#"inboxd_http_requests_total{method="POST",route="/hooks/whatsapp",status="200"} 2"#,
         r#"inboxd_http_request_seconds_bucket{method="GET",route="/inboxes",le="+Inf"} 1"#,
         r#"inboxd_http_request_seconds_count{method="GET",route="/inboxes"} 1"#,
-        r#"inboxd_deliveries_total{channel="whatsapp",outcome="accepted"} 2"#,
-        r#"inboxd_deliveries_total{channel="whatsapp",outcome="unknown_inbox"} 1"#,
-        r#"inboxd_delivered_items_total{channel="whatsapp",outcome="stored"} 1"#,
-        r#"inboxd_delivered_items_total{channel="whatsapp",outcome="known"} 1"#,
+        r#"inboxd_updates_total{channel="whatsapp",outcome="accepted"} 2"#,
+        r#"inboxd_updates_total{channel="whatsapp",outcome="unknown_inbox"} 1"#,
+        r#"inboxd_update_items_total{channel="whatsapp",outcome="stored"} 1"#,
+        r#"inboxd_update_items_total{channel="whatsapp",outcome="known"} 1"#,
         r#"inboxd_store_calls_total{call="read",outcome="ok"} "#,
         r#"inboxd_store_calls_total{call="commit",outcome="ok"} "#,
-        "inboxd_ingest_batch_deliveries_count 2",
+        "inboxd_ingest_batch_updates_count 2",
+        r#"inboxd_ingest_batch_updates_bucket{le="1"} 2"#,
+        // Dashboards know them by these names.
+        "# TYPE inboxd_deliveries_total counter",
+        r#"inboxd_deliveries_total{channel="whatsapp",outcome="accepted"} 2"#,
+        r#"inboxd_delivered_items_total{channel="whatsapp",outcome="stored"} 1"#,
+        r#"inboxd_ingest_batch_deliveries_bucket{le="1"} 2"#,
+        "inboxd_quarantined_deliveries 0",
     ] {
         assert!(metrics.contains(line), "no {line} in {metrics}");
     }

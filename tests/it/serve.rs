@@ -29,6 +29,7 @@ on_both_stores![
     a_taken_port_is_an_error_at_the_start,
     wrong_flags_are_an_error_at_the_start,
     flags_can_be_variables,
+    a_flag_goes_on_to_work_under_its_former_name,
     deliveries_are_there_after_a_restart,
 ];
 
@@ -281,6 +282,28 @@ async fn flags_can_be_variables(store: Store) {
     let large = server.post("/inboxes").key(&key).raw_json(vec![b' '; 1025]);
     large.send().await.assert_status(413);
     server.stop().await;
+}
+
+async fn a_flag_goes_on_to_work_under_its_former_name(store: Store) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    let size = ["--max-delivery-bytes", "1024"];
+    let by_flag = [&["serve", "--listen", "127.0.0.1:0"], &size[..]].concat();
+    let mut by_variable = shell.command(&["serve", "--listen", "127.0.0.1:0"]);
+    by_variable.env("INBOXD_MAX_DELIVERY_BYTES", "1024");
+    for command in [shell.command(&by_flag), by_variable] {
+        let server = shell.start(command);
+        let large = server.post("/hooks/whatsapp");
+        let large = large.header("x-hub-signature-256", "sha256=0");
+        large
+            .raw_json(vec![b' '; 1025])
+            .send()
+            .await
+            .assert_status(413);
+        server.stop().await;
+    }
+    let help = shell.done(&["serve", "--help"]);
+    assert!(!help.contains("delivery"), "{help}");
 }
 
 async fn deliveries_are_there_after_a_restart(store: Store) {
