@@ -24,7 +24,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 /// The routes, and the OpenAPI document that is made from the same lines.
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
-        .routes(routes!(inboxes::list, inboxes::create))
+        .routes(routes!(inboxes::list::list, inboxes::create))
         .routes(routes!(inboxes::get, inboxes::update, inboxes::delete))
         .routes(routes!(inboxes::setup))
         .routes(routes!(inboxes::connect))
@@ -72,7 +72,7 @@ const LIST: &str = "/inboxes";
 /// and what surrounds them. `None`, and nothing has happened yet, if the request has to go that way.
 pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
     match (&request.method, request.uri.path()) {
-        (&Method::GET, LIST) => observe_at_once(app, request, LIST, inboxes::list_at_once),
+        (&Method::GET, LIST) => observe_at_once(app, request, LIST, inboxes::list::at_once),
         _ => None,
     }
 }

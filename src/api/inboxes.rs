@@ -1,14 +1,15 @@
-//! `/inboxes`: from a request to the operation and back.
+//! `/inboxes`: from a request to the operation and back. The list is in [`list`].
+
+pub mod list;
 
 use crate::{
-    domain::{Channel, Inbox, InboxStatus, Scope},
+    domain::{Channel, Inbox},
     error::Error,
     http::{
         App,
-        auth::{IdPath, Reader, Writer, recall},
+        auth::{IdPath, Reader, Writer},
         body::{JsonObject, Nothing},
-        envelope::{self, ApiError, Pagination},
-        observe::AtOnce,
+        envelope::{self, ApiError},
         query::Query,
         representation::{Wanted, represent},
     },
@@ -18,33 +19,15 @@ use crate::{
         setup::{self, Setup},
     },
     rendered::Rendered,
-    store::inboxes::{Filter, Page},
 };
 use axum::{
     extract::{RawQuery, State},
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-
-/// The parameters of a listing, for the document. [`list`] reads them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct ListParams {
-    /// Filter by inbox type.
-    r#type: Option<Channel>,
-    /// Filter by status.
-    status: Option<InboxStatus>,
-    /// Maximum number of results to return.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<i64>,
-    /// Number of results to skip for pagination.
-    #[param(minimum = 0, default = 0)]
-    offset: Option<i64>,
-}
 
 /// What a client may say of the answer that it has, for the document. [`Wanted`] reads it.
 #[derive(IntoParams)]
@@ -54,19 +37,6 @@ struct Conditional {
     /// The `ETag` of the answer that you have.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
-}
-
-/// A page of inboxes.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct InboxPage {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The page.
-    data: Vec<Inbox>,
-    /// Where it is in the list.
-    pagination: Pagination,
 }
 
 /// One inbox.
@@ -150,128 +120,6 @@ pub(super) struct ChannelSettings {
     bot_token: Option<String>,
     /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without it any may.
     allowed_origins: Option<Vec<String>>,
-}
-
-/// List inboxes
-///
-/// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced. Asking again
-/// with the `ETag` as `If-None-Match` costs next to nothing while nothing changes.
-#[utoipa::path(
-    get, path = "/inboxes", operation_id = "listInboxes", tag = "Inboxes", params(ListParams, Conditional),
-    responses((status = 200, description = "A page of inboxes", body = InboxPage,
-        headers(
-            ("ETag" = String, description = "Another for every other answer"),
-            ("Link" = String, description = "The `first`, `prev`, `next` and `last` page under the same filters, where there is one (RFC 8288)")
-        ),
-        example = json!({
-        "success": true,
-        "data": [
-            {"id": "inbox_abc123", "name": "Customer Support", "type": "whatsapp", "status": "active",
-             "phone_number": "+62812345678", "created_at": "2025-01-15T08:00:00Z", "messages_count": 15420},
-            {"id": "inbox_def456", "name": "Instagram DM", "type": "instagram", "status": "active",
-             "instagram_account_id": "ig_789", "created_at": "2025-02-01T10:30:00Z", "messages_count": 8932}
-        ],
-        "pagination": {"total": 15, "limit": 50, "offset": 0}
-    })), (status = 304, description = "The answer is the one that `If-None-Match` names"))
-)]
-pub async fn list(
-    Reader(principal): Reader,
-    State(app): State<App>,
-    wanted: Wanted,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    let page = page_of(query.as_deref())?;
-    let cache = &app.context.cache;
-    let (freshness, account) = (cache.freshness(), cache.account(principal.account()));
-    if let Some(cached) = cache.page(freshness, &account, page) {
-        return Ok(represent(&wanted, cached).into_response());
-    }
-    let fill = cache.begin_page(freshness, account, page);
-    let (rows, total) = inboxes::list(&app.context, principal.account(), page).await?;
-    let rendered = Arc::new(render(&app.context.public_url, page, &rows, total)?);
-    cache.fill_page(fill, &rendered);
-    Ok(represent(&wanted, rendered).into_response())
-}
-
-/// The answer of [`list`], if all that it takes is cached, and the key may still ask. `None` if only [`list`] can give it; the
-/// request is not counted then.
-pub fn list_at_once(app: &App, request: &Parts) -> Option<AtOnce> {
-    let page = page_of(request.uri.query()).ok()?;
-    let now = app.context.clock.now();
-    let (recalled, address) = recall(request, app, Scope::Read, now)?;
-    let cache = &app.context.cache;
-    let cached = cache.page(recalled.freshness, &recalled.account, page)?;
-    let quota = app.rates.count(&recalled.principal, address, now);
-    if quota.is_some_and(|quota| quota.check(now).is_err()) {
-        // One too many is not counted, so it can be tried again, and refused there.
-        return None;
-    }
-    Some(AtOnce {
-        response: represent(&Wanted::read(&request.headers), cached).into_response(),
-        quota,
-    })
-}
-
-fn page_of(query: Option<&str>) -> Result<Page, Error> {
-    let mut query = Query::read(query);
-    let page = Page {
-        filter: Filter {
-            channel: query.get("type", |text| text.parse::<Channel>()),
-            status: query.get("status", |text| text.parse::<InboxStatus>()),
-        },
-        limit: query.limit(),
-        offset: query.number("offset", 0, i64::MAX).unwrap_or(0),
-    };
-    query.finish()?;
-    Ok(page)
-}
-
-/// Writes a page with its links.
-fn render(public_url: &str, page: Page, rows: &[Inbox], total: i64) -> Result<Rendered, ApiError> {
-    let pagination = Pagination {
-        total,
-        limit: page.limit,
-        offset: page.offset,
-    };
-    let body = envelope::page(rows, pagination)?;
-    Ok(Rendered::new(
-        &[&body],
-        Some(&links(public_url, page, total)),
-    ))
-}
-
-/// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>
-fn links(public_url: &str, page: Page, total: i64) -> String {
-    let Page {
-        filter,
-        limit,
-        offset,
-    } = page;
-    let mut base = format!("{public_url}/inboxes?");
-    if let Some(channel) = filter.channel {
-        base += &format!("type={}&", channel.as_str());
-    }
-    if let Some(status) = filter.status {
-        base += &format!("status={}&", status.as_str());
-    }
-    let last = (total - 1).max(0) / limit * limit;
-    let next = offset.saturating_add(limit);
-    let pages = [
-        ("first", Some(0)),
-        (
-            "prev",
-            (offset > 0).then(|| (offset - limit).clamp(0, last)),
-        ),
-        ("next", (next < total).then_some(next)),
-        ("last", Some(last)),
-    ];
-    let links = pages.iter().filter_map(|(name, offset)| {
-        let offset = (*offset)?;
-        Some(format!(
-            "<{base}limit={limit}&offset={offset}>; rel=\"{name}\""
-        ))
-    });
-    links.collect::<Vec<_>>().join(", ")
 }
 
 /// Create an inbox
