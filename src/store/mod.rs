@@ -66,6 +66,8 @@ pub const STATEMENTS: &[&[Sql]] = &[
     invariants::ALL,
     keys::ALL,
     messages::ALL,
+    messages::ARRIVING,
+    messages::CHANGES,
     quarantine::ALL,
     secrets::ALL,
 ];
@@ -79,7 +81,8 @@ pub const EACH: &[&[Each]] = &[
     messages::EACH,
 ];
 
-/// What a statement gave back that gives one row for each run.
+/// What a statement gave back that gives one row for each run. Were one missing, every later one would be taken for
+/// another run's.
 fn one_each<T>(given: Vec<T>, runs: usize) -> Result<Vec<T>, Error> {
     match given.len() == runs {
         true => Ok(given),
@@ -87,6 +90,15 @@ fn one_each<T>(given: Vec<T>, runs: usize) -> Result<Vec<T>, Error> {
             "{} rows for {runs} runs",
             given.len()
         ))),
+    }
+}
+
+/// The only row of a run that gives just one.
+fn one<T>(given: Vec<T>) -> Result<T, Error> {
+    let rows = given.len();
+    match <[T; 1]>::try_from(given) {
+        Ok([row]) => Ok(row),
+        Err(_) => Err(Error::Broken(format!("{rows} rows for one run"))),
     }
 }
 
@@ -98,3 +110,18 @@ macro_rules! statements {
     };
 }
 use statements;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_row_is_an_error_and_nobody_elses() {
+        assert!(one_each(vec!["a", "b"], 2).is_ok());
+        assert!(one_each(vec!["a", "b"], 3).is_err());
+        assert!(one_each(vec!["a", "b"], 1).is_err());
+        assert!(matches!(one(vec!["a"]), Ok("a")));
+        assert!(one(Vec::<&str>::new()).is_err());
+        assert!(one(vec!["a", "b"]).is_err());
+    }
+}

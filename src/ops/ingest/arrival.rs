@@ -1,0 +1,75 @@
+//! What one delivery says to one inbox, and what became of it.
+
+use crate::{
+    domain::Channel,
+    error::Error,
+    id::{AccountId, InboxId},
+};
+use bytes::Bytes;
+use channels::Item;
+use std::sync::Arc;
+
+/// A delivery as it came, for quarantine.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// The request's headers, without secrets: a JSON object.
+    pub headers: String,
+    /// The request's body, byte for byte.
+    pub body: Bytes,
+}
+
+/// What one delivery says to one inbox, once its signature is checked.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// What it was read from.
+    pub source: Arc<Source>,
+    /// Whose inbox it is.
+    pub account: AccountId,
+    /// Which.
+    pub inbox: InboxId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// Whether the inbox was known to work before this.
+    pub proved: bool,
+    /// What it says.
+    pub items: Vec<Item>,
+}
+
+/// What became of a delivery: each thing that it says is in just one of the counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Messages that are new.
+    pub stored: u64,
+    /// What was there already, or is no news.
+    pub known: u64,
+    /// Things that happened to messages and contacts.
+    pub changes: u64,
+    /// What could not be understood, or what the store refused.
+    pub quarantined: u64,
+    /// What is no message, nor about one.
+    pub ignored: u64,
+    /// What is for inboxes that did not sign it.
+    pub foreign: u64,
+    /// Parts for an inbox that is there.
+    pub parts: u64,
+}
+
+impl Outcome {
+    pub(super) fn add(&mut self, other: Outcome) {
+        self.stored += other.stored;
+        self.known += other.known;
+        self.changes += other.changes;
+        self.quarantined += other.quarantined;
+        self.ignored += other.ignored;
+        self.foreign += other.foreign;
+        self.parts += other.parts;
+    }
+
+    /// Whether any part of the delivery found its inbox: one can be deleted after its address was looked up.
+    pub(super) fn arrived(self) -> Result<Outcome, Error> {
+        match self.parts {
+            0 => Err(Error::NotFound("inbox")),
+            _ => Ok(self),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Storing what was delivered, in one transaction.
+//!
+//! Each noun's part of it is in a file of its own beside this one.
+//!
+//! Invariant: rows are locked in one order (inboxes, contacts, conversations, messages; by key within each), so that two
+//! nodes that store at once, or one that deletes an inbox, cannot wait for each other in a circle.
+
+use super::{
+    arrival::{Arrival, Outcome},
+    changes, contacts, conversations, incoming, messages, quarantine,
+};
+use crate::{
+    error::Error,
+    id::EventId,
+    ops::{
+        Context,
+        changes::{Changes, commit},
+        events::{Event, What},
+    },
+    store::inboxes,
+};
+use channels::Item;
+use db::Session;
+use std::collections::{BTreeMap, HashSet};
+
+/// Stores all, or, where the store refuses something, each alone.
+pub(super) async fn store(
+    context: &Context,
+    batch: &[Vec<Arrival>],
+) -> Vec<Result<Outcome, Error>> {
+    match store_at_once(context, batch).await {
+        Ok(outcomes) => outcomes.into_iter().map(Outcome::arrived).collect(),
+        Err(Error::Unavailable(cause)) => batch
+            .iter()
+            .map(|_| Err(Error::Unavailable(cause.clone())))
+            .collect(),
+        Err(_) => {
+            let mut outcomes = Vec::with_capacity(batch.len());
+            for delivery in batch {
+                outcomes.push(
+                    store_apart(context, delivery)
+                        .await
+                        .and_then(Outcome::arrived),
+                );
+            }
+            outcomes
+        }
+    }
+}
+
+/// Stores a delivery item by item, so that what the store refuses is set aside alone.
+async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome, Error> {
+    let mut total = Outcome::default();
+    for arrival in delivery {
+        // What it proves, whatever becomes of its items; it may have none.
+        let bare = Arrival {
+            items: Vec::new(),
+            ..arrival.clone()
+        };
+        let outcomes = store_at_once(context, &[vec![bare]]).await?;
+        total.add(outcomes.into_iter().next().unwrap_or_default());
+        for item in &arrival.items {
+            let mut alone = arrival.clone();
+            alone.items = vec![item.clone()];
+            let outcomes = match store_at_once(context, &[vec![alone.clone()]]).await {
+                Ok(outcomes) => outcomes,
+                Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
+                Err(error) => {
+                    let cause = error.cause().unwrap_or("refused").to_owned();
+                    tracing::error!(inbox = %arrival.inbox, cause, "the store refused an item");
+                    alone.items = vec![Item::Unreadable {
+                        reason: "the store refused it".into(),
+                        count: 1,
+                    }];
+                    store_at_once(context, &[vec![alone]]).await?
+                }
+            };
+            total.add(outcomes.into_iter().next().unwrap_or_default());
+        }
+    }
+    Ok(total)
+}
+
+/// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each delivery.
+async fn store_at_once(context: &Context, batch: &[Vec<Arrival>]) -> Result<Vec<Outcome>, Error> {
+    let mut session = context.db.write().await?;
+    let (outcomes, changes) = store_in(context, &mut session, batch).await?;
+    commit(context, session, changes).await?;
+    Ok(outcomes)
+}
+
+/// Stores a batch in a transaction that is open already. Returns what became of each delivery, and what is to be told
+/// with the commit.
+pub(in crate::ops) async fn store_in(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<Arrival>],
+) -> Result<(Vec<Outcome>, Changes), Error> {
+    let now = context.clock.now();
+    let mut outcomes = vec![Outcome::default(); batch.len()];
+    let batch = present(session, batch, &mut outcomes).await?;
+    let batch = batch.as_slice();
+    let mut news = Changes::of(prove(context, session, batch, now).await?);
+    let mut incoming = incoming::sort(session, batch, &mut outcomes).await?;
+    contacts::resolve(context, session, &mut incoming.new, now).await?;
+    conversations::resolve(context, session, &mut incoming.new, now).await?;
+    let created = messages::store(context, session, &incoming.new, now, &mut outcomes).await?;
+    news.add(created);
+    let filled = messages::fill(context, session, incoming.fuller, now, &mut outcomes).await?;
+    news.add(Changes::of(filled));
+    let changed = changes::store(context, session, batch, now, &mut outcomes).await?;
+    news.add(Changes::of(changed));
+    quarantine::store(context, session, batch, now, &mut outcomes).await?;
+    Ok((outcomes, news))
+}
+
+/// Locks the inboxes of a batch, and leaves out what is for one that is gone.
+async fn present<'a>(
+    session: &mut Session,
+    batch: &'a [Vec<Arrival>],
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Vec<&'a Arrival>>, Error> {
+    let to = |arrival: &'a Arrival| (&arrival.account, &arrival.inbox);
+    let mut inboxes: Vec<_> = batch.iter().flatten().map(to).collect();
+    inboxes.sort_unstable();
+    inboxes.dedup();
+    let there = inboxes::lock(session, &inboxes).await?;
+    let there: HashSet<_> = inboxes
+        .into_iter()
+        .zip(there)
+        .filter_map(|(inbox, there)| there.then_some(inbox))
+        .collect();
+    Ok(batch
+        .iter()
+        .zip(outcomes)
+        .map(|(arrivals, outcome)| {
+            let left = arrivals.iter().filter(|one| there.contains(&to(one)));
+            let left: Vec<_> = left.collect();
+            outcome.parts = left.len() as u64;
+            left
+        })
+        .collect())
+}
+
+/// A correctly signed delivery is the proof that its inbox works.
+async fn prove(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<&Arrival>],
+    now: i64,
+) -> Result<Vec<Event>, Error> {
+    let unproved: BTreeMap<_, _> = batch
+        .iter()
+        .flatten()
+        .filter(|arrival| !arrival.proved)
+        .map(|arrival| (&arrival.inbox, &arrival.account))
+        .collect();
+    let mut events = Vec::new();
+    for (inbox, account) in unproved {
+        let id = EventId::new(&context.clock);
+        if inboxes::prove(session, account, inbox, now, &id).await? {
+            events.push(Event {
+                id,
+                account: account.clone(),
+                inbox: inbox.clone(),
+                what: What::InboxChanged,
+            });
+        }
+    }
+    Ok(events)
+}

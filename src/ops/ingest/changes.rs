@@ -1,0 +1,161 @@
+//! What happened to messages: statuses, reactions, edits, revokes; and contacts that block.
+//!
+//! Invariant: nothing here needs its message to be stored: it may come later.
+
+use super::arrival::{Arrival, Outcome};
+use crate::{
+    error::Error,
+    id::EventId,
+    ops::{
+        Context,
+        events::{Event, What},
+    },
+    store::{contacts, messages},
+};
+use channels::Item;
+use db::Session;
+use sha2::{Digest, Sha256};
+
+/// Keeps what happened to messages, known or not yet: reading a message folds its changes in.
+pub(super) async fn store(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<&Arrival>],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Event>, Error> {
+    let mut changes = Vec::new();
+    for (delivery, arrivals) in batch.iter().enumerate() {
+        for arrival in arrivals {
+            for item in &arrival.items {
+                match item {
+                    Item::Message(_) | Item::Unreadable { .. } => {}
+                    Item::Ignored { .. } => outcomes[delivery].ignored += 1,
+                    Item::Blocked { contact, blocked } => {
+                        let key = contacts::Key {
+                            account: &arrival.account,
+                            channel: arrival.channel,
+                            contact,
+                        };
+                        // Somebody who never wrote is no contact.
+                        match contacts::block(session, &key, blocked.then_some(now)).await? {
+                            true => outcomes[delivery].changes += 1,
+                            false => outcomes[delivery].ignored += 1,
+                        }
+                    }
+                    item => match change(context, arrival, item, now)? {
+                        Some(change) => changes.push((delivery, change)),
+                        None => outcomes[delivery].ignored += 1,
+                    },
+                }
+            }
+        }
+    }
+    changes.sort_by(|(_, a), (_, b)| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
+    let (deliveries, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+    let news = messages::change(session, &changes).await?;
+    let mut fresh = Vec::with_capacity(changes.len());
+    for ((delivery, change), is_news) in deliveries.into_iter().zip(changes).zip(news) {
+        if is_news {
+            outcomes[delivery].changes += 1;
+            fresh.push(change);
+        } else {
+            outcomes[delivery].known += 1;
+        }
+    }
+    changed(session, &fresh).await
+}
+
+/// That something happened to messages, those that are stored.
+pub(super) async fn changed(
+    session: &mut Session,
+    changes: &[messages::NewChange<'_>],
+) -> Result<Vec<Event>, Error> {
+    let keys: Vec<_> = changes.iter().map(|change| change.key).collect();
+    let found = messages::find_each_by_provider_id(session, &keys).await?;
+    let mut events: Vec<_> = changes
+        .iter()
+        .zip(found)
+        .filter_map(|(change, found)| {
+            let (message, conversation) = found?;
+            Some(Event {
+                id: change.id.clone(),
+                account: change.key.account.clone(),
+                inbox: change.key.inbox.clone(),
+                what: What::MessageChanged {
+                    conversation,
+                    message,
+                },
+            })
+        })
+        .collect();
+    events.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(events)
+}
+
+fn change<'a>(
+    context: &Context,
+    arrival: &'a Arrival,
+    item: &'a Item,
+    now: i64,
+) -> Result<Option<messages::NewChange<'a>>, Error> {
+    let (provider_id, kind, part, value, timestamp) = match item {
+        Item::Status(status) => (
+            &status.provider_id,
+            "status",
+            status.status.as_str().to_owned(),
+            status.error.as_deref(),
+            status.timestamp,
+        ),
+        Item::Reaction(reaction) => (
+            &reaction.provider_id,
+            "reaction",
+            reaction.by.clone(),
+            reaction.emoji.as_deref(),
+            reaction.timestamp,
+        ),
+        Item::Edit(edit) => {
+            // Without the new text there is nothing to keep.
+            let Some(content) = &edit.content else {
+                return Ok(None);
+            };
+            let content = content.as_str();
+            let stamp = edit.timestamp.unwrap_or_default();
+            let print = Sha256::digest(format!("{stamp} {content}"));
+            let print = data_encoding::HEXLOWER.encode(&print[..16]);
+            (
+                &edit.provider_id,
+                "edit",
+                print,
+                Some(content),
+                edit.timestamp,
+            )
+        }
+        Item::Revoke(revoke) => (
+            &revoke.provider_id,
+            "revoke",
+            String::new(),
+            None,
+            revoke.timestamp,
+        ),
+        Item::Message(_)
+        | Item::Unreadable { .. }
+        | Item::Blocked { .. }
+        | Item::Ignored { .. } => {
+            return Ok(None);
+        }
+    };
+    Ok(Some(messages::NewChange {
+        key: messages::Key {
+            account: &arrival.account,
+            inbox: &arrival.inbox,
+            provider_id,
+        },
+        kind,
+        part,
+        id: EventId::new(&context.clock),
+        value,
+        timestamp: timestamp.unwrap_or(now),
+        received_at: now,
+    }))
+}

@@ -1,0 +1,138 @@
+//! The messages of a batch that have something to be stored.
+//!
+//! Whom they are from and where they belong is found by [`super::contacts`] and [`super::conversations`], and noted on each
+//! message: no list has to be kept in step with another.
+//!
+//! Invariant: of one message there is one, the fullest that came, whatever else of it is in the batch.
+
+use super::arrival::{Arrival, Outcome};
+use crate::{
+    error::Error,
+    id::{ContactId, ConversationId},
+    store::{
+        contacts,
+        messages::{self, Fullness},
+    },
+};
+use channels::Item;
+use db::Session;
+use std::collections::{HashMap, hash_map::Entry};
+
+/// A message of a batch, with all that is known of it on the way to the store.
+pub(super) struct Incoming<'a> {
+    /// Which delivery of the batch it is from.
+    pub(super) delivery: usize,
+    pub(super) arrival: &'a Arrival,
+    pub(super) message: &'a channels::Message,
+    /// The contact that has its writer's id already.
+    pub(super) known: Option<contacts::Stored>,
+    /// Who wrote it, once that is resolved.
+    pub(super) contact: Option<ContactId>,
+    /// Their conversation, if there is one, or once it is opened.
+    pub(super) conversation: Option<ConversationId>,
+}
+
+impl<'a> Incoming<'a> {
+    pub(super) fn key(&self) -> messages::Key<'a> {
+        messages::Key {
+            account: &self.arrival.account,
+            inbox: &self.arrival.inbox,
+            provider_id: &self.message.provider_id,
+        }
+    }
+
+    fn fullness(&self) -> Fullness {
+        Fullness::of(self.message.kind.as_str(), self.message.placeholder)
+    }
+
+    pub(super) fn contact_key(&self) -> contacts::Key<'a> {
+        contacts::Key {
+            account: &self.arrival.account,
+            channel: self.arrival.channel,
+            contact: &self.message.contact,
+        }
+    }
+
+    /// Its contact. A message that has none by now is an error of ours, and must not go to somebody else.
+    pub(super) fn contact(&self) -> Result<&ContactId, Error> {
+        let contact = self.contact.as_ref();
+        contact.ok_or_else(|| Error::Internal("a message was left without a contact".into()))
+    }
+
+    /// Its conversation, likewise.
+    pub(super) fn conversation(&self) -> Result<&ConversationId, Error> {
+        let conversation = self.conversation.as_ref();
+        conversation
+            .ok_or_else(|| Error::Internal("a message was left without a conversation".into()))
+    }
+}
+
+/// What a batch has to do with the messages in it.
+pub(super) struct Sorted<'a> {
+    /// To be stored.
+    pub(super) new: Vec<Incoming<'a>>,
+    /// Stored with less than they say now.
+    pub(super) fuller: Vec<Incoming<'a>>,
+}
+
+/// Sorts the messages of a batch by what is stored of them, each once.
+pub(super) async fn sort<'a>(
+    session: &mut Session,
+    batch: &[Vec<&'a Arrival>],
+    outcomes: &mut [Outcome],
+) -> Result<Sorted<'a>, Error> {
+    let mut incoming: Vec<Incoming<'_>> = Vec::new();
+    let mut seen = HashMap::new();
+    for (delivery, arrivals) in batch.iter().enumerate() {
+        for arrival in arrivals {
+            for item in &arrival.items {
+                let Item::Message(message) = item else {
+                    continue;
+                };
+                let one = Incoming {
+                    delivery,
+                    arrival,
+                    message,
+                    known: None,
+                    contact: None,
+                    conversation: None,
+                };
+                match seen.entry(one.key()) {
+                    Entry::Vacant(new) => {
+                        new.insert(incoming.len());
+                        incoming.push(one);
+                    }
+                    Entry::Occupied(same) => {
+                        outcomes[delivery].known += 1;
+                        let same = &mut incoming[*same.get()];
+                        if one.fullness() > same.fullness() {
+                            same.message = message;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // The unique key decides in the end. Looking first keeps a redelivery from touching contacts and conversations.
+    let keys: Vec<_> = incoming
+        .iter()
+        .map(|one| (one.key(), one.contact_key()))
+        .collect();
+    let known = messages::look_each(session, &keys).await?;
+    let mut sorted = Sorted {
+        new: Vec::with_capacity(incoming.len()),
+        fuller: Vec::new(),
+    };
+    for (one, known) in incoming.into_iter().zip(known) {
+        match known.message {
+            None => sorted.new.push(Incoming {
+                known: known.contact,
+                conversation: known.conversation,
+                ..one
+            }),
+            Some(stored) if one.fullness() > stored => sorted.fuller.push(one),
+            Some(_) => outcomes[one.delivery].known += 1,
+        }
+    }
+    Ok(sorted)
+}

@@ -1,0 +1,139 @@
+//! The rows of the messages of a batch, and their counts.
+//!
+//! Invariant: only what the unique key let in is counted.
+
+use super::{arrival::Outcome, changes, incoming::Incoming};
+use crate::{
+    error::Error,
+    id::{EventId, MessageId},
+    ops::{
+        Context,
+        changes::Changes,
+        events::{Event, What},
+    },
+    store::{
+        conversations, inboxes,
+        messages::{self, NewMessage},
+    },
+};
+use channels::DeliveryStatus;
+use db::Session;
+use std::collections::BTreeMap;
+
+/// Stores the messages, and counts those that really were new.
+pub(super) async fn store(
+    context: &Context,
+    session: &mut Session,
+    incoming: &[Incoming<'_>],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<Changes, Error> {
+    let mut rows: Vec<_> = incoming
+        .iter()
+        .map(|one| {
+            let message = one.message;
+            let row = NewMessage {
+                key: one.key(),
+                id: MessageId::new(&context.clock),
+                conversation: one.conversation()?,
+                direction: match message.direction {
+                    channels::Direction::Inbound => "inbound",
+                    channels::Direction::Outbound => "outbound",
+                },
+                kind: message.kind.as_str(),
+                content: message.content.as_str(),
+                sender: sender(&message.sender)?,
+                reply_to: message.reply_to.as_deref(),
+                historic: message.historic,
+                timestamp: message.timestamp.unwrap_or(now),
+                received_at: now,
+                placeholder: message.placeholder,
+                status: message.status.map(DeliveryStatus::as_str),
+            };
+            Ok((one.delivery, row))
+        })
+        .collect::<Result<_, Error>>()?;
+    rows.sort_by_key(|(_, row)| row.key);
+    let (deliveries, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let stored = messages::insert(session, &rows).await?;
+
+    let mut by_conversation = BTreeMap::new();
+    let mut by_inbox = BTreeMap::new();
+    let mut changes = Changes::none();
+    for ((delivery, row), stored) in deliveries.iter().zip(&rows).zip(stored) {
+        if stored {
+            outcomes[*delivery].stored += 1;
+            if row.historic {
+                changes.accounts.insert(row.key.account.clone());
+            } else {
+                changes.events.push(created(row));
+            }
+            *by_conversation
+                .entry((row.key.account, row.conversation))
+                .or_default() += 1;
+            *by_inbox
+                .entry((row.key.account, row.key.inbox))
+                .or_default() += 1;
+        } else {
+            outcomes[*delivery].known += 1;
+        }
+    }
+    let counts = by_conversation.iter().map(|(&(a, c), &more)| (a, c, more));
+    conversations::count(session, counts, now).await?;
+    let counts = by_inbox.iter().map(|(&(a, i), &more)| (a, i, more));
+    inboxes::count(session, counts).await?;
+    changes.events.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(changes)
+}
+
+fn sender(sender: &channels::Sender) -> Result<String, Error> {
+    serde_json::to_string(sender).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn created(row: &NewMessage<'_>) -> Event {
+    Event {
+        id: EventId::from(&row.id),
+        account: row.key.account.clone(),
+        inbox: row.key.inbox.clone(),
+        what: What::MessageCreated {
+            conversation: row.conversation.clone(),
+            message: row.id.clone(),
+        },
+    }
+}
+
+/// Gives messages that were announced without their content what they say, and tells of it.
+pub(super) async fn fill(
+    context: &Context,
+    session: &mut Session,
+    mut fuller: Vec<Incoming<'_>>,
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Event>, Error> {
+    fuller.sort_by_key(Incoming::key);
+    let mut news = Vec::with_capacity(fuller.len());
+    let mut rows = Vec::with_capacity(fuller.len());
+    for one in &fuller {
+        outcomes[one.delivery].changes += 1;
+        let message = one.message;
+        rows.push(messages::Filling {
+            key: one.key(),
+            kind: message.kind.as_str(),
+            content: message.content.as_str(),
+            reply_to: message.reply_to.as_deref(),
+            status: message.status.map(DeliveryStatus::as_str),
+        });
+        news.push(messages::NewChange {
+            key: one.key(),
+            kind: "content",
+            part: message.kind.as_str().to_owned(),
+            id: EventId::new(&context.clock),
+            value: None,
+            timestamp: message.timestamp.unwrap_or(now),
+            received_at: now,
+        });
+    }
+    messages::fill(session, &rows).await?;
+    messages::change(session, &news).await?;
+    changes::changed(session, &news).await
+}

@@ -1,0 +1,51 @@
+//! Setting aside what could not be understood.
+
+use super::arrival::{Arrival, Outcome};
+use crate::{error::Error, id::QuarantineId, ops::Context, store::quarantine};
+use channels::Item;
+use db::Session;
+use sha2::{Digest, Sha256};
+
+/// Sets aside what could not be understood: the whole delivery, since an item alone may not make sense later.
+pub(super) async fn store(
+    context: &Context,
+    session: &mut Session,
+    batch: &[Vec<&Arrival>],
+    now: i64,
+    outcomes: &mut [Outcome],
+) -> Result<(), Error> {
+    for (delivery, arrivals) in batch.iter().enumerate() {
+        for arrival in arrivals {
+            let mut first = None;
+            let mut items = 0;
+            for item in &arrival.items {
+                if let Item::Unreadable { reason, count } = item {
+                    first = first.or(Some(reason));
+                    items += count;
+                }
+            }
+            let Some(reason) = first else {
+                continue;
+            };
+            let source = &arrival.source;
+            let entry = quarantine::NewEntry {
+                id: QuarantineId::new(&context.clock),
+                account: &arrival.account,
+                inbox: &arrival.inbox,
+                channel: arrival.channel,
+                reason,
+                headers: &source.headers,
+                body: &source.body,
+                body_hash: Sha256::digest(&source.body).into(),
+                received_at: now,
+            };
+            if quarantine::insert(session, &entry).await? {
+                tracing::warn!(inbox = %arrival.inbox, %reason, "set aside in quarantine");
+                outcomes[delivery].quarantined += items;
+            } else {
+                outcomes[delivery].known += items;
+            }
+        }
+    }
+    Ok(())
+}

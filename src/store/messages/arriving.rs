@@ -1,0 +1,223 @@
+//! Messages that arrive: what is known of them, and storing them.
+//!
+//! Invariant: a message that is there is never replaced, but by a fuller one.
+
+use super::Key;
+use crate::{
+    id::{ContactId, ConversationId, MessageId},
+    store::{contacts, one, statements},
+};
+use db::{Each, Error, Session, Value};
+use std::collections::HashSet;
+
+statements! {
+    FIND_BY_PROVIDER_ID = "SELECT id, conversation_id FROM messages
+        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
+    // One look for all that has to be known of a message that comes.
+    LOOK = "SELECT m.type AS type, m.placeholder AS placeholder, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
+        FROM (SELECT 1 AS one) AS one
+        LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3
+        LEFT JOIN contact_identities i ON i.account_id = $1 AND i.channel = $4 AND i.identity = $5
+        LEFT JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
+        LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $2 AND v.contact_id = i.contact_id";
+    INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
+            sender, reply_to, historic, timestamp, received_at, placeholder, status)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
+    // What is there already is never replaced.
+    FILL = "UPDATE messages SET type = $1, content = $2, reply_to = COALESCE($3, reply_to), status = COALESCE($4, status),
+            placeholder = 0
+        WHERE account_id = $5 AND inbox_id = $6 AND provider_id = $7 AND type = 'unsupported'";
+}
+
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[
+    Each::Find(FIND_BY_PROVIDER_ID),
+    Each::Find(LOOK),
+    Each::Insert(INSERT),
+];
+
+/// A message to store.
+#[derive(Debug)]
+pub struct NewMessage<'a> {
+    /// By what it is known again.
+    pub key: Key<'a>,
+    /// Its id.
+    pub id: MessageId,
+    /// The thread that it is in.
+    pub conversation: &'a ConversationId,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// Its type.
+    pub kind: &'static str,
+    /// What it says: a JSON object.
+    pub content: &'a str,
+    /// Who wrote it: a JSON object.
+    pub sender: String,
+    /// The provider's id of the message that it answers.
+    pub reply_to: Option<&'a str>,
+    /// Whether it was handed over from the time before the connection.
+    pub historic: bool,
+    /// The provider's clock.
+    pub timestamp: i64,
+    /// Our clock.
+    pub received_at: i64,
+    /// Whether its content is still to come.
+    pub placeholder: bool,
+    /// How far it had come when it was handed over, if that was said.
+    pub status: Option<&'static str>,
+}
+
+/// For each key, the message and its conversation, if it is stored.
+pub async fn find_each_by_provider_id(
+    session: &mut Session,
+    keys: &[Key<'_>],
+) -> Result<Vec<Option<(MessageId, ConversationId)>>, Error> {
+    let runs: Vec<_> = keys.iter().map(Key::params).collect();
+    let found = session
+        .find_each(&FIND_BY_PROVIDER_ID, &runs, |row| {
+            Ok((
+                MessageId::from_text(row.get::<String>(0)?),
+                ConversationId::from_text(row.get::<String>(1)?),
+            ))
+        })
+        .await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
+}
+
+/// How much is known of what a message says. Of two that come under one key, the fuller one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fullness {
+    /// That there is a message.
+    Placeholder,
+    /// What came, of a kind that was not understood.
+    Raw,
+    /// All of it.
+    Whole,
+}
+
+impl Fullness {
+    /// Of a message of this type.
+    pub fn of(kind: &str, placeholder: bool) -> Self {
+        match (kind, placeholder) {
+            ("unsupported", true) => Fullness::Placeholder,
+            ("unsupported", false) => Fullness::Raw,
+            _ => Fullness::Whole,
+        }
+    }
+}
+
+/// What is known of a message that comes.
+#[derive(Debug)]
+pub struct Known {
+    /// How much of it is stored, if it is.
+    pub message: Option<Fullness>,
+    /// The contact that has its writer's `provider_id`.
+    pub contact: Option<contacts::Stored>,
+    /// The contact's conversation in this inbox.
+    pub conversation: Option<ConversationId>,
+}
+
+/// For each message, by its key and its contact's, what is known of it.
+pub async fn look_each(
+    session: &mut Session,
+    messages: &[(Key<'_>, contacts::Key<'_>)],
+) -> Result<Vec<Known>, Error> {
+    let runs: Vec<_> = messages
+        .iter()
+        .map(|(key, contact)| {
+            let mut params = key.params();
+            params.push(contact.channel.as_str().into());
+            params.push(contact.contact.provider_id.as_ref().into());
+            params
+        })
+        .collect();
+    let found = session.find_each(&LOOK, &runs, |row| {
+        let kind: Option<String> = row.get(0)?;
+        let placeholder: Option<i64> = row.get(1)?;
+        let contact: Option<String> = row.get(2)?;
+        let conversation: Option<String> = row.get(6)?;
+        Ok(Known {
+            message: kind.map(|kind| Fullness::of(&kind, placeholder == Some(1))),
+            contact: match contact {
+                Some(id) => Some(contacts::Stored {
+                    id: ContactId::from_text(id),
+                    name: row.get(3)?,
+                    phone: row.get(4)?,
+                    username: row.get(5)?,
+                }),
+                None => None,
+            },
+            conversation: conversation.map(ConversationId::from_text),
+        })
+    });
+    found.await?.into_iter().map(one).collect()
+}
+
+/// Stores messages. For each, whether it is new: one whose key is there already changes nothing.
+pub async fn insert(
+    session: &mut Session,
+    messages: &[NewMessage<'_>],
+) -> Result<Vec<bool>, Error> {
+    let runs: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let mut row = message.key.params();
+            row.extend([
+                Value::from(&message.id),
+                message.conversation.into(),
+                message.direction.into(),
+                message.kind.into(),
+                message.content.into(),
+                (&message.sender).into(),
+                message.reply_to.into(),
+                i64::from(message.historic).into(),
+                message.timestamp.into(),
+                message.received_at.into(),
+                i64::from(message.placeholder).into(),
+                message.status.into(),
+            ]);
+            row
+        })
+        .collect();
+    let stored = session.insert_each(&INSERT, &runs, |row| row.get::<String>(0));
+    let stored: HashSet<_> = stored.await?.into_iter().collect();
+    Ok(messages
+        .iter()
+        .map(|message| stored.contains(message.id.as_str()))
+        .collect())
+}
+
+/// The content of a message that is stored without it.
+#[derive(Debug)]
+pub struct Filling<'a> {
+    /// Which message.
+    pub key: Key<'a>,
+    /// Its type.
+    pub kind: &'static str,
+    /// What it says: a JSON object.
+    pub content: &'a str,
+    /// The provider's id of the message that it answers.
+    pub reply_to: Option<&'a str>,
+    /// How far it had come when it was handed over, if that was said.
+    pub status: Option<&'static str>,
+}
+
+/// Gives messages their content. One that has it keeps what it has.
+pub async fn fill(session: &mut Session, fillings: &[Filling<'_>]) -> Result<(), Error> {
+    let runs: Vec<_> = fillings
+        .iter()
+        .map(|filling| {
+            let mut row = vec![
+                Value::from(filling.kind),
+                filling.content.into(),
+                filling.reply_to.into(),
+                filling.status.into(),
+            ];
+            row.extend(filling.key.params());
+            row
+        })
+        .collect();
+    session.query_each(&FILL, &runs, |_| Ok(())).await?;
+    Ok(())
+}

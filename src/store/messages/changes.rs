@@ -1,0 +1,140 @@
+//! The `message_changes` table: what later happened to messages, by the message's own provider id. It may come before the
+//! message does.
+
+use super::{Happened, Key, Stored};
+use crate::{
+    id::{AccountId, ConversationId, EventId, InboxId, MessageId},
+    store::statements,
+};
+use db::{Error, Session, Value};
+
+statements! {
+    // The same news again changes nothing; of two reactions by one person the later one holds.
+    CHANGE = "INSERT INTO message_changes (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (account_id, inbox_id, provider_id, kind, key)
+        DO UPDATE SET id = excluded.id, value = excluded.value, timestamp = excluded.timestamp, received_at = excluded.received_at
+        WHERE excluded.timestamp > message_changes.timestamp
+        RETURNING id";
+    CHANGES = "SELECT kind, key, value, timestamp FROM message_changes
+        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, id";
+    CHANGED_AFTER = "SELECT c.id, m.inbox_id, m.conversation_id, m.id
+        FROM message_changes c JOIN messages m
+            ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
+        WHERE c.account_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3";
+    DELETE_CHANGES = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2";
+}
+
+/// Something that happened to a message, whether or not the message is known yet.
+#[derive(Debug)]
+pub struct NewChange<'a> {
+    /// Which message.
+    pub key: Key<'a>,
+    /// `status`, `reaction`, `edit`, `revoke` or `content`.
+    pub kind: &'static str,
+    /// What there can be one of: a status's name, a reaction's author, an edit's fingerprint, nothing for a revoke, the
+    /// type of a content that came later.
+    pub part: String,
+    /// As an event.
+    pub id: EventId,
+    /// The error, the emoji or the new content (JSON), if any.
+    pub value: Option<&'a str>,
+    /// The provider's clock.
+    pub timestamp: i64,
+    /// Our clock.
+    pub received_at: i64,
+}
+
+/// Stores what happened to messages. For each, whether it is news.
+pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<Vec<bool>, Error> {
+    let runs: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            let mut row = change.key.params();
+            row.extend([
+                Value::from(change.kind),
+                (&change.part).into(),
+                (&change.id).into(),
+                change.value.into(),
+                change.timestamp.into(),
+                change.received_at.into(),
+            ]);
+            row
+        })
+        .collect();
+    let stored = session.query_each(&CHANGE, &runs, |_| Ok(())).await?;
+    Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// Something that happened to a message.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// `status`, `reaction`, `edit`, `revoke` or `content`.
+    pub kind: String,
+    /// A status's name, a reaction's author.
+    pub part: String,
+    /// The error, the emoji or the new content (JSON), if any.
+    pub value: Option<String>,
+    /// The provider's clock.
+    pub timestamp: i64,
+}
+
+/// For each message, what happened to it, oldest first.
+pub async fn changes_each(
+    session: &mut Session,
+    account: &AccountId,
+    messages: &[Stored],
+) -> Result<Vec<Vec<Change>>, Error> {
+    let runs: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            let key = Key {
+                account,
+                inbox: &message.inbox,
+                provider_id: &message.provider_id,
+            };
+            key.params()
+        })
+        .collect();
+    session
+        .query_each(&CHANGES, &runs, |row| {
+            Ok(Change {
+                kind: row.get(0)?,
+                part: row.get(1)?,
+                value: row.get(2)?,
+                timestamp: row.get(3)?,
+            })
+        })
+        .await
+}
+
+/// The messages to which something happened after an event, in order.
+pub async fn changed_after(
+    session: &mut Session,
+    account: &AccountId,
+    after: &EventId,
+    limit: i64,
+) -> Result<Vec<Happened>, Error> {
+    let params = [account.into(), after.into(), limit.into()];
+    session
+        .query(&CHANGED_AFTER, &params, |row| {
+            Ok(Happened {
+                event: EventId::from_text(row.get::<String>(0)?),
+                inbox: InboxId::from_text(row.get::<String>(1)?),
+                conversation: ConversationId::from_text(row.get::<String>(2)?),
+                message: MessageId::from_text(row.get::<String>(3)?),
+            })
+        })
+        .await
+}
+
+/// Removes all of an inbox.
+pub(super) async fn delete_all(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+) -> Result<(), Error> {
+    let params = [account.into(), inbox.into()];
+    session.execute(&DELETE_CHANGES, &params).await?;
+    Ok(())
+}
