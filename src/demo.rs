@@ -8,6 +8,7 @@ use crate::{
     ops::{Context, inboxes},
 };
 use axum::body::Body;
+use channels::sample::{self, Number, Text};
 use http_body_util::BodyExt;
 use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
@@ -17,7 +18,11 @@ use tokio::net::TcpStream;
 
 const APP_SECRET: &str = "demo-app-secret";
 // Other addresses than in the examples of the documentation, which can then be tried here.
-const PHONE_NUMBER_ID: &str = "100000000000001";
+const NUMBER: Number<'_> = Number {
+    business_account_id: "102290129340398",
+    phone_number_id: "100000000000001",
+    phone_number: "+62812345678",
+};
 
 /// Why there is no demonstration.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +38,8 @@ pub enum DemoError {
 /// Makes four inboxes: one of each type.
 pub async fn make_inboxes(context: &Context, account: &AccountId) -> Result<Vec<InboxId>, Error> {
     let bodies = [
-        json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
-               "channel": {"phone_number_id": PHONE_NUMBER_ID, "app_secret": APP_SECRET}}),
+        json!({"name": "Customer Support", "type": "whatsapp", "phone_number": NUMBER.phone_number,
+               "channel": {"phone_number_id": NUMBER.phone_number_id, "app_secret": APP_SECRET}}),
         json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "ig_789",
                "channel": {"app_secret": APP_SECRET}}),
         json!({"name": "Website", "type": "livechat"}),
@@ -91,13 +96,13 @@ pub async fn deliver(server: SocketAddr, now: i64) -> Result<(), DemoError> {
 fn payloads(now: i64) -> Vec<Value> {
     let said = [
         (
-            "628111111111",
+            628_111_111_111,
             "Ayu",
             "Hello! Is the blue one still available?",
         ),
-        ("628122222222", "Budi", "Where is my order #1042?"),
+        (628_122_222_222, "Budi", "Where is my order #1042?"),
         (
-            "628111111111",
+            628_111_111_111,
             "Ayu",
             "And do you ship to Bandung? \u{1f64f}",
         ),
@@ -105,17 +110,14 @@ fn payloads(now: i64) -> Vec<Value> {
     said.iter()
         .enumerate()
         .map(|(index, (from, name, text))| {
-            json!({
-                "object": "whatsapp_business_account",
-                "entry": [{"id": "102290129340398", "changes": [{"field": "messages", "value": {
-                    "messaging_product": "whatsapp",
-                    "metadata": {"display_phone_number": "62812345678", "phone_number_id": PHONE_NUMBER_ID},
-                    "contacts": [{"wa_id": from, "profile": {"name": name}}],
-                    "messages": [{"from": from, "id": format!("wamid.demo.{index}"),
-                        "timestamp": (now - 60 + index as i64).to_string(),
-                        "type": "text", "text": {"body": text}}]
-                }}]}]
-            })
+            let id = format!("wamid.demo.{index}");
+            let message = Text {
+                from: *from,
+                name,
+                text,
+                timestamp: now - 60 + index as i64,
+            };
+            sample::whatsapp(NUMBER, &id, message)
         })
         .collect()
 }

@@ -1,12 +1,12 @@
 //! Sends requests to the providers' APIs over HTTP. The crate `channels` builds the requests and reads the answers;
-//! `ops` decides what follows from them.
+//! `ops` decides what follows from them. Test updates to our own hooks go the same way.
 //!
 //! Invariants: a request ends within the time that it was given; an answer takes a bounded amount of memory; and no URL
 //! leaves this file, since Telegram's URLs contain the bot's token.
 
 use crate::config;
 use channels::api::{Api, Call, Failure};
-use reqwest::{Client, Method, Url, header, redirect};
+use reqwest::{Client, Method, RequestBuilder, Url, header, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use std::{
     error::Error as _,
@@ -57,6 +57,24 @@ impl Providers {
         }
     }
 
+    /// Posts a JSON body to one of our own servers, as a provider would. Returns the answer's status and body, or why
+    /// there is no answer.
+    pub async fn post(&self, server: &str, request: &Request) -> Result<(u16, Vec<u8>), String> {
+        let client = self.0.client.get_or_init(client).as_ref()?;
+        let mut post = client
+            .post(format!("{server}{}", request.path))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(request.body.clone());
+        for (name, value) in &request.headers {
+            post = post.header(*name, value);
+        }
+        let time = self.0.config.patience;
+        match timeout(time, receive(post)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {time:?}")),
+        }
+    }
+
     /// Sends a request, and returns the answer's status and body, or why there is no answer.
     async fn exchange<T>(&self, call: &Call<T>) -> Result<(u16, Vec<u8>), String> {
         let client = self.0.client.get_or_init(client).as_ref()?;
@@ -76,16 +94,32 @@ impl Providers {
         if let Some(token) = &call.bearer {
             request = request.bearer_auth(token);
         }
-        let mut response = request.send().await.map_err(cause)?;
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(cause)? {
-            if body.len() + piece.len() > MAX_ANSWER {
-                return Err(format!("an answer of more than {MAX_ANSWER} bytes"));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok((response.status().as_u16(), body))
+        receive(request).await
     }
+}
+
+/// A POST to one of our own hooks.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The URL's path.
+    pub path: String,
+    /// Headers beside the body's type.
+    pub headers: Vec<(&'static str, String)>,
+    /// A JSON text.
+    pub body: String,
+}
+
+/// Sends a request, and reads the answer as far as it may be long.
+async fn receive(request: RequestBuilder) -> Result<(u16, Vec<u8>), String> {
+    let mut response = request.send().await.map_err(cause)?;
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(cause)? {
+        if body.len() + piece.len() > MAX_ANSWER {
+            return Err(format!("an answer of more than {MAX_ANSWER} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok((response.status().as_u16(), body))
 }
 
 /// Checks the base address of an API, and returns it without a trailing slash.

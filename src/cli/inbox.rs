@@ -3,8 +3,9 @@
 use super::{
     Global,
     failure::Failure,
+    inbox_test,
     output::{Output, or_dash},
-    settings::{ProviderFlags, public_url, read_secret},
+    settings::{ProviderFlags, Whose, Within, public_url, read_secret},
     setup,
 };
 use crate::{
@@ -12,10 +13,13 @@ use crate::{
     domain,
     error::Error,
     id::{AccountId, InboxId},
-    ops::{self, Context, accounts, connect, inboxes},
-    store::inboxes::{Filter, Page},
+    ops::{self, Context, connect, inboxes},
+    store::{
+        accounts::Thing,
+        inboxes::{Filter, Page},
+    },
 };
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use db::Missing;
 use serde_json::{Map, Value, json};
 use std::str::FromStr;
@@ -55,14 +59,14 @@ pub(super) enum Inbox {
     /// Show an inbox
     Show {
         #[command(flatten)]
-        whose: Whose,
+        within: Within,
         /// The inbox's id
         id: String,
     },
     /// Show how to connect an inbox: what to paste at the provider, what proof is missing, and how the provider sees it
     Setup {
         #[command(flatten)]
-        whose: Whose,
+        within: Within,
         /// The inbox's id
         id: String,
         #[command(flatten)]
@@ -71,7 +75,7 @@ pub(super) enum Inbox {
     /// Connect an inbox: telegram's webhook is set, an access token of Meta's checked. Shows its setup
     Connect {
         #[command(flatten)]
-        whose: Whose,
+        within: Within,
         /// The inbox's id
         id: String,
         #[command(flatten)]
@@ -80,7 +84,7 @@ pub(super) enum Inbox {
     /// Change an inbox. Only what is given changes
     Update {
         #[command(flatten)]
-        whose: Whose,
+        within: Within,
         /// The inbox's id
         id: String,
         /// Display name
@@ -91,24 +95,22 @@ pub(super) enum Inbox {
         status: Option<String>,
         #[command(flatten)]
         fields: ChannelFields,
+        /// Take away what was set and is optional; several, as in access-token,business-account-id
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD")]
+        clear: Vec<Clear>,
     },
+    /// Try an inbox without its provider: sends a message as the provider would, and says what came of it
+    Test(inbox_test::Test),
     /// Delete an inbox
     Delete {
         #[command(flatten)]
-        whose: Whose,
+        within: Within,
         /// The inbox's id
         id: String,
         /// Delete its messages with it. They cannot be brought back
         #[arg(long)]
         purge: bool,
     },
-}
-
-#[derive(Args)]
-pub(super) struct Whose {
-    /// Whose inbox. May be left out where there is one account
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
 }
 
 /// How the provider reaches us, and we the provider.
@@ -166,6 +168,24 @@ pub(super) struct ChannelFields {
     allowed_origins: Vec<String>,
 }
 
+/// What an inbox can do without.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Clear {
+    AccessToken,
+    AllowedOrigin,
+    BusinessAccountId,
+}
+
+impl Clear {
+    fn name_and_flag(self) -> (&'static str, &'static str) {
+        match self {
+            Clear::AccessToken => ("access_token", "--access-token"),
+            Clear::AllowedOrigin => ("allowed_origins", "--allowed-origin"),
+            Clear::BusinessAccountId => ("business_account_id", "--business-account-id"),
+        }
+    }
+}
+
 impl ChannelFields {
     fn object(self) -> Result<Map<String, Value>, Failure> {
         let mut object = Map::new();
@@ -197,16 +217,16 @@ impl ChannelFields {
 impl Inbox {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let mut context = global.open(Missing::Fail).await?;
-        let account = accounts::choose(&context, self.whose().account.as_deref()).await?;
         match self {
             Inbox::Create {
+                whose,
                 name,
                 channel,
                 phone_number,
                 instagram_account_id,
                 fields,
-                ..
             } => {
+                let account = whose.account(&context).await?;
                 let mut body = given([
                     ("name", Some(name)),
                     ("type", Some(channel)),
@@ -217,44 +237,53 @@ impl Inbox {
                 show(output, &inboxes::create(&context, &account, body).await?)
             }
             Inbox::List {
-                channel, status, ..
-            } => list(&context, &account, channel, status, output).await,
-            Inbox::Show { id, .. } => {
-                let id = InboxId::from_text(id);
+                whose,
+                channel,
+                status,
+            } => {
+                let account = whose.account(&context).await?;
+                list(&context, &account, channel, status, output).await
+            }
+            Inbox::Show { within, id } => {
+                let (account, id) = find(&context, &within, id).await?;
                 show(output, &inboxes::get(&context, &account, &id).await?)
             }
-            Inbox::Setup { id, ways, .. } => {
+            Inbox::Setup { within, id, ways } => {
                 ways.set(&mut context);
-                let setup = ops::setup::get(&context, &account, &InboxId::from_text(id)).await?;
+                let (account, id) = find(&context, &within, id).await?;
+                let setup = ops::setup::get(&context, &account, &id).await?;
                 output.one(&setup, || setup::rows(&setup))
             }
-            Inbox::Connect { id, ways, .. } => {
+            Inbox::Connect { within, id, ways } => {
                 ways.set(&mut context);
-                let id = InboxId::from_text(id);
+                let (account, id) = find(&context, &within, id).await?;
                 let setup = connect::connect(&context, &account, &id).await?;
                 output.one(&setup, || setup::rows(&setup))
             }
             Inbox::Update {
+                within,
                 id,
                 name,
                 status,
                 fields,
-                ..
+                clear,
             } => {
+                let (account, id) = find(&context, &within, id).await?;
                 let mut body = given([("name", name), ("status", status)]);
-                let channel = fields.object()?;
+                let mut channel = fields.object()?;
+                clear_fields(&mut channel, &clear)?;
                 if body.is_empty() && channel.is_empty() {
                     return Err(Failure::Usage("nothing to change: give a flag".to_owned()));
                 }
                 body.insert("channel".to_owned(), channel.into());
-                let id = InboxId::from_text(id);
                 show(
                     output,
                     &inboxes::update(&context, &account, &id, body).await?,
                 )
             }
-            Inbox::Delete { id, purge, .. } => {
-                let id = InboxId::from_text(id);
+            Inbox::Test(command) => command.run(&context, output).await,
+            Inbox::Delete { within, id, purge } => {
+                let (account, id) = find(&context, &within, id).await?;
                 inboxes::delete(&context, &account, &id, purge).await?;
                 output.one(&json!({"id": id, "deleted": true}), || {
                     vec![("id", id.to_string()), ("deleted", "yes".to_owned())]
@@ -262,18 +291,29 @@ impl Inbox {
             }
         }
     }
+}
 
-    fn whose(&self) -> &Whose {
-        match self {
-            Inbox::Create { whose, .. }
-            | Inbox::List { whose, .. }
-            | Inbox::Show { whose, .. }
-            | Inbox::Setup { whose, .. }
-            | Inbox::Connect { whose, .. }
-            | Inbox::Update { whose, .. }
-            | Inbox::Delete { whose, .. } => whose,
+/// The inbox with this id, and whose it is.
+async fn find(
+    context: &Context,
+    within: &Within,
+    id: String,
+) -> Result<(AccountId, InboxId), Error> {
+    let id = InboxId::from_text(id);
+    Ok((within.holder(context, Thing::Inbox(&id)).await?, id))
+}
+
+/// Adds fields that are to be taken away. Who sets one of them, too, is told so.
+fn clear_fields(channel: &mut Map<String, Value>, clear: &[Clear]) -> Result<(), Failure> {
+    for field in clear {
+        let (name, flag) = field.name_and_flag();
+        if channel.get(name).is_some_and(|given| !given.is_null()) {
+            let wrong = format!("{flag} is given, and --clear takes it away: which one?");
+            return Err(Failure::Usage(wrong));
         }
+        channel.insert(name.to_owned(), Value::Null);
     }
+    Ok(())
 }
 
 /// A body of those fields that were given.

@@ -8,6 +8,7 @@ mod account;
 mod failure;
 mod hooks;
 mod inbox;
+mod inbox_test;
 mod key;
 mod log;
 mod migrate;

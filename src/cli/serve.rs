@@ -293,14 +293,15 @@ fn introduce_demo(database: &Path) -> Result<(), Failure> {
     ))
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
+/// Reads an address to listen on.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "must be an IP address and a port, as in 127.0.0.1:8080 or [::]:8080".to_owned()
     })
 }
 
 /// An address that a client on this machine can use: "all addresses" is none.
-fn reachable(listening: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listening: SocketAddr) -> SocketAddr {
     match listening.ip() {
         ip if ip.is_unspecified() => {
             SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listening.port())

@@ -18,7 +18,10 @@ use crate::{
         App, body,
         envelope::{ApiError, Refusal},
     },
-    ops::ingest::{Outcome, Source},
+    ops::{
+        ingest::{Outcome, Source},
+        test_update::TEST_HEADER,
+    },
 };
 use axum::{
     body::Body,
@@ -47,6 +50,7 @@ async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
     Ok(Arc::new(Source {
         headers: headers_text(&parts.headers),
         body,
+        test: parts.headers.contains_key(TEST_HEADER),
     }))
 }
 

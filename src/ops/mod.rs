@@ -18,6 +18,7 @@ pub mod livechat;
 pub mod messages;
 pub mod quarantine;
 pub mod setup;
+pub mod test_update;
 pub mod verify;
 
 use crate::{

@@ -222,8 +222,21 @@ async fn an_id_says_whose_it_is(store: Store) {
         .run(&elsewhere)
         .assert_error(1, &["API key not found"]);
     assert!(is_time(&shell.json(&["key", "revoke", &key])["revoked_at"]));
+
+    let create = ["inbox", "create", "--type", "livechat", "--name", "A"];
+    let inbox = text(&shell.json(&[&create[..], &["--account", &two]].concat())["id"]);
+    for command in [
+        &["show", &inbox][..],
+        &["setup", &inbox],
+        &["update", &inbox, "--name", "B"],
+        &["delete", &inbox],
+    ] {
+        assert_eq!(shell.json(&[&["inbox"], command].concat())["id"], inbox);
+    }
     for command in [
         &["key", "revoke", "key_unknown"][..],
+        &["inbox", "show", "inbox_unknown"],
+        &["inbox", "test", "inbox_unknown"],
         &["hooks", "show", "quar_unknown"],
         &["hooks", "replay", "quar_unknown"],
         &["hooks", "discard", "quar_unknown"],

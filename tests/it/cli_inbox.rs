@@ -19,6 +19,7 @@ on_both_stores![
     connect_does_what_the_api_does,
     connect_goes_through_the_proxy_of_the_environment,
     update_changes_what_is_given,
+    update_takes_away_what_is_optional,
     delete_keeps_an_inbox_that_holds_messages_unless_purged,
     each_secret_can_come_from_a_file_or_standard_input,
 ];
@@ -199,6 +200,33 @@ async fn update_changes_what_is_given(store: Store) {
     shell
         .run(&["inbox", "update", &id, "--status", "pending"])
         .assert_error(2, &["status: must be"]);
+}
+
+async fn update_takes_away_what_is_optional(store: Store) {
+    let shell = with_account(store).await;
+    let [whatsapp, _, livechat, _] = one_of_each_type(&shell);
+    let update = |inbox: &Value, flags: &[&str]| {
+        let id = text(&inbox["id"]);
+        shell.run(&[&["inbox", "update", &id], flags].concat())
+    };
+    let setup = |inbox: &Value| shell.json(&["inbox", "setup", &text(&inbox["id"])]);
+    let origin = ["--allowed-origin", "https://www.example.com"];
+    update(&livechat, &origin).assert_code(0);
+    assert_eq!(setup(&livechat)["allowed_origins"], json!([origin[1]]));
+    update(&livechat, &["--clear", "allowed-origin"]).assert_code(0);
+    assert_eq!(setup(&livechat)["allowed_origins"], Value::Null);
+
+    let set = ["--access-token", "t0ken", "--business-account-id", "77"];
+    update(&whatsapp, &set).assert_code(0);
+    let both = ["--clear", "access-token,business-account-id"];
+    update(&whatsapp, &both).assert_code(0);
+    let shown = setup(&whatsapp);
+    assert_eq!(shown["business_account_id"], Value::Null);
+    assert_eq!(shown["credentials"]["access_token"], false);
+
+    let contradiction = [&origin[..], &["--clear", "allowed-origin"]].concat();
+    update(&livechat, &contradiction).assert_error(2, &["--allowed-origin is given"]);
+    update(&whatsapp, &["--clear", "app-secret"]).assert_error(2, &["--clear", "access-token"]);
 }
 
 async fn delete_keeps_an_inbox_that_holds_messages_unless_purged(store: Store) {

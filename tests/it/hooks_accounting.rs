@@ -274,6 +274,7 @@ impl Counting {
         let signature = sign(APP_SECRET, body.as_bytes());
         let source = Arc::new(Source {
             headers: "{}".to_owned(),
+            test: false,
             body: body.into(),
         });
         let context = &self.app.context;

@@ -8,6 +8,7 @@
 mod body_memory;
 mod cli;
 mod cli_inbox;
+mod cli_inbox_test;
 mod connections;
 mod conversations;
 mod cors;

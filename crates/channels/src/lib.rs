@@ -13,6 +13,7 @@ pub mod graph;
 pub mod instagram;
 mod json;
 mod meta;
+pub mod sample;
 pub mod signature;
 pub mod telegram;
 pub mod whatsapp;

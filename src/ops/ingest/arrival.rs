@@ -16,6 +16,8 @@ pub struct Source {
     pub headers: String,
     /// The request's body, byte for byte.
     pub body: Bytes,
+    /// True for an update that says of itself that it is a test, which proves nothing about the provider.
+    pub test: bool,
 }
 
 /// What one delivery says to one inbox, once its signature is checked.
