@@ -8,9 +8,10 @@ use crate::{
 use db::{Each, Error, Row, Session, Value};
 
 statements! {
+    // Ids sort by their time.
     INSERT = "INSERT INTO accounts (account_id, name, created_at) VALUES ($1, $2, $3)";
-    LIST = "SELECT account_id, name, created_at FROM accounts ORDER BY created_at, account_id";
-    FIRST = "SELECT account_id, name, created_at FROM accounts ORDER BY created_at, account_id LIMIT 2";
+    LIST = "SELECT account_id, name, created_at FROM accounts ORDER BY account_id";
+    FIRST = "SELECT account_id, name, created_at FROM accounts ORDER BY account_id LIMIT 2";
     FIND = "SELECT account_id, name, created_at FROM accounts WHERE account_id = $1";
     // A look into one account, along its index: a look into all of them at once would read the whole table.
     HOLDS_KEY = "SELECT account_id FROM api_keys WHERE account_id = $1 AND id = $2";

@@ -51,6 +51,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0004.postgres.sql"),
         },
     },
+    Migration {
+        version: 6,
+        name: "changed inboxes",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0006.sqlite.sql"),
+            postgres: include_str!("../../migrations/0006.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.
@@ -71,6 +79,9 @@ pub const STATEMENTS: &[&[Sql]] = &[
     quarantine::ALL,
     secrets::ALL,
 ];
+
+/// Those of them whose work is all of the data: `inboxd verify` looks at everything.
+pub const OF_ALL_DATA: &[Sql] = invariants::ALL;
 
 /// Those that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[

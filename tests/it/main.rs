@@ -49,6 +49,7 @@ mod nginx;
 mod nodes;
 mod open_files;
 mod openapi;
+mod plans;
 mod properties;
 mod quarantine;
 mod rate_limits;

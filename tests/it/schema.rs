@@ -74,10 +74,15 @@ async fn a_newer_database_is_refused(store: Store) {
     assert!(message.contains("newer inboxd"), "{message}");
 }
 
+/// The version of today's schema.
+fn latest() -> i64 {
+    MIGRATIONS.last().expect("there are some").version
+}
+
 /// What a newer program does to the database under a running one.
 async fn migrate_to_tomorrow(address: &Address) {
     let tomorrow = Migration {
-        version: MIGRATIONS.len() as i64 + 1,
+        version: latest() + 1,
         name: "tomorrow",
         sql: Sql::same("ALTER TABLE messages ADD COLUMN tomorrow TEXT"),
     };
@@ -161,7 +166,7 @@ async fn a_failed_migration_leaves_no_trace(store: Store) {
         .await
         .expect("opened");
     let broken = db::Migration {
-        version: MIGRATIONS.len() as i64 + 1,
+        version: latest() + 1,
         name: "broken",
         sql: Sql::same("CREATE TABLE left_over (id TEXT); CREATE TABLE left_over (id TEXT)"),
     };

@@ -273,6 +273,22 @@ impl Database {
         }
     }
 
+    /// How this engine would run a statement, whatever its parameters are, in lines of its own words. Nothing is run.
+    pub async fn plan(&self, sql: &Sql) -> Result<Vec<String>, Error> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.plan(sql.sqlite),
+            Engine::Postgres(postgres) => postgres.plan(sql.postgres).await,
+        }
+    }
+
+    /// The same for one that runs many times at once.
+    pub async fn plan_each(&self, each: &Each) -> Result<Vec<String>, Error> {
+        match &self.engine {
+            Engine::Sqlite(sqlite) => sqlite.plan(each.sql().sqlite),
+            Engine::Postgres(postgres) => postgres.plan_each(each).await,
+        }
+    }
+
     /// Whether a write would find its database: the embedded one's file can be moved away under a running program.
     pub async fn reachable(&self) -> Result<(), Error> {
         match &self.engine {
@@ -284,7 +300,7 @@ impl Database {
     /// What has to be done for the engine every few seconds, so that it finds short ways through tables that are growing.
     pub async fn tend(&self) -> Result<(), Error> {
         match &self.engine {
-            // It takes each statement's index by the schema alone.
+            // It plans by the statistics that were written with the schema.
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(postgres) => postgres.look_at_new_tables().await,
         }

@@ -53,7 +53,10 @@ pub(crate) async fn run(
         .filter(|migration| migration.version > found)
         .collect();
     if missing.is_empty() {
-        // Nothing to write: an up-to-date database starts on a read-only disk, too.
+        // Usually nothing is written: an up-to-date database starts on a read-only disk, too.
+        if session.set_statistics()? {
+            session.commit().await?;
+        }
         database.writes.know(known);
         return Ok(Vec::new());
     }
@@ -68,6 +71,7 @@ pub(crate) async fn run(
         ];
         session.execute(&RECORD, &row).await?;
     }
+    session.set_statistics()?;
     session.commit().await?;
     database.writes.know(known);
     if let Engine::Postgres(postgres) = &database.engine {

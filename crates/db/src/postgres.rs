@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::time::timeout;
 use tokio_postgres::{
-    Config,
+    Config, SimpleQueryMessage,
     config::{Host, SslMode},
     error::SqlState,
     types::ToSql,
@@ -158,11 +158,43 @@ impl Postgres {
     }
 
     pub(crate) async fn check_each(&self, each: &Each) -> Result<(), Error> {
+        let many = self.for_many_runs(each).await?;
+        self.check(&many).await
+    }
+
+    async fn for_many_runs(&self, each: &Each) -> Result<String, Error> {
         let client = self.client().await?;
         let one = client.prepare(each.sql().postgres).await.map_err(explain)?;
-        let many = arrays::for_types(each, one.params())?;
-        client.prepare(&many).await.map_err(explain)?;
-        Ok(())
+        arrays::for_types(each, one.params())
+    }
+
+    pub(crate) async fn plan(&self, sql: &str) -> Result<Vec<String>, Error> {
+        let session = self.write().await?;
+        let statement = session.client().prepare(sql).await.map_err(explain)?;
+        let nulls = vec!["NULL"; statement.params().len()].join(", ");
+        let arguments = match nulls.as_str() {
+            "" => nulls,
+            _ => format!("({nulls})"),
+        };
+        // The end of the transaction takes the setting back. The statement would stay.
+        let script = format!(
+            "SET LOCAL plan_cache_mode = force_generic_plan; PREPARE planned AS {sql};
+             EXPLAIN EXECUTE planned{arguments}; DEALLOCATE planned"
+        );
+        let answers = session.answer(session.client().simple_query(&script));
+        let rows = answers
+            .await?
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            });
+        Ok(rows.collect())
+    }
+
+    pub(crate) async fn plan_each(&self, each: &Each) -> Result<Vec<String>, Error> {
+        let many = self.for_many_runs(each).await?;
+        self.plan(&many).await
     }
 
     /// Has statistics made of tables that have grown and that the server has not looked at yet.

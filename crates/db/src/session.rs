@@ -139,6 +139,15 @@ impl Session {
         self.noted(done)
     }
 
+    /// Tells the planner of the embedded database what the tables are made for. Returns whether that is new to it. The
+    /// server gathers its statistics itself: see `Database::tend`.
+    pub(crate) fn set_statistics(&mut self) -> Result<bool, Error> {
+        match &mut self.inner {
+            Inner::Sqlite(session) => session.set_statistics(),
+            Inner::Postgres(_) => Ok(false),
+        }
+    }
+
     /// Has every [`Listener`] of this channel hear these texts, in order, once this transaction is committed, and not
     /// otherwise. Each must be shorter than [`NOTICE`] bytes. On SQLite nobody listens, and nothing happens.
     pub async fn notify(&mut self, channel: &str, notices: &[String]) -> Result<(), Error> {

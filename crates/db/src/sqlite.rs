@@ -6,6 +6,7 @@
 //! Invariant: a commit that returned is on the disk (`synchronous=FULL`), in the file that has the name.
 
 mod checkpoint;
+mod statistics;
 
 use crate::{
     Error, Missing, Row, Value,
@@ -217,6 +218,15 @@ impl Sqlite {
         Ok(())
     }
 
+    pub(crate) fn plan(&self, sql: &str) -> Result<Vec<String>, Error> {
+        let session = self.read()?;
+        let explain_it = format!("EXPLAIN QUERY PLAN {sql}");
+        let mut statement = session.connection().prepare(&explain_it).map_err(explain)?;
+        // Parameters without a value are null.
+        let steps = statement.raw_query().mapped(|row| row.get("detail"));
+        steps.collect::<Result<_, _>>().map_err(explain)
+    }
+
     pub(crate) async fn close(&self) {
         self.readers().clear();
         let guard = self.0.writer.clone().lock_owned().await;
@@ -337,6 +347,10 @@ impl Session {
             found.push(read(&Row::Sqlite(row))?);
         }
         Ok(found)
+    }
+
+    pub(crate) fn set_statistics(&mut self) -> Result<bool, Error> {
+        statistics::ensure(self.connection())
     }
 
     pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Error> {
