@@ -4,7 +4,7 @@
 #[cfg(feature = "postgres-tests")]
 use crate::support::eventually;
 use crate::support::{
-    Place, Shell, Store, TestApp, on_both_stores, program::PATIENCE, whatsapp::hello,
+    Shell, Store, TempDatabase, TestApp, on_both_stores, program::PATIENCE, whatsapp::hello,
 };
 use db::{Address, Database, Migration, Missing, Sql};
 use inboxd::{
@@ -29,7 +29,7 @@ on_both_stores![
 ];
 
 async fn many_that_start_at_once_migrate_once(store: Store) {
-    let place = Place::empty(store).await;
+    let place = TempDatabase::empty(store).await;
     let starts = (0..8).map(async |_| {
         let db = Database::open(&place.address(), Missing::Create).await?;
         ops::migrate(&db, &Clock::system()).await
@@ -46,7 +46,7 @@ async fn many_that_start_at_once_migrate_once(store: Store) {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_that_open_a_new_file_at_once_all_open_it() {
     for _ in 0..100 {
-        let place = Place::empty(Store::Sqlite).await;
+        let place = TempDatabase::empty(Store::Sqlite).await;
         let opened = (0..8).map(|_| {
             let address = place.address();
             tokio::spawn(async move { Database::open(&address, Missing::Create).await.map(|_| ()) })
@@ -139,7 +139,7 @@ async fn a_server_whose_schema_became_newer_stops_by_itself(store: Store) {
 }
 
 async fn keys_of_the_first_version_have_the_servers_limit(store: Store) {
-    let place = Place::empty(store).await;
+    let place = TempDatabase::empty(store).await;
     let db = Database::open(&place.address(), Missing::Create).await;
     let db = db.expect("opened");
     let first = db.migrate(&MIGRATIONS[..1], 0).await;
@@ -161,7 +161,7 @@ async fn keys_of_the_first_version_have_the_servers_limit(store: Store) {
 }
 
 async fn a_failed_migration_leaves_no_trace(store: Store) {
-    let place = Place::empty(store).await;
+    let place = TempDatabase::empty(store).await;
     let db = Database::open(&place.address(), Missing::Create)
         .await
         .expect("opened");

@@ -1,7 +1,9 @@
 //! An upgrade: a database of an earlier schema, with rows in every table, is brought up to date by starting the program,
 //! and everything that it held is there and right afterwards.
 
-use crate::support::{Place, Running, Shell, Store, on_both_stores, program::text, whatsapp};
+use crate::support::{
+    Running, Shell, Store, TempDatabase, on_both_stores, program::text, whatsapp,
+};
 use db::{Database, EngineKind, Migration, Missing, Sql};
 use inboxd::store::MIGRATIONS;
 use serde_json::{Value, json};
@@ -25,7 +27,7 @@ const OTHER_ACCOUNTS: &str = "inbox_06h1sc1nfhprjarc84rp522evo";
 
 async fn every_earlier_schema_is_brought_up_to_date(store: Store) {
     for at in 0..MIGRATIONS.len() {
-        let place = Place::empty(store).await;
+        let place = TempDatabase::empty(store).await;
         fill(&place, &MIGRATIONS[..=at]).await;
         let shell = Shell::at(&place.url());
         let upgraded = Upgraded {
@@ -46,7 +48,7 @@ async fn every_earlier_schema_is_brought_up_to_date(store: Store) {
 
 /// Makes a database of the last of these versions, with rows in every table. The rows of a version go through all later
 /// migrations.
-async fn fill(place: &Place, versions: &[Migration]) {
+async fn fill(place: &TempDatabase, versions: &[Migration]) {
     let db = Database::open(&place.address(), Missing::Create).await;
     let db = db.expect("it opens");
     for (at, step) in versions.iter().enumerate() {

@@ -20,7 +20,7 @@ pub(crate) use http::{Answer, Call, client, read_all};
 pub(crate) use postgres::Postgres;
 pub(crate) use program::{Done, Running, Shell, eventually};
 pub(crate) use some::for_some;
-pub(crate) use store::{Place, SECRET_KEY, Store, on_both_stores};
+pub(crate) use store::{SECRET_KEY, Store, TempDatabase, on_both_stores};
 
 use db::{Missing, Sql};
 use inboxd::{
@@ -58,7 +58,7 @@ pub(crate) struct TestApp {
     limits: Limits,
     client: Client,
     /// Its data is removed last.
-    place: Arc<Place>,
+    place: Arc<TempDatabase>,
 }
 
 impl TestApp {
@@ -83,7 +83,7 @@ impl TestApp {
     }
 
     async fn new(store: Store, limits: Limits, providers: Providers) -> Self {
-        let place = Arc::new(Place::migrated(store).await);
+        let place = Arc::new(TempDatabase::migrated(store).await);
         let config = Self::config(limits);
         let app = Self::on(place, config, providers, Clock::manual(START)).await;
         let account = accounts::create(&app.context, "Toko Biru").await;
@@ -132,7 +132,12 @@ impl TestApp {
         }
     }
 
-    async fn on(place: Arc<Place>, config: Config, providers: Providers, clock: Clock) -> Self {
+    async fn on(
+        place: Arc<TempDatabase>,
+        config: Config,
+        providers: Providers,
+        clock: Clock,
+    ) -> Self {
         let key = SecretKey::Text(SECRET_KEY.to_owned());
         let url = &config.public_url;
         let mut context = ops::open(&place.address(), Missing::Create, &key, url, clock)
@@ -186,7 +191,7 @@ impl TestApp {
     }
 
     /// Where its data is.
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &TempDatabase {
         &self.place
     }
 

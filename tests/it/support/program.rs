@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Call, client,
-    store::{Place, SECRET_KEY, Store},
+    store::{SECRET_KEY, Store, TempDatabase},
     whatsapp,
 };
 use reqwest::{Client, Method};
@@ -31,13 +31,13 @@ pub(crate) struct Shell {
     pub(crate) url: String,
     folder: TempDir,
     /// Its data is removed last.
-    place: Option<Place>,
+    place: Option<TempDatabase>,
 }
 
 impl Shell {
     /// With a database that is not there yet, or is empty.
     pub(crate) async fn empty(store: Store) -> Self {
-        let place = Place::empty(store).await;
+        let place = TempDatabase::empty(store).await;
         let shell = Self::at(&place.url());
         Shell {
             place: Some(place),
@@ -47,7 +47,7 @@ impl Shell {
 
     /// With a database that is ready, and nothing in it.
     pub(crate) async fn ready(store: Store) -> Self {
-        let place = Place::migrated(store).await;
+        let place = TempDatabase::migrated(store).await;
         let shell = Self::at(&place.url());
         if store == Store::Sqlite {
             shell.done(&["migrate"]);
@@ -73,7 +73,7 @@ impl Shell {
     }
 
     /// Where the data is.
-    pub(crate) fn place(&self) -> &Place {
+    pub(crate) fn place(&self) -> &TempDatabase {
         self.place.as_ref().expect("a place of its own")
     }
 

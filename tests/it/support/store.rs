@@ -39,34 +39,34 @@ macro_rules! on_both_stores {
 }
 pub(crate) use on_both_stores;
 
-/// A place for one test's data, gone when this is dropped.
-pub(crate) enum Place {
+/// A database for one test, gone when this is dropped.
+pub(crate) enum TempDatabase {
     Sqlite(TempDir),
     Postgres(TestDatabase),
 }
 
-impl Place {
+impl TempDatabase {
     /// Without a schema.
     pub(crate) async fn empty(store: Store) -> Self {
         match store {
-            Store::Sqlite => Place::Sqlite(folder()),
-            Store::Postgres => Place::Postgres(TestDatabase::empty().await),
+            Store::Sqlite => TempDatabase::Sqlite(folder()),
+            Store::Postgres => TempDatabase::Postgres(TestDatabase::empty().await),
         }
     }
 
     /// Where the schema is, or can be made quickly.
     pub(crate) async fn migrated(store: Store) -> Self {
         match store {
-            Store::Sqlite => Place::Sqlite(folder()),
-            Store::Postgres => Place::Postgres(TestDatabase::migrated().await),
+            Store::Sqlite => TempDatabase::Sqlite(folder()),
+            Store::Postgres => TempDatabase::Postgres(TestDatabase::migrated().await),
         }
     }
 
     /// The URL, as a user writes it.
     pub(crate) fn url(&self) -> String {
         match self {
-            Place::Sqlite(folder) => format!("sqlite:{}", file(folder).display()),
-            Place::Postgres(database) => database.url().to_owned(),
+            TempDatabase::Sqlite(folder) => format!("sqlite:{}", file(folder).display()),
+            TempDatabase::Postgres(database) => database.url().to_owned(),
         }
     }
 
