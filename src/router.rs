@@ -6,23 +6,24 @@ use crate::{
     http::{
         App,
         envelope::Refusal,
-        observe::{catch_panic, observe, observe_at_once},
+        observe::{observe, observe_at_once},
+        surroundings::{self, catch_panic},
     },
     livechat,
 };
 use axum::{
     Router,
     http::{Method, request::Parts},
-    middleware,
+    middleware::from_fn_with_state,
     response::Response,
-    routing::any,
+    routing::{any, get},
 };
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-/// The routes, and the OpenAPI document that is made from the same lines.
-fn routes() -> OpenApiRouter<App> {
+/// The API: programs and pages of any origin call it.
+fn api() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
         .routes(routes!(inboxes::list::list, inboxes::create))
         .routes(routes!(inboxes::get, inboxes::update, inboxes::delete))
@@ -33,9 +34,6 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(messages::list))
         .routes(routes!(messages::get))
         .routes(routes!(events::listen))
-        .routes(routes!(whatsapp::verify, whatsapp::deliver))
-        .routes(routes!(instagram::verify, instagram::deliver))
-        .routes(routes!(telegram::deliver))
         .routes(routes!(livechat::sessions::enter))
         .routes(routes!(livechat::messages::say, livechat::messages::hear))
         .routes(routes!(livechat::socket::open))
@@ -44,25 +42,38 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics))
 }
 
-/// The OpenAPI document.
+/// Hooks: providers call them.
+fn hooks() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(whatsapp::verify, whatsapp::deliver))
+        .routes(routes!(instagram::verify, instagram::deliver))
+        .routes(routes!(telegram::deliver))
+}
+
+/// What people read.
+fn documents() -> Router<App> {
+    // The page asks nobody else: no validator badge, all scripts from here. And it keeps no key.
+    let config = Config::from(openapi::PATH)
+        .validator_url("none")
+        .try_it_out_enabled(true)
+        .persist_authorization(false);
+    Router::from(SwaggerUi::new("/docs").config(config)).route("/", any(home::home))
+}
+
+/// The OpenAPI document, made from the same lines as the routes.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let mut document = routes().into_openapi();
+    let mut document = api().merge(hooks()).into_openapi();
     openapi::complete(&mut document);
     document
 }
 
 /// The whole service.
 pub fn router(app: App) -> Router {
-    let (router, _) = routes().split_for_parts();
-    // The page asks nobody else: no validator badge, all scripts from here.
-    let config = Config::from("/openapi.json")
-        .validator_url("none")
-        .try_it_out_enabled(true)
-        .persist_authorization(true);
-    let docs = SwaggerUi::new("/docs")
-        .url("/openapi.json", document())
-        .config(config);
-    surround(router.merge(docs).route("/", any(home::home)), app)
+    let (api, _) = api().split_for_parts();
+    let (hooks, _) = hooks().split_for_parts();
+    let document = openapi::answer(&document());
+    let api = api.route(openapi::PATH, get(async move || document.clone()));
+    surround(api, hooks, documents(), app)
 }
 
 /// The path of the list.
@@ -77,12 +88,21 @@ pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
     }
 }
 
-/// What every route is surrounded by. Outermost: the request's id, log line and metrics.
-pub fn surround(router: Router<App>, app: App) -> Router {
-    router
-        .fallback(async || Refusal::NoSuchPath)
-        .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
-        .layer(catch_panic())
-        .layer(middleware::from_fn_with_state(app.clone(), observe))
+/// Surrounds each kind of route by what is for its callers, and all of them by the request's id, log line and metrics.
+/// Whatever is not there is the API's to refuse.
+pub fn surround(api: Router<App>, hooks: Router<App>, documents: Router<App>, app: App) -> Router {
+    let inner = |router: Router<App>| {
+        router
+            .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+            .layer(catch_panic())
+    };
+    let around_api = from_fn_with_state(app.clone(), surroundings::api);
+    let around_hooks = from_fn_with_state(app.clone(), surroundings::hooks);
+    let around_documents = from_fn_with_state(app.clone(), surroundings::documents);
+    inner(api.fallback(async || Refusal::NoSuchPath))
+        .layer(around_api)
+        .merge(inner(hooks).layer(around_hooks))
+        .merge(inner(documents).layer(around_documents))
+        .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariant: every operation lists every error that it can answer with, in the envelope.
 
-use crate::http::envelope::Failure;
+use crate::http::envelope::{Failure, JSON};
+use axum::{body::Bytes, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::{
     Modify, OpenApi, ToSchema,
@@ -152,6 +153,17 @@ const UNAVAILABLE: Shared = Shared {
     message: "The service is temporarily unavailable: nothing was accepted, try again",
     description: "The store cannot be reached; nothing was accepted. With `Retry-After`",
 };
+
+/// Where the document is.
+pub const PATH: &str = "/openapi.json";
+
+/// The answer that is the document.
+pub fn answer(document: &Document) -> impl IntoResponse + Clone + use<> {
+    let text = document
+        .to_json()
+        .expect("a document of texts is always JSON");
+    ([(header::CONTENT_TYPE, JSON)], Bytes::from(text))
+}
 
 /// Adds what all operations share.
 pub fn complete(document: &mut Document) {

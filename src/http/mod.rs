@@ -14,6 +14,7 @@ pub mod observe;
 pub mod query;
 pub mod rates;
 pub mod representation;
+pub mod surroundings;
 
 use crate::{
     config::Limits,

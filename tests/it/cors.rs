@@ -8,6 +8,7 @@ on_both_stores![
     a_preflight_is_204_and_allows_what_was_asked,
     every_answer_allows_any_origin_and_shows_the_documented_headers,
     options_that_is_no_preflight_is_an_ordinary_wrong_method,
+    providers_are_no_browsers,
 ];
 
 const ORIGIN: &str = "https://shop.example.com";
@@ -52,6 +53,7 @@ async fn every_answer_allows_any_origin_and_shows_the_documented_headers(store: 
         ("/inboxes", "ibx_wrong", 401),
         ("/inboxes/inbox_x/setup", &key, 403),
         ("/nowhere", &key, 404),
+        ("/livechat/inbox_x/messages", &key, 404),
         ("/healthz", &key, 200),
         ("/openapi.json", &key, 200),
     ] {
@@ -87,4 +89,24 @@ async fn options_that_is_no_preflight_is_an_ordinary_wrong_method(store: Store) 
     );
     let allowed = words(&answer, "allow");
     assert!(allowed.contains(&"get".to_owned()), "{allowed:?}");
+}
+
+async fn providers_are_no_browsers(store: Store) {
+    let app = TestApp::start(store).await;
+    let hook = "/hooks/whatsapp";
+    let answer = app.get(hook).header("origin", ORIGIN).send().await;
+    answer.assert_status(403);
+    let preflight = app
+        .call(Method::OPTIONS, hook)
+        .header("origin", ORIGIN)
+        .header("access-control-request-method", "POST");
+    let preflight = preflight.send().await;
+    preflight.assert_status(405);
+    for answer in [answer, preflight] {
+        let names = answer.headers.keys().map(|name| name.as_str());
+        let cors: Vec<_> = names
+            .filter(|name| name.contains("access-control"))
+            .collect();
+        assert_eq!(cors, [""; 0]);
+    }
 }

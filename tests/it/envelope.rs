@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 on_both_stores![
+    the_documentation_keeps_no_key_and_is_in_no_frame,
     an_unknown_path_is_a_404,
     the_root_leads_a_browser_to_the_documentation,
     an_id_that_cannot_be_one_is_a_404,
@@ -80,6 +81,27 @@ async fn the_root_leads_a_browser_to_the_documentation(store: Store) {
         let answer = other.send().await;
         answer.assert_error(404, "NOT_FOUND", "No such path: /docs lists them");
     }
+}
+
+async fn the_documentation_keeps_no_key_and_is_in_no_frame(store: Store) {
+    let app = TestApp::start(store).await;
+    for path in ["/docs/", "/docs/swagger-initializer.js", "/docs/nix"] {
+        let answer = app.get(path).send().await;
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(
+            answer.header("content-security-policy"),
+            "frame-ancestors 'none'"
+        );
+    }
+    let answer = app.get("/docs/nix").send().await;
+    answer.assert_error(404, "NOT_FOUND", "No such path: /docs lists them");
+    let script = app.get("/docs/swagger-initializer.js").send().await;
+    let script: String = script.text().split_whitespace().collect();
+    assert!(script.contains(r#""url":"/openapi.json""#), "{script}");
+    assert!(
+        !script.contains(r#""persistAuthorization":true"#),
+        "{script}"
+    );
 }
 
 async fn an_id_that_cannot_be_one_is_a_404(store: Store) {
@@ -232,7 +254,12 @@ mod panics {
     async fn a_panic_in_a_handler_is_an_internal_error() {
         let app = TestApp::start(Store::Sqlite).await;
         let panics = get(async || -> &'static str { panic!("a secret detail") });
-        let router = surround(Router::new().route("/panic", panics), app.parts());
+        let router = surround(
+            Router::new().route("/panic", panics),
+            Router::new(),
+            Router::new(),
+            app.parts(),
+        );
         let request = Request::get("/panic")
             .body(Body::empty())
             .expect("a request");

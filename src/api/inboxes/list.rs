@@ -8,9 +8,9 @@ use crate::{
         App,
         auth::{Reader, recall},
         envelope::{self, ApiError, Pagination},
-        observe::AtOnce,
         query::Query,
         representation::{Wanted, represent},
+        surroundings::of_api,
     },
     ops,
     rendered::Rendered,
@@ -98,7 +98,7 @@ pub async fn list(
 
 /// The answer of [`list`], if all that it takes is cached, and the key may still ask. `None` if only [`list`] can give it; the
 /// request is not counted then.
-pub fn at_once(app: &App, request: &Parts) -> Option<AtOnce> {
+pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
     let page = page_of(request.uri.query()).ok()?;
     let now = app.context.clock.now();
     let (recalled, address) = recall(request, app, Scope::Read, now)?;
@@ -109,10 +109,10 @@ pub fn at_once(app: &App, request: &Parts) -> Option<AtOnce> {
         // One too many is not counted, so it can be tried again, and refused there.
         return None;
     }
-    Some(AtOnce {
-        response: represent(&Wanted::read(&request.headers), cached).into_response(),
+    Some(of_api(
+        represent(&Wanted::read(&request.headers), cached).into_response(),
         quota,
-    })
+    ))
 }
 
 fn page_of(query: Option<&str>) -> Result<Page, Error> {
