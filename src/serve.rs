@@ -8,7 +8,7 @@ use crate::{
     converse::converse,
     error::Error,
     http::{App, Parts, Peer, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
-    ops::{Context, changes, ingest::Ingest, keys::Uses, quarantine},
+    ops::{Context, changes, ingest::Ingest, keys::Uses, purge, quarantine},
     router::router,
 };
 use axum::Router;
@@ -39,6 +39,7 @@ pub struct Server {
     housekeeping: JoinHandle<()>,
     storing: JoinHandle<()>,
     following: JoinHandle<()>,
+    purging: JoinHandle<()>,
     context: Context,
     uses: Uses,
 }
@@ -65,6 +66,7 @@ impl Server {
             metrics: metrics.clone(),
         });
         let following = tokio::spawn(changes::follow(context.clone(), stopped.clone()));
+        let purging = tokio::spawn(purge::work(context.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
         let housekeeping = tokio::spawn(keep_house(
             context.clone(),
@@ -80,6 +82,7 @@ impl Server {
             housekeeping,
             storing,
             following,
+            purging,
             context,
             uses,
         })
@@ -98,6 +101,7 @@ impl Server {
             self.housekeeping,
             self.storing,
             self.following,
+            self.purging,
         ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the server failed");

@@ -224,7 +224,8 @@ struct DeleteParams {
 
 /// Delete an inbox
 ///
-/// One that holds messages is kept, unless `purge=true` says that they go, too.
+/// One that holds messages is kept, unless `purge=true` says that they go, too. From the answer on, the inbox and all that it
+/// held are not found any more, and its address is free; the data itself is removed in the background.
 #[utoipa::path(
     delete, path = "/inboxes/{id}", operation_id = "deleteInbox", tag = "Inboxes",
     params(("id" = String, Path, description = "Inbox id"), DeleteParams),

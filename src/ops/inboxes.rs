@@ -10,16 +10,17 @@ use super::{
     check_name, credentials,
     events::{Event, What},
     fields::{Fields, Given},
-    found,
+    found, purge,
 };
 use crate::{
     domain::{Channel, Inbox, InboxStatus},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
     store::{
-        addresses, contacts, conversations,
+        addresses,
         inboxes::{self, Details, Update},
-        messages, quarantine, secrets,
+        purge::Deleted,
+        secrets,
     },
 };
 use db::Session;
@@ -300,36 +301,45 @@ pub async fn update(
     Ok(inbox)
 }
 
-/// Deletes an inbox. One that holds messages is kept, unless `purge` says that they go, too.
+/// Deletes an inbox. One that holds messages is kept, unless `with_messages` says that they go, too. From here on nobody finds it,
+/// nor anything that it holds; all of that is then removed in the background, or by a command before it ends.
 pub async fn delete(
     context: &Context,
     account: &AccountId,
     id: &InboxId,
-    purge: bool,
+    with_messages: bool,
 ) -> Result<(), Error> {
     let mut session = context.db.write().await?;
+    // From here on no delivery can add to it.
+    inboxes::lock(&mut session, &[(account, id)]).await?;
     let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
-    // From here on no delivery can add to it, nor give its contacts a conversation in another inbox.
-    inboxes::lock_type(&mut session, account, inbox.channel).await?;
-    let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
-    if inbox.messages_count > 0 && !purge {
+    if inbox.messages_count > 0 && !with_messages {
         return Err(Error::Conflict(
             Reason::HasMessages,
             format!("Messages in this inbox: {}", inbox.messages_count),
         ));
     }
-    session.be_patient().await?;
     addresses::release(&mut session, id).await?;
     secrets::delete_all(&mut session, account, id).await?;
-    quarantine::delete_all(&mut session, account, id).await?;
-    messages::delete_all(&mut session, account, id).await?;
-    contacts::delete_orphan_identities(&mut session, account, id).await?;
-    conversations::delete_all(&mut session, account, id).await?;
-    contacts::delete_orphans(&mut session, account, inbox.channel).await?;
-    inboxes::delete(&mut session, account, id).await?;
+    inboxes::mark_deleted(&mut session, account, id, context.clock.now()).await?;
     let change = EventId::new(&context.clock);
     let changes = inbox_event(account, id, change, What::InboxDeleted);
-    commit(context, session, changes).await
+    commit(context, session, changes).await?;
+    if !context.command {
+        context.inbox_deleted.notify_one();
+        return Ok(());
+    }
+    let deleted = Deleted {
+        account: account.clone(),
+        inbox: id.clone(),
+        channel: inbox.channel,
+    };
+    if let Err(error) = purge::finish(context, &deleted).await {
+        // It is deleted all the same.
+        let cause = error.cause();
+        tracing::warn!(cause, "what it held is removed when a server runs");
+    }
+    Ok(())
 }
 
 /// What a transaction changes in which this happens to an inbox.

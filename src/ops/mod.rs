@@ -16,6 +16,7 @@ pub mod ingest;
 pub mod keys;
 pub mod livechat;
 pub mod messages;
+pub mod purge;
 pub mod quarantine;
 pub mod setup;
 pub mod test_update;
@@ -26,7 +27,11 @@ use crate::{
 };
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::Notify;
 
 /// Under which name the store keeps a mark of the secret key.
 const SECRET_KEY_CHECK: &str = "secret_key_check";
@@ -48,6 +53,8 @@ pub struct Context {
     pub providers: Providers,
     /// What need not be read again.
     pub cache: Cache,
+    /// Notified when an inbox was deleted, so that what it held is removed.
+    pub inbox_deleted: Arc<Notify>,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
     pub command: bool,
 }
@@ -134,6 +141,7 @@ pub async fn open(
     check_secret_key(&db, &vault).await?;
     Ok(Context {
         cache: Cache::new(&db, 0),
+        inbox_deleted: Arc::default(),
         command: false,
         db,
         clock,

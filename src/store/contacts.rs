@@ -3,7 +3,7 @@
 use super::{one_each, statements};
 use crate::{
     domain::Channel,
-    id::{AccountId, ContactId, InboxId},
+    id::{AccountId, ContactId},
 };
 use db::{Each, Error, Session, Value};
 
@@ -23,13 +23,6 @@ statements! {
     RENAME = "UPDATE contacts SET provider_id = $1 WHERE account_id = $2 AND id = $3";
     BLOCK = "UPDATE contacts SET blocked_at = $1 WHERE account_id = $2 AND id IN (
         SELECT contact_id FROM contact_identities WHERE account_id = $2 AND channel = $3 AND identity = $4)";
-    DELETE_ORPHAN_IDENTITIES = "DELETE FROM contact_identities WHERE account_id = $1 AND contact_id IN (
-        SELECT c.contact_id FROM conversations c WHERE c.account_id = $1 AND c.inbox_id = $2
-          AND NOT EXISTS (SELECT 1 FROM conversations o
-            WHERE o.account_id = c.account_id AND o.contact_id = c.contact_id AND o.inbox_id <> c.inbox_id))";
-    DELETE_ORPHANS = "DELETE FROM contacts WHERE account_id = $1 AND channel = $2
-        AND NOT EXISTS (SELECT 1 FROM contact_identities i
-            WHERE i.account_id = contacts.account_id AND i.contact_id = contacts.id)";
 }
 
 /// Those that run many times at once.
@@ -180,28 +173,6 @@ pub async fn block(
         key.contact.provider_id.as_ref().into(),
     ];
     Ok(session.execute(&BLOCK, &params).await? > 0)
-}
-
-/// First half of removing the contacts of an inbox: forgets how those that have no other inbox are found.
-pub async fn delete_orphan_identities(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-) -> Result<(), Error> {
-    let params = [account.into(), inbox.into()];
-    session.execute(&DELETE_ORPHAN_IDENTITIES, &params).await?;
-    Ok(())
-}
-
-/// Second half, once their conversations are gone: removes the contacts that nothing leads to.
-pub async fn delete_orphans(
-    session: &mut Session,
-    account: &AccountId,
-    channel: Channel,
-) -> Result<(), Error> {
-    let params = [account.into(), channel.as_str().into()];
-    session.execute(&DELETE_ORPHANS, &params).await?;
-    Ok(())
 }
 
 fn read(row: &db::Row<'_>) -> Result<Stored, Error> {

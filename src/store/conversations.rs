@@ -1,6 +1,6 @@
 //! The `conversations` table: one for each contact in each inbox.
 
-use super::{one_each, statements};
+use super::{not_deleted, one_each, statements};
 use crate::{
     domain::Channel,
     id::{AccountId, ContactId, ConversationId, InboxId},
@@ -9,12 +9,12 @@ use db::{Each, Error, Row, Session, Value};
 
 /// Selects conversations with their contacts, as [`read`] reads them.
 macro_rules! conversation {
-    ($where:literal) => {
+    ($($where:expr),+) => {
         concat!(
             "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
                 c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
             FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id ",
-            $where
+            $($where),+
         )
     };
 }
@@ -26,15 +26,14 @@ statements! {
         ON CONFLICT (account_id, inbox_id, contact_id) DO UPDATE SET contact_id = excluded.contact_id RETURNING id";
     COUNT = "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2
         WHERE account_id = $3 AND id = $4";
-    FIND_BY_IDENTITY = "SELECT v.id FROM contact_identities n JOIN conversations v
+    FIND_BY_IDENTITY = concat!("SELECT v.id FROM contact_identities n JOIN conversations v
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
-        WHERE n.account_id = $1 AND n.channel = $2 AND n.identity = $3 AND v.inbox_id = $4";
-    FIND_WHOLE = conversation!("WHERE v.account_id = $1 AND v.id = $2");
-    OF_ACCOUNT = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
-        ORDER BY v.id DESC LIMIT $4");
+        WHERE n.account_id = $1 AND n.channel = $2 AND n.identity = $3 AND v.inbox_id = $4", not_deleted!("v.inbox_id"));
+    FIND_WHOLE = conversation!("WHERE v.account_id = $1 AND v.id = $2", not_deleted!("v.inbox_id"));
+    OF_ACCOUNT = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)",
+        not_deleted!("v.inbox_id"), "ORDER BY v.id DESC LIMIT $4");
     OF_INBOX = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
           AND v.inbox_id = $4 ORDER BY v.id DESC LIMIT $5");
-    DELETE_ALL = "DELETE FROM conversations WHERE account_id = $1 AND inbox_id = $2";
 }
 
 /// Those that run many times at once.
@@ -112,17 +111,6 @@ pub async fn count(
         .map(|(account, id, more)| vec![more.into(), now.into(), account.into(), id.into()])
         .collect();
     session.update_each(&COUNT, &runs).await
-}
-
-/// Removes all of an inbox.
-pub async fn delete_all(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-) -> Result<(), Error> {
-    let params = [account.into(), inbox.into()];
-    session.execute(&DELETE_ALL, &params).await?;
-    Ok(())
 }
 
 /// A conversation, with its contact.

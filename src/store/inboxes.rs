@@ -18,11 +18,15 @@ use crate::{
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
+/// The deleted ones, few if any, are counted apart: so that the others are by an index alone.
 macro_rules! total {
     ($narrowed:literal) => {
         concat!(
-            "SELECT COUNT(*) FROM inboxes WHERE account_id = $1",
-            $narrowed
+            "SELECT (SELECT COUNT(*) FROM inboxes WHERE account_id = $1",
+            $narrowed,
+            ") - (SELECT COUNT(*) FROM inboxes WHERE account_id = $1 AND deleted_at > 0",
+            $narrowed,
+            ")"
         )
     };
 }
@@ -36,7 +40,7 @@ macro_rules! list {
             columns!(),
             ", (",
             total!($narrowed),
-            ") FROM inboxes WHERE account_id = $1",
+            ") FROM inboxes WHERE account_id = $1 AND deleted_at IS NULL",
             $narrowed,
             " ORDER BY created_at, id LIMIT ",
             $limit,
@@ -56,8 +60,9 @@ statements! {
     TOTAL_OF_TYPE = total!(" AND type = $2");
     TOTAL_OF_STATUS = total!(" AND status = $2");
     TOTAL_OF_BOTH = total!(" AND type = $2 AND status = $3");
-    FIND = concat!("SELECT ", columns!(), " FROM inboxes WHERE account_id = $1 AND id = $2");
-    FIND_DETAILS = concat!("SELECT ", columns!(), ", settings, proved_at FROM inboxes WHERE account_id = $1 AND id = $2");
+    FIND = concat!("SELECT ", columns!(), " FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL");
+    FIND_DETAILS = concat!("SELECT ", columns!(), ", settings, proved_at FROM inboxes
+        WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL");
     INSERT = "INSERT INTO inboxes
             (account_id, id, name, type, phone_number, instagram_account_id, settings, proved_at, created_at, change_id)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -65,23 +70,20 @@ statements! {
             switched_off_at = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $4) END, change_id = $5
         WHERE account_id = $6 AND id = $7";
     SET_SETTINGS = "UPDATE inboxes SET settings = $1 WHERE account_id = $2 AND id = $3";
-    PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL";
-    CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 ORDER BY change_id LIMIT $3";
+    PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL
+        AND deleted_at IS NULL";
+    CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 AND deleted_at IS NULL ORDER BY change_id LIMIT $3";
     COUNT = "UPDATE inboxes SET messages_count = messages_count + $1 WHERE account_id = $2 AND id = $3";
-    DELETE = "DELETE FROM inboxes WHERE account_id = $1 AND id = $2";
+    MARK_DELETED = "UPDATE inboxes SET deleted_at = $1 WHERE account_id = $2 AND id = $3";
 }
 
 /// SQLite has one writer at a time: its write transaction is the lock.
 const LOCK: Sql = Sql {
-    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2",
-    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE",
-};
-const LOCK_TYPE: Sql = Sql {
-    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id",
-    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id FOR NO KEY UPDATE",
+    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
+    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
 };
 /// The statements with two texts.
-pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
+pub(super) const BY_ENGINE: &[Sql] = &[LOCK];
 /// Those of long lists.
 pub(super) const OF_LONG_LISTS: &[Sql] = marks::ALL;
 /// Those that run many times at once.
@@ -294,17 +296,6 @@ pub async fn lock(
     Ok(found.iter().map(|rows| !rows.is_empty()).collect())
 }
 
-/// The same for all inboxes of one type in an account, which share their contacts.
-pub async fn lock_type(
-    session: &mut Session,
-    account: &AccountId,
-    channel: Channel,
-) -> Result<(), Error> {
-    let params = [account.into(), channel.as_str().into()];
-    session.query(&LOCK_TYPE, &params, |_| Ok(())).await?;
-    Ok(())
-}
-
 /// Notes that the channel works, the first time. True if this was the first time.
 pub async fn prove(
     session: &mut Session,
@@ -346,11 +337,15 @@ pub async fn count(
     session.update_each(&COUNT, &runs).await
 }
 
-/// Removes one that nothing refers to any more.
-pub async fn delete(session: &mut Session, account: &AccountId, id: &InboxId) -> Result<(), Error> {
-    session
-        .execute(&DELETE, &[account.into(), id.into()])
-        .await?;
+/// Deletes one: from here on nothing finds it, nor what it holds. That is removed later: see [`super::purge`].
+pub async fn mark_deleted(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+    now: i64,
+) -> Result<(), Error> {
+    let params = [now.into(), account.into(), id.into()];
+    session.execute(&MARK_DELETED, &params).await?;
     Ok(())
 }
 

@@ -8,11 +8,12 @@ statements! {
     INBOX_COUNTS = "SELECT 'inbox ' || i.id || ' says ' || CAST(i.messages_count AS TEXT) || ' messages, and has ' || CAST(COALESCE(m.n, 0) AS TEXT)
         FROM inboxes i LEFT JOIN (SELECT account_id, inbox_id, COUNT(*) AS n FROM messages GROUP BY account_id, inbox_id) m
             ON m.account_id = i.account_id AND m.inbox_id = i.id
-        WHERE i.messages_count <> COALESCE(m.n, 0)";
+        WHERE i.messages_count <> COALESCE(m.n, 0) AND i.deleted_at IS NULL";
     CONVERSATION_COUNTS = "SELECT 'conversation ' || v.id || ' says ' || CAST(v.messages_count AS TEXT) || ' messages, and has ' || CAST(COALESCE(m.n, 0) AS TEXT)
         FROM conversations v LEFT JOIN (SELECT account_id, conversation_id, COUNT(*) AS n FROM messages GROUP BY account_id, conversation_id) m
             ON m.account_id = v.account_id AND m.conversation_id = v.id
-        WHERE v.messages_count <> COALESCE(m.n, 0)";
+        WHERE v.messages_count <> COALESCE(m.n, 0)
+          AND NOT EXISTS (SELECT 1 FROM inboxes i WHERE i.account_id = v.account_id AND i.id = v.inbox_id AND i.deleted_at IS NOT NULL)";
     ONE_CONVERSATION = "SELECT 'contact ' || contact_id || ' has ' || CAST(COUNT(*) AS TEXT) || ' conversations in inbox ' || inbox_id
         FROM conversations GROUP BY account_id, inbox_id, contact_id HAVING COUNT(*) > 1";
     UNIQUE_PROVIDER_IDS = "SELECT 'inbox ' || inbox_id || ' has a provider id ' || CAST(COUNT(*) AS TEXT) || ' times'
@@ -32,7 +33,8 @@ statements! {
         FROM channel_addresses a LEFT JOIN inboxes i ON i.account_id = a.account_id AND i.id = a.inbox_id
         WHERE i.id IS NULL";
     UNREACHABLE_INBOXES = "SELECT 'inbox ' || i.id || ' has no address'
-        FROM inboxes i LEFT JOIN channel_addresses a ON a.inbox_id = i.id WHERE a.inbox_id IS NULL";
+        FROM inboxes i LEFT JOIN channel_addresses a ON a.inbox_id = i.id
+        WHERE a.inbox_id IS NULL AND i.deleted_at IS NULL";
     ORPHAN_KEYS = "SELECT 'a key hash leads to key ' || h.key_id || ', which is not there'
         FROM api_key_hashes h LEFT JOIN api_keys k ON k.account_id = h.account_id AND k.id = h.key_id
         WHERE k.id IS NULL";

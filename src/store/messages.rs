@@ -10,34 +10,33 @@ pub use arriving::{
 };
 pub use changes::{Change, NewChange, change, changed_after, changes_each};
 
-use super::statements;
+use super::{not_deleted, statements};
 use crate::id::{AccountId, ConversationId, EventId, InboxId, MessageId};
 use db::{Each, Error, Row, Session, Sql, Value};
 
 /// Selects messages as [`read`] reads them, each with the message that it answers.
 macro_rules! message {
-    ($where:literal) => {
+    ($($where:expr),+) => {
         concat!(
             "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
                 m.timestamp, m.received_at, m.status, r.id
             FROM messages m LEFT JOIN messages r
                 ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to ",
-            $where
+            $($where),+
         )
     };
 }
 
 statements! {
-    FIND = message!("WHERE m.account_id = $1 AND m.id = $2");
+    FIND = message!("WHERE m.account_id = $1 AND m.id = $2", not_deleted!("m.inbox_id"));
     OF_CONVERSATION = message!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND (m.timestamp, m.id) < ($3, $4)
         ORDER BY m.timestamp DESC, m.id DESC LIMIT $5");
     OF_INBOX = message!("WHERE m.account_id = $1 AND m.inbox_id = $2 AND (m.timestamp, m.id) < ($3, $4)
         ORDER BY m.timestamp DESC, m.id DESC LIMIT $5");
     // By id: the order in which they came here, whatever their own clocks say.
     OF_CONVERSATION_AFTER = message!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4");
-    CREATED_AFTER = "SELECT id, inbox_id, conversation_id FROM messages
-        WHERE account_id = $1 AND id > $2 AND historic = 0 ORDER BY id LIMIT $3";
-    DELETE_ALL = "DELETE FROM messages WHERE account_id = $1 AND inbox_id = $2";
+    CREATED_AFTER = concat!("SELECT id, inbox_id, conversation_id FROM messages
+        WHERE account_id = $1 AND id > $2 AND historic = 0", not_deleted!("inbox_id"), "ORDER BY id LIMIT $3");
 }
 
 /// Those of messages that arrive.
@@ -191,18 +190,6 @@ pub async fn created_after(
             })
         })
         .await
-}
-
-/// Removes all of an inbox, and what happened to them.
-pub async fn delete_all(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-) -> Result<(), Error> {
-    let params = [account.into(), inbox.into()];
-    changes::delete_all(session, account, inbox).await?;
-    session.execute(&DELETE_ALL, &params).await?;
-    Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<Stored, Error> {

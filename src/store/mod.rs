@@ -12,6 +12,7 @@ pub mod instance;
 pub mod invariants;
 pub mod keys;
 pub mod messages;
+pub mod purge;
 pub mod quarantine;
 pub mod secrets;
 
@@ -52,6 +53,14 @@ pub const MIGRATIONS: &[Migration] = &[
         },
     },
     Migration {
+        version: 5,
+        name: "deleted inboxes",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0005.sqlite.sql"),
+            postgres: include_str!("../../migrations/0005.postgres.sql"),
+        },
+    },
+    Migration {
         version: 6,
         name: "changed inboxes",
         sql: Sql {
@@ -76,6 +85,8 @@ pub const STATEMENTS: &[&[Sql]] = &[
     messages::ALL,
     messages::ARRIVING,
     messages::CHANGES,
+    purge::ALL,
+    purge::BY_ENGINE,
     quarantine::ALL,
     secrets::ALL,
 ];
@@ -112,6 +123,19 @@ fn one<T>(given: Vec<T>) -> Result<T, Error> {
         Err(_) => Err(Error::Broken(format!("{rows} rows for one run"))),
     }
 }
+
+/// Leaves out, in a statement whose `$1` is the account, what is in a deleted inbox: the inbox's id is in this column.
+/// SQLite takes the index of the deleted inboxes for a range, and not for `IS NOT NULL`.
+macro_rules! not_deleted {
+    ($column:literal) => {
+        concat!(
+            " AND ",
+            $column,
+            " NOT IN (SELECT d.id FROM inboxes d WHERE d.account_id = $1 AND d.deleted_at > 0) "
+        )
+    };
+}
+use not_deleted;
 
 /// Names statements, and gathers them in `ALL`.
 macro_rules! statements {

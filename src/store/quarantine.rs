@@ -1,6 +1,6 @@
 //! The `quarantine` table: what was delivered and signed, and could not be understood.
 
-use super::statements;
+use super::{not_deleted, statements};
 use crate::{
     domain::Channel,
     id::{AccountId, InboxId, QuarantineId},
@@ -11,13 +11,12 @@ statements! {
     INSERT = "INSERT INTO quarantine (account_id, inbox_id, body_hash, id, channel, reason, headers, body, received_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (account_id, inbox_id, body_hash) DO NOTHING";
-    LIST = "SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
-        WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    FIND = "SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
-        WHERE account_id = $1 AND id = $2";
+    LIST = concat!("SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
+        WHERE account_id = $1 AND id > $2", not_deleted!("inbox_id"), "ORDER BY id LIMIT $3");
+    FIND = concat!("SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
+        WHERE account_id = $1 AND id = $2", not_deleted!("inbox_id"));
     DELETE = "DELETE FROM quarantine WHERE account_id = $1 AND id = $2";
     COUNT = "SELECT COUNT(*) FROM (SELECT 1 FROM quarantine ORDER BY account_id, id LIMIT 10000) AS first";
-    DELETE_ALL = "DELETE FROM quarantine WHERE account_id = $1 AND inbox_id = $2";
 }
 
 /// Something to set aside.
@@ -57,17 +56,6 @@ pub async fn insert(session: &mut Session, entry: &NewEntry<'_>) -> Result<bool,
         entry.received_at.into(),
     ];
     Ok(session.execute(&INSERT, &row).await? > 0)
-}
-
-/// Removes all of an inbox.
-pub async fn delete_all(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-) -> Result<(), Error> {
-    let params = [account.into(), inbox.into()];
-    session.execute(&DELETE_ALL, &params).await?;
-    Ok(())
 }
 
 /// Something that was set aside.

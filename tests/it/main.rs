@@ -35,6 +35,7 @@ mod inboxes_get;
 mod inboxes_list;
 mod inboxes_list_again;
 mod inboxes_list_long;
+mod inboxes_purge;
 mod inboxes_setup;
 mod inboxes_update;
 mod keys;

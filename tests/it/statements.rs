@@ -1,7 +1,7 @@
 //! Every SQL statement of the program is understood by both engines, with its parameters in the order that SQLite counts.
 
 use crate::support::{Store, TestApp, on_both_stores};
-use db::{Sql, Value};
+use db::{Session, Sql, Value};
 use inboxd::store::{EACH, STATEMENTS};
 
 on_both_stores![
@@ -20,6 +20,35 @@ async fn every_statement_is_prepared(store: Store) {
     assert!(prepared > 50, "only {prepared} statements are listed");
 }
 
+/// How SQLite goes about a statement, and about the foreign keys of what it deletes: a line for each table.
+async fn plan(session: &mut Session, text: &str) -> Vec<String> {
+    let explain = Sql::same(format!("EXPLAIN QUERY PLAN {text}").leak());
+    let params = (1..).take_while(|n| text.contains(&format!("${n}")));
+    let params = vec![Value::Null; params.count()];
+    let plan = session.query(&explain, &params, |row| row.get::<String>(3));
+    plan.await.expect("a plan")
+}
+
+/// No statement reads all messages, conversations or contacts, nor all that an account has of them: not even to see that
+/// nothing refers to what it deletes. Only what looks at all accounts does, and has no parameter.
+#[tokio::test]
+async fn no_statement_walks_along_all_that_an_account_holds() {
+    let app = TestApp::start(Store::Sqlite).await;
+    let mut session = app.context.db.read().await.expect("a session");
+    for statement in STATEMENTS.iter().copied().flatten() {
+        let text = statement.sqlite;
+        if !text.contains("$1") {
+            continue;
+        }
+        for line in plan(&mut session, text).await {
+            let few = ["accounts", "api_keys", "inboxes", "last", "one", "CONSTANT"];
+            let table = line.split(' ').nth(1).unwrap_or_default();
+            let all = line.starts_with("SCAN") || line.ends_with("(account_id=?)");
+            assert!(!all || few.contains(&table), "{line} for {text}");
+        }
+    }
+}
+
 /// The pages of a list of inboxes walk along an index, in its order: nothing is sorted, and nothing else is looked at.
 #[tokio::test]
 async fn pages_of_inboxes_walk_along_an_index() {
@@ -31,15 +60,7 @@ async fn pages_of_inboxes_walk_along_an_index() {
         if !(text.contains("FROM inboxes") && text.contains("ORDER BY created_at, id")) {
             continue;
         }
-        let explain = Sql::same(format!("EXPLAIN QUERY PLAN {text}").leak());
-        let params = vec![
-            Value::Null;
-            (1..)
-                .take_while(|n| text.contains(&format!("${n}")))
-                .count()
-        ];
-        let plan = session.query(&explain, &params, |row| row.get::<String>(3));
-        let plan = plan.await.expect("a plan").join("; ");
+        let plan = plan(&mut session, text).await.join("; ");
         // From the beginning it may as well walk along all rows as along the index of some.
         let index = match (
             text.contains("(created_at, id) >"),

@@ -27,7 +27,7 @@ macro_rules! page {
             columns!(),
             " FROM inboxes",
             $by,
-            " WHERE account_id = $1 AND (created_at, id) >= ($2, $3)",
+            " WHERE account_id = $1 AND (created_at, id) >= ($2, $3) AND deleted_at IS NULL",
             $narrowed,
             " ORDER BY created_at, id LIMIT ",
             $limit,
@@ -48,7 +48,7 @@ const PAGE_OF_BOTH: Sql = page!(
 );
 const STEP: Sql = Sql::same(
     "SELECT id, type, status, created_at FROM inboxes
-    WHERE account_id = $1 AND (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $4",
+    WHERE account_id = $1 AND (created_at, id) > ($2, $3) AND deleted_at IS NULL ORDER BY created_at, id LIMIT $4",
 );
 pub(super) const ALL: &[Sql] = &[PAGE, PAGE_OF_TYPE, PAGE_OF_STATUS, PAGE_OF_BOTH, STEP];
 

@@ -4,7 +4,7 @@
 use super::{Happened, Key, Stored};
 use crate::{
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
-    store::statements,
+    store::{not_deleted, statements},
 };
 use db::{Error, Session, Value};
 
@@ -18,11 +18,10 @@ statements! {
         RETURNING id";
     CHANGES = "SELECT kind, key, value, timestamp FROM message_changes
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, id";
-    CHANGED_AFTER = "SELECT c.id, m.inbox_id, m.conversation_id, m.id
+    CHANGED_AFTER = concat!("SELECT c.id, m.inbox_id, m.conversation_id, m.id
         FROM message_changes c JOIN messages m
             ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
-        WHERE c.account_id = $1 AND c.id > $2 ORDER BY c.id LIMIT $3";
-    DELETE_CHANGES = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2";
+        WHERE c.account_id = $1 AND c.id > $2", not_deleted!("c.inbox_id"), "ORDER BY c.id LIMIT $3");
 }
 
 /// Something that happened to a message, whether or not the message is known yet.
@@ -126,15 +125,4 @@ pub async fn changed_after(
             })
         })
         .await
-}
-
-/// Removes all of an inbox.
-pub(super) async fn delete_all(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: &InboxId,
-) -> Result<(), Error> {
-    let params = [account.into(), inbox.into()];
-    session.execute(&DELETE_CHANGES, &params).await?;
-    Ok(())
 }
