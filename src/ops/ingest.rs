@@ -14,6 +14,7 @@ mod incoming;
 mod line;
 mod messages;
 mod quarantine;
+mod refused;
 
 pub use arrival::{Arrival, Outcome, Source};
 pub(super) use batch::store_in;
@@ -119,9 +120,21 @@ async fn answer(context: Context, batch: Vec<Waiting>) {
         .into_iter()
         .map(|waiting| (waiting.arrivals, waiting.answer))
         .unzip();
-    let outcomes = batch::store(&context, &arrivals).await;
-    for (answer, outcome) in answers.into_iter().zip(outcomes) {
-        // A connection that is gone has nobody to tell; its provider will deliver again.
-        answer.send(outcome).ok();
+    let mut answers = answers.into_iter();
+    let mut answer = |outcome| {
+        if let Some(answer) = answers.next() {
+            // A connection that is gone has nobody to tell; its provider will deliver again.
+            answer.send(outcome).ok();
+        }
+    };
+    let at_once: Vec<_> = arrivals.iter().map(Vec::as_slice).collect();
+    match batch::store(&context, &at_once).await {
+        Ok(outcomes) => outcomes
+            .iter()
+            .for_each(|outcome| answer(outcome.arrived())),
+        Err(Error::Unavailable(cause)) => arrivals
+            .iter()
+            .for_each(|_| answer(Err(Error::Unavailable(cause.clone())))),
+        Err(_) => refused::store(&context, arrivals, answer).await,
     }
 }

@@ -99,7 +99,7 @@ pub async fn replay(
         proved: true,
         items: items.into_iter().filter(|item| !unreadable(item)).collect(),
     };
-    let (outcomes, changes) = ingest::store_in(context, &mut session, &[vec![arrival]]).await?;
+    let (outcomes, changes) = ingest::store_in(context, &mut session, &[&[arrival]]).await?;
     if left == 0 {
         quarantine::delete(&mut session, account, id).await?;
     }

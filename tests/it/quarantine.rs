@@ -1,10 +1,10 @@
 //! Quarantine and `verify`: what could not be understood is kept, and what is promised of the data can be checked.
 
 use crate::support::{
-    Store, TestApp, on_both_stores,
+    Running, Shell, Store, TestApp, on_both_stores,
     whatsapp::{APP_SECRET, delivery, text},
 };
-use db::Sql;
+use db::{Database, Missing, Sql};
 use inboxd::ops::{quarantine, verify};
 use serde_json::json;
 
@@ -13,6 +13,8 @@ on_both_stores![
     the_same_again_is_kept_once,
     a_replay_stores_what_is_understood_now_and_once,
     a_discarded_entry_is_gone,
+    what_the_store_refuses_goes_aside_alone_and_costs_few_transactions,
+    a_delivery_of_which_all_is_refused_costs_few_transactions,
     a_sound_store_breaks_no_promise,
     a_wrong_count_is_found_and_repaired,
 ];
@@ -130,6 +132,90 @@ async fn a_discarded_entry_is_gone(store: Store) {
         .await
         .expect("discarded");
     assert_eq!(app.count("quarantine").await, 0);
+}
+
+/// A server on a store that refuses messages with some ids, as one does whose index has no room for them.
+async fn choosy(store: Store) -> (Shell, Running) {
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    for number in ["1001", "1002"] {
+        shell.whatsapp(number);
+    }
+    let refuse = Sql {
+        sqlite:
+            "CREATE TRIGGER choosy BEFORE INSERT ON messages WHEN NEW.provider_id LIKE 'poison%'
+            BEGIN SELECT RAISE(ABORT, 'no room'); END",
+        postgres: "ALTER TABLE messages ADD CONSTRAINT choosy CHECK (provider_id NOT LIKE 'poison%')",
+    };
+    let db = Database::open(&shell.place().address(), Missing::Fail).await;
+    let db = db.expect("the store opens");
+    let mut session = db.write().await.expect("a session");
+    session.batch(&refuse).await.expect("refused from now on");
+    session.commit().await.expect("committed");
+    db.close().await;
+    let server = shell.serve();
+    (shell, server)
+}
+
+/// Transactions that were committed so far.
+async fn commits(server: &Running) -> u64 {
+    let metrics = server.get("/metrics").send().await;
+    let line = r#"inboxd_store_calls_total{call="commit",outcome="ok"} "#;
+    let count = metrics
+        .text()
+        .lines()
+        .find_map(|found| found.strip_prefix(line));
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+async fn what_the_store_refuses_goes_aside_alone_and_costs_few_transactions(store: Store) {
+    let (shell, server) = choosy(store).await;
+    let key = shell.key();
+    let good = |number: usize| text("628111", &format!("wamid.{number}"), "a");
+    let mut messages: Vec<_> = (0..500).map(good).collect();
+    for place in [77, 300] {
+        messages.insert(place, text("628222", &format!("poison.{place}"), "b"));
+    }
+    let payload = delivery("1001", &messages);
+    let before = commits(&server).await;
+    server.deliver(&payload).await.assert_status(200);
+    let used = commits(&server).await - before;
+    assert!(used < 40, "{used} transactions for two messages");
+    let counts = async || {
+        let listed = server.get("/inboxes").key(&key).send().await.data();
+        [0, 1].map(|at: usize| listed[at]["messages_count"].as_i64().expect("a count"))
+    };
+    assert_eq!(counts().await, [500, 0]);
+    let kept = shell.json(&["hooks", "list"]);
+    assert_eq!(kept.as_array().expect("a list").len(), 1, "{kept}");
+
+    server.deliver(&payload).await.assert_status(200);
+    assert_eq!(counts().await, [500, 0], "a redelivery changes nothing");
+    server.stop().await;
+}
+
+/// What is refused after the first few is no longer searched for, one by one: the delivery is kept whole anyway.
+async fn a_delivery_of_which_all_is_refused_costs_few_transactions(store: Store) {
+    let (shell, server) = choosy(store).await;
+    let key = shell.key();
+    let poison = |number: usize| text("628222", &format!("poison.{number}"), "b");
+    let mut messages: Vec<_> = (0..2000).map(poison).collect();
+    messages.insert(0, text("628111", "wamid.first", "a"));
+    messages.push(text("628111", "wamid.last", "a"));
+    let before = commits(&server).await;
+    server
+        .deliver(&delivery("1001", &messages))
+        .await
+        .assert_status(200);
+    let used = commits(&server).await - before;
+    assert!(used < 100, "{used} transactions");
+    let hello = delivery("1002", &[text("628111", "wamid.1", "a")]);
+    server.deliver(&hello).await.assert_status(200);
+    let listed = server.get("/inboxes").key(&key).send().await.data();
+    assert_eq!(listed[1]["messages_count"], 1);
+    let kept = shell.json(&["hooks", "list"]);
+    assert_eq!(kept.as_array().expect("a list").len(), 1, "{kept}");
+    server.stop().await;
 }
 
 async fn a_sound_store_breaks_no_promise(store: Store) {

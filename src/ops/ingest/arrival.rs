@@ -37,6 +37,20 @@ pub struct Arrival {
     pub items: Vec<Item>,
 }
 
+impl Arrival {
+    /// The same, without anything that it says.
+    pub(super) fn empty(&self) -> Arrival {
+        Arrival {
+            source: self.source.clone(),
+            account: self.account.clone(),
+            inbox: self.inbox.clone(),
+            channel: self.channel,
+            proved: self.proved,
+            items: Vec::new(),
+        }
+    }
+}
+
 /// What became of a delivery: each thing that it says is in just one of the counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {

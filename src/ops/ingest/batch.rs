@@ -19,70 +19,11 @@ use crate::{
     },
     store::inboxes,
 };
-use channels::Item;
 use db::Session;
 use std::collections::{BTreeMap, HashSet};
 
-/// Stores all, or, where the store refuses something, each alone.
-pub(super) async fn store(
-    context: &Context,
-    batch: &[Vec<Arrival>],
-) -> Vec<Result<Outcome, Error>> {
-    match store_at_once(context, batch).await {
-        Ok(outcomes) => outcomes.into_iter().map(Outcome::arrived).collect(),
-        Err(Error::Unavailable(cause)) => batch
-            .iter()
-            .map(|_| Err(Error::Unavailable(cause.clone())))
-            .collect(),
-        Err(_) => {
-            let mut outcomes = Vec::with_capacity(batch.len());
-            for delivery in batch {
-                outcomes.push(
-                    store_apart(context, delivery)
-                        .await
-                        .and_then(Outcome::arrived),
-                );
-            }
-            outcomes
-        }
-    }
-}
-
-/// Stores a delivery item by item, so that what the store refuses is set aside alone.
-async fn store_apart(context: &Context, delivery: &[Arrival]) -> Result<Outcome, Error> {
-    let mut total = Outcome::default();
-    for arrival in delivery {
-        // What it proves, whatever becomes of its items; it may have none.
-        let bare = Arrival {
-            items: Vec::new(),
-            ..arrival.clone()
-        };
-        let outcomes = store_at_once(context, &[vec![bare]]).await?;
-        total.add(outcomes.into_iter().next().unwrap_or_default());
-        for item in &arrival.items {
-            let mut alone = arrival.clone();
-            alone.items = vec![item.clone()];
-            let outcomes = match store_at_once(context, &[vec![alone.clone()]]).await {
-                Ok(outcomes) => outcomes,
-                Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
-                Err(error) => {
-                    let cause = error.cause().unwrap_or("refused").to_owned();
-                    tracing::error!(inbox = %arrival.inbox, cause, "the store refused an item");
-                    alone.items = vec![Item::Unreadable {
-                        reason: "the store refused it".into(),
-                        count: 1,
-                    }];
-                    store_at_once(context, &[vec![alone]]).await?
-                }
-            };
-            total.add(outcomes.into_iter().next().unwrap_or_default());
-        }
-    }
-    Ok(total)
-}
-
 /// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each delivery.
-async fn store_at_once(context: &Context, batch: &[Vec<Arrival>]) -> Result<Vec<Outcome>, Error> {
+pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec<Outcome>, Error> {
     let mut session = context.db.write().await?;
     let (outcomes, changes) = store_in(context, &mut session, batch).await?;
     commit(context, session, changes).await?;
@@ -94,7 +35,7 @@ async fn store_at_once(context: &Context, batch: &[Vec<Arrival>]) -> Result<Vec<
 pub(in crate::ops) async fn store_in(
     context: &Context,
     session: &mut Session,
-    batch: &[Vec<Arrival>],
+    batch: &[&[Arrival]],
 ) -> Result<(Vec<Outcome>, Changes), Error> {
     let now = context.clock.now();
     let mut outcomes = vec![Outcome::default(); batch.len()];
@@ -117,11 +58,11 @@ pub(in crate::ops) async fn store_in(
 /// Locks the inboxes of a batch, and leaves out what is for one that is gone.
 async fn present<'a>(
     session: &mut Session,
-    batch: &'a [Vec<Arrival>],
+    batch: &[&'a [Arrival]],
     outcomes: &mut [Outcome],
 ) -> Result<Vec<Vec<&'a Arrival>>, Error> {
     let to = |arrival: &'a Arrival| (&arrival.account, &arrival.inbox);
-    let mut inboxes: Vec<_> = batch.iter().flatten().map(to).collect();
+    let mut inboxes: Vec<_> = batch.iter().copied().flatten().map(to).collect();
     inboxes.sort_unstable();
     inboxes.dedup();
     let there = inboxes::lock(session, &inboxes).await?;
