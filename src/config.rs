@@ -27,6 +27,8 @@ pub const REQUEST_LOG: &str = "inboxd_request";
 pub struct Limits {
     /// Connections that are open at once. More wait in the kernel's queue.
     pub connections: usize,
+    /// Streams of events and live-chat sockets that are open at once, beside the connections. More are refused.
+    pub streams: usize,
     /// Bytes of a request's head. A longer one is answered with 431, or 414 if it is the URL.
     pub head: usize,
     /// Bytes of an API call's body.
@@ -43,7 +45,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long requests in flight may take to finish once the server was told to stop.
     pub shutdown_timeout: Duration,
-    /// Live-chat sockets that one client address may have open at once.
+    /// Live-chat sockets that one client address, or IPv6 network, may have open at once.
     pub sockets_per_address: usize,
     /// Requests a minute of an API key that has no limit of its own; 0 is no limit.
     pub rate_limit: i64,
@@ -86,6 +88,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 4096,
+            streams: 4096,
             head: 32 * 1024,
             body: 64 * 1024,
             update: 3 * 1024 * 1024 + 512 * 1024,

@@ -5,7 +5,7 @@
 
 use crate::{
     http::{
-        App, Peer,
+        App, LongLived, Peer,
         connection::{Connection, Progress},
     },
     router::at_once,
@@ -25,7 +25,7 @@ use socket2::SockRef;
 use std::{
     convert::Infallible,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -39,14 +39,15 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// is always room for more soon, and one that takes nothing does not hold the system's memory.
 const UNSENT: u32 = 128 * 1024;
 
-/// Answers the requests of one connection until it is closed, or until the server stops. Holds its place as long.
+/// Answers the requests of one connection until it is closed, or until the server stops. Holds its
+/// place as long, or until an answer goes on for long: such ones have places of their own.
 pub async fn converse(
     stream: TcpStream,
     peer: Peer,
     router: Router,
     app: App,
     mut stopped: watch::Receiver<bool>,
-    _place: impl Send,
+    place: impl Send + 'static,
 ) {
     let set = stream.set_nodelay(true);
     if let Err(error) = set.and_then(|()| SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)) {
@@ -61,6 +62,7 @@ pub async fn converse(
         peer,
         progress: progress.clone(),
         stopped: stopped.clone(),
+        place: Mutex::new(Some(place)),
     });
     let service = service_fn(move |request| {
         let talk = talk.clone();
@@ -87,15 +89,17 @@ pub async fn converse(
 }
 
 /// What the requests of one connection share.
-struct Talk {
+struct Talk<Place> {
     router: Router,
     app: App,
     peer: Peer,
     progress: Progress,
     stopped: watch::Receiver<bool>,
+    /// Its place among the connections that ask and are answered.
+    place: Mutex<Option<Place>>,
 }
 
-impl Talk {
+impl<Place> Talk<Place> {
     /// Answers a request.
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
         let progress = InProgress::begin(self.progress.clone());
@@ -112,10 +116,19 @@ impl Talk {
                     .await
             }
         };
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let long_lived = upgraded || response.extensions().get::<LongLived>().is_some();
+        if long_lived {
+            // It is counted elsewhere, and the place is free for somebody who asks.
+            self.place
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+        }
+        if upgraded {
             self.progress.upgraded();
-        } else if *self.stopped.borrow() {
-            // Who goes on to ask a server that stops is not answered, and has to know that before.
+        } else if long_lived || *self.stopped.borrow() {
+            // Nothing more is answered here, and who would go on to ask has to know that before.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

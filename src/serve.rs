@@ -53,7 +53,7 @@ impl Server {
         let metrics = recorder().map_err(io::Error::other)?;
         let (ingest, storing) = Ingest::start(context.clone(), config.limits.queue);
         let (stop, stopped) = watch::channel(false);
-        let bounds = Bounds::new(config.limits.sockets_per_address);
+        let bounds = Bounds::new(config.limits.sockets_per_address, config.limits.streams);
         let app = App::new(Parts {
             context: context.clone(),
             ingest,
@@ -218,7 +218,10 @@ async fn accept(
         tracing::debug!(%error, "connections that nobody took are cut off");
     }
     // Every place is free again once every connection is closed.
-    let closed = places.acquire_many(u32::try_from(all).unwrap_or(u32::MAX));
+    let closed = async {
+        let all = places.acquire_many(u32::try_from(all).unwrap_or(u32::MAX));
+        let (_all, ()) = tokio::join!(all, app.bounds.streams_closed());
+    };
     if timeout(app.limits.shutdown_timeout, closed).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }

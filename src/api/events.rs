@@ -6,7 +6,7 @@
 use crate::{
     domain::Scope,
     error::Error,
-    http::{App, auth::Reader, envelope::ApiError},
+    http::{App, LongLived, auth::Reader, envelope::ApiError},
     id::{AccountId, EventId},
     ops::{
         events::{self, Event, Live, Told, What},
@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{
+        OwnedSemaphorePermit,
         broadcast::{Receiver, error::RecvError},
         watch,
     },
@@ -75,12 +76,15 @@ pub async fn listen(
         waiting: VecDeque::new(),
         told: last.iter().cloned().collect(),
         check: interval(CHECK),
+        _place: app.bounds.stream()?,
         principal,
         app,
     };
-    Ok(Answer::new(stream(listener))
+    let mut response = Answer::new(stream(listener))
         .keep_alive(KeepAlive::new().interval(PULSE))
-        .into_response())
+        .into_response();
+    response.extensions_mut().insert(LongLived);
+    Ok(response)
 }
 
 fn last_event_id(text: &str) -> Result<EventId, Error> {
@@ -112,6 +116,7 @@ struct Listener {
     told: Told<EventId>,
     /// When the key is checked next, however much happens in between.
     check: Interval,
+    _place: OwnedSemaphorePermit,
 }
 
 fn stream(listener: Listener) -> impl Stream<Item = Result<Sse, Infallible>> {

@@ -8,14 +8,25 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Files beside the connections: the store's, the log, and connections to providers.
 const OTHERS: u64 = 128;
 
-/// Raises the limit of open files as far as so many connections need, and as is allowed. Returns for how many connections
-/// there is room, and says so if those are fewer.
-pub(super) fn make_room(connections: usize) -> usize {
-    let needed = connections as u64 + OTHERS;
+/// Raises the limit of open files as far as so many connections and streams need, and as is allowed. Returns for how many of
+/// each there is room, and says so if those are fewer.
+pub(super) fn make_room(connections: usize, streams: usize) -> (usize, usize) {
+    let all = connections.saturating_add(streams);
+    let room = make_room_for(all);
+    // Each gets its part of what there is, and at least one.
+    let part = |wanted: usize| match room < all {
+        true => (wanted as u128 * room as u128 / all.max(1) as u128).max(1) as usize,
+        false => wanted,
+    };
+    (part(connections), part(streams))
+}
+
+fn make_room_for(all: usize) -> usize {
+    let needed = all as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
     // Without a value there is no limit.
     let Some(now) = limit.current.filter(|now| *now < needed) else {
-        return connections;
+        return all;
     };
     let wanted = limit.maximum.map_or(needed, |most| most.min(needed));
     let raised = Rlimit {
@@ -30,15 +41,15 @@ pub(super) fn make_room(connections: usize) -> usize {
         }
     };
     if open_files >= needed {
-        return connections;
+        return all;
     }
     // Under so low a limit half of it must do.
     let room = open_files.saturating_sub(OTHERS).max(open_files / 2).max(1);
     tracing::warn!(
         open_files,
         needed,
-        connections = room,
-        "the limit of open files is too low for --max-connections: raise it (ulimit -n, LimitNOFILE= of systemd)"
+        room,
+        "the limit of open files is too low for --max-connections and --max-streams: raise it (ulimit -n, LimitNOFILE= of systemd)"
     );
-    usize::try_from(room).map_or(connections, |room| room.min(connections))
+    usize::try_from(room).map_or(all, |room| room.min(all))
 }

@@ -54,6 +54,9 @@ pub(super) struct Serve {
     /// Connections open at once
     #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_name = "N", help_heading = "Limits")]
     max_connections: usize,
+    /// Streams of events and live-chat sockets open at once, beside the connections; more are refused
+    #[arg(long, env = "INBOXD_MAX_STREAMS", default_value_t = Limits::default().streams, value_name = "N", help_heading = "Limits")]
+    max_streams: usize,
     /// Bytes of a request's URL and headers
     #[arg(long, env = "INBOXD_MAX_HEADER_BYTES", default_value_t = Limits::default().head, value_name = "N", help_heading = "Limits")]
     max_header_bytes: usize,
@@ -130,7 +133,9 @@ impl Serve {
         stop: &mut Stop,
     ) -> Result<(), Failure> {
         let mut config = self.config()?;
-        config.limits.connections = open_files::make_room(config.limits.connections);
+        let limits = &mut config.limits;
+        (limits.connections, limits.streams) =
+            open_files::make_room(limits.connections, limits.streams);
         let clock = Clock::system();
         let mut context = ops::open(
             &address,
@@ -213,6 +218,7 @@ impl Serve {
         let seconds = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
         for (flag, value, least) in [
             ("max-connections", self.max_connections, 1),
+            ("max-streams", self.max_streams, 1),
             ("max-header-bytes", self.max_header_bytes, 8192),
             ("max-body-bytes", self.max_body_bytes, 1024),
             ("max-update-bytes", self.max_update_bytes(), 1024),
@@ -240,6 +246,7 @@ impl Serve {
             public_url: self.public_url.clone().unwrap_or_else(own_url),
             limits: Limits {
                 connections: self.max_connections,
+                streams: self.max_streams,
                 head: self.max_header_bytes,
                 body: self.max_body_bytes,
                 update: self.max_update_bytes(),

@@ -1,7 +1,9 @@
-//! How much one visitor, and one address, may do. Visitors are strangers, and an address costs them little.
+//! How much one visitor, and one address, may do, and how many streams there may be. Visitors are strangers, and an address
+//! costs them little: of IPv6 a whole network counts as one.
 //!
 //! Invariant: the memory spent on counting is bounded by who was here in the last minutes, not by who ever was.
 
+use super::{client::network, envelope::Refusal};
 use crate::error::Error;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::{
@@ -10,6 +12,7 @@ use std::{
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Messages of one visitor: a burst, then one a second.
 const VISITOR_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not 0");
@@ -26,15 +29,17 @@ pub struct Bounds(Arc<Inner>);
 
 struct Inner {
     visitors: DefaultKeyedRateLimiter<String>,
-    sessions: DefaultKeyedRateLimiter<IpAddr>,
-    addresses: DefaultKeyedRateLimiter<IpAddr>,
-    sockets: Mutex<HashMap<IpAddr, usize>>,
+    sessions: DefaultKeyedRateLimiter<u128>,
+    addresses: DefaultKeyedRateLimiter<u128>,
+    sockets: Mutex<HashMap<u128, usize>>,
     sockets_per_address: usize,
+    streams: Arc<Semaphore>,
+    all_streams: usize,
 }
 
 impl Bounds {
-    /// With this many sockets for an address.
-    pub fn new(sockets_per_address: usize) -> Self {
+    /// With this many sockets for an address, and this many streams and sockets in all.
+    pub fn new(sockets_per_address: usize, streams: usize) -> Self {
         Bounds(Arc::new(Inner {
             visitors: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(VISITOR_BURST)),
             sessions: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(SESSION_BURST)),
@@ -43,29 +48,45 @@ impl Bounds {
             ),
             sockets: Mutex::new(HashMap::new()),
             sockets_per_address,
+            streams: Arc::new(Semaphore::new(streams)),
+            all_streams: streams,
         }))
     }
 
     /// A visitor from this address wants in.
     pub fn session(&self, address: IpAddr) -> Result<(), Error> {
-        allow(self.0.sessions.check_key(&address).is_ok())
+        allow(self.0.sessions.check_key(&network(address)).is_ok())
     }
 
     /// A visitor from this address says something.
     pub fn message(&self, visitor: &str, address: IpAddr) -> Result<(), Error> {
-        allow(self.0.addresses.check_key(&address).is_ok())?;
+        allow(self.0.addresses.check_key(&network(address)).is_ok())?;
         allow(self.0.visitors.check_key(&visitor.to_owned()).is_ok())
+    }
+
+    /// A place for one more stream or socket. It is free again when it is dropped.
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = self.0.streams.clone().try_acquire_owned();
+        place.map_err(|_| Refusal::TooManyStreams)
+    }
+
+    /// Waits until every stream and socket is closed.
+    pub async fn streams_closed(&self) {
+        let all = u32::try_from(self.0.all_streams).unwrap_or(u32::MAX);
+        // An error would mean that nobody can have a place any more.
+        self.0.streams.acquire_many(all).await.ok();
     }
 
     /// A place for one more socket from this address. It is free again when it is dropped.
     pub fn socket(&self, address: IpAddr) -> Result<Place, Error> {
+        let network = network(address);
         let mut sockets = self.sockets();
-        let open = sockets.entry(address).or_default();
+        let open = sockets.entry(network).or_default();
         allow(*open < self.0.sockets_per_address)?;
         *open += 1;
         Ok(Place {
             bounds: self.clone(),
-            address,
+            network,
         })
     }
 
@@ -76,7 +97,7 @@ impl Bounds {
         self.0.addresses.retain_recent();
     }
 
-    fn sockets(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn sockets(&self) -> std::sync::MutexGuard<'_, HashMap<u128, usize>> {
         // A panic cannot leave a map of numbers half-changed.
         self.0
             .sockets
@@ -96,16 +117,16 @@ fn allow(allowed: bool) -> Result<(), Error> {
 /// A socket's place.
 pub struct Place {
     bounds: Bounds,
-    address: IpAddr,
+    network: u128,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut sockets = self.bounds.sockets();
-        if let Some(open) = sockets.get_mut(&self.address) {
+        if let Some(open) = sockets.get_mut(&self.network) {
             *open -= 1;
             if *open == 0 {
-                sockets.remove(&self.address);
+                sockets.remove(&self.network);
             }
         }
     }
@@ -117,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_sockets_place_is_free_again_when_it_closes() {
-        let bounds = Bounds::new(1);
+        let bounds = Bounds::new(1, 1);
         let address = IpAddr::from([203, 0, 113, 7]);
         let place = bounds.socket(address).expect("free");
         assert!(bounds.socket(address).is_err());
@@ -127,8 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_in_an_ipv6_network_share_its_places() {
+        let bounds = Bounds::new(1, 1);
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let _place = bounds.socket(address("2001:db8::1")).expect("free");
+        assert!(bounds.socket(address("2001:db8::2")).is_err());
+        assert!(bounds.socket(address("2001:db8:0:1::1")).is_ok());
+        let sessions = (0..100).filter(|last| {
+            let neighbour = address(&format!("2001:db8::{last:x}"));
+            bounds.session(neighbour).is_ok()
+        });
+        assert!((60..70).contains(&sessions.count()));
+    }
+
+    #[test]
     fn a_visitor_that_floods_is_held_back_alone() {
-        let bounds = Bounds::new(1);
+        let bounds = Bounds::new(1, 1);
         let address = IpAddr::from([203, 0, 113, 7]);
         let sent = (0..100)
             .filter(|_| bounds.message("a", address).is_ok())

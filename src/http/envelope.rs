@@ -185,6 +185,8 @@ pub enum Refusal {
     BodyTooSlow,
     /// There is no memory for the body now: there are too many at once.
     TooManyBodies,
+    /// There are as many streams and sockets as there may be.
+    TooManyStreams,
     /// The body is not JSON by its own word.
     NotJson,
     /// The request's head is not HTTP.
@@ -226,6 +228,11 @@ impl Refusal {
                 S::SERVICE_UNAVAILABLE,
                 "UNAVAILABLE",
                 "Too many large requests at once: nothing was accepted, try again",
+            ),
+            Refusal::TooManyStreams => (
+                S::SERVICE_UNAVAILABLE,
+                "UNAVAILABLE",
+                "Too many streams and sockets are open: try again",
             ),
             Refusal::NotJson => (
                 S::UNSUPPORTED_MEDIA_TYPE,
@@ -280,7 +287,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = with_type(self.parts().0, self.body());
-        if self == Refusal::TooManyBodies {
+        if matches!(self, Refusal::TooManyBodies | Refusal::TooManyStreams) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, RETRY_AFTER);

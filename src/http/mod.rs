@@ -60,6 +60,11 @@ impl App {
     }
 }
 
+/// Marks an answer that goes on for long, in its extensions: it has a place of its own, and its connection's is free for
+/// requests.
+#[derive(Debug, Clone, Copy)]
+pub struct LongLived;
+
 /// The other end of the connection that a request came through: an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);

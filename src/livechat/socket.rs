@@ -12,7 +12,6 @@ use crate::{
     http::{
         App,
         auth::IdPath,
-        bounds::Place,
         client::Client,
         envelope::{ApiError, problem},
     },
@@ -71,7 +70,7 @@ pub async fn open(
 ) -> Result<Response, ApiError> {
     let upgrade =
         upgrade.map_err(|error| Error::field("upgrade", error.body_text().to_lowercase()))?;
-    let place = app.bounds.socket(address)?;
+    let places = (app.bounds.socket(address)?, app.bounds.stream()?);
     let origin = origin(&headers).map(str::to_owned);
     let talk = Talk {
         inbox: InboxId::from_text(id),
@@ -90,7 +89,7 @@ pub async fn open(
         .read_buffer_size(4096)
         .write_buffer_size(0)
         .max_write_buffer_size(1024 * 1024)
-        .on_upgrade(move |socket| talk.run(socket, place)))
+        .on_upgrade(move |socket| talk.run(socket, places)))
 }
 
 /// One socket's side of the conversation.
@@ -118,7 +117,7 @@ enum End {
 }
 
 impl Talk {
-    async fn run(mut self, mut socket: WebSocket, place: Place) {
+    async fn run(mut self, mut socket: WebSocket, places: impl Sized) {
         let end = self.converse(&mut socket).await;
         if let End::Close(code, reason) = end {
             let reason = reason.into();
@@ -126,7 +125,7 @@ impl Talk {
             // A client that is gone need not be told.
             socket.send(frame).await.ok();
         }
-        drop(place);
+        drop(places);
     }
 
     async fn converse(&mut self, socket: &mut WebSocket) -> End {

@@ -3,8 +3,8 @@
 #[cfg(feature = "postgres-tests")]
 use crate::support::START;
 use crate::support::{
-    Store, TestApp,
-    live::Stream,
+    Store, TestApp, eventually,
+    live::{Socket, Stream},
     on_both_stores,
     program::PATIENCE,
     whatsapp::{delivery, text},
@@ -25,6 +25,7 @@ on_both_stores![
     a_wrong_last_event_id_is_an_error,
     a_silent_stream_outlives_the_limits_of_requests,
     a_stop_ends_the_stream,
+    streams_have_places_of_their_own,
     a_revoked_key_cannot_open_it,
     revoking_a_key_ends_its_streams_however_busy_they_are,
     an_expired_key_hears_no_more,
@@ -184,6 +185,51 @@ async fn a_silent_stream_outlives_the_limits_of_requests(store: Store) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     app.livechat("Website").await;
     assert_eq!(stream.next().await.expect("an event").0, "inbox.changed");
+}
+
+async fn streams_have_places_of_their_own(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.connections = 3;
+        limits.streams = 6;
+    })
+    .await;
+    let inbox = app.livechat("Website").await;
+    let key = app.key(&[Scope::Read]).await;
+    let mut streams = Vec::new();
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        streams.push(Stream::open(app.address, &key, None).await);
+        sockets.push(Socket::open(app.address, inbox.as_str()).await);
+    }
+    let open = async || app.get("/events").key(&key).send().await;
+    let refused = open().await;
+    let message = "Too many streams and sockets are open: try again";
+    refused.assert_error(503, "UNAVAILABLE", message);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(
+        Socket::try_open(app.address, inbox.as_str())
+            .await
+            .is_none()
+    );
+    // There are more of them than of connections, and whoever asks still finds a place.
+    app.listing().await;
+
+    // A place is free again once the server has noticed.
+    sockets.pop();
+    eventually("a socket's place is free", async || {
+        Socket::try_open(app.address, inbox.as_str())
+            .await
+            .is_some()
+    })
+    .await;
+    streams.pop();
+    eventually("a stream's place is free", async || {
+        Socket::try_open(app.address, inbox.as_str())
+            .await
+            .is_some()
+    })
+    .await;
+    app.stop().await;
 }
 
 async fn a_stop_ends_the_stream(store: Store) {

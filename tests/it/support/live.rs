@@ -61,9 +61,15 @@ pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     pub(crate) async fn open(server: SocketAddr, inbox: &str) -> Self {
-        let url = format!("ws://{}/livechat/{inbox}/socket", server);
-        let (socket, _) = connect_async(url).await.expect("the socket opens");
-        Socket(socket)
+        let opened = Self::try_open(server, inbox).await;
+        opened.expect("the socket opens")
+    }
+
+    /// `None` if the server refuses.
+    pub(crate) async fn try_open(server: SocketAddr, inbox: &str) -> Option<Self> {
+        let url = format!("ws://{server}/livechat/{inbox}/socket");
+        let (socket, _) = connect_async(url).await.ok()?;
+        Some(Socket(socket))
     }
 
     pub(crate) async fn hello(

@@ -167,7 +167,7 @@ impl TestApp {
         App::new(Parts {
             context: self.context.clone(),
             ingest,
-            bounds: Bounds::new(1),
+            bounds: Bounds::new(1, 1),
             body_memory: BodyMemory::new(self.limits.body_memory),
             rates: Rates::new(&self.limits),
             uses: Uses::default(),
