@@ -201,7 +201,7 @@ async fn an_inbox_whose_deliveries_wait_holds_up_no_other() {
 #[tokio::test]
 async fn a_postgres_that_stops_is_a_503_and_fine_again_once_it_is_back() {
     let postgres = crate::support::Postgres::start();
-    let shell = Shell::at(&postgres.url("postgres"));
+    let shell = Shell::on(&postgres);
     shell.account("Toko Biru");
     shell.whatsapp("42");
     let key = shell.key();

@@ -106,7 +106,7 @@ fn limit(server: &Running, bound: &str) {
 #[ignore = "takes a minute: see CONTRIBUTING.md"]
 async fn a_postgres_that_is_stopped_and_started() {
     let postgres = crate::support::Postgres::start();
-    let shell = Shell::at(&postgres.url("postgres"));
+    let shell = Shell::on(&postgres);
     let load = Load::prepare(&shell);
     let server = Arc::new(shell.serve());
     let senders = load.start(&server);
@@ -130,7 +130,7 @@ async fn a_postgres_that_is_stopped_and_started() {
 #[ignore = "takes a minute, and root: see CONTRIBUTING.md"]
 async fn a_disk_that_is_full_now_and_then_on_postgres() {
     let postgres = crate::support::Postgres::on_disk_of("192m");
-    let shell = Shell::at(&postgres.url("postgres"));
+    let shell = Shell::on(&postgres);
     let load = Load::prepare(&shell);
     let server = Arc::new(shell.serve());
     let senders = load.start(&server);

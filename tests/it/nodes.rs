@@ -250,7 +250,7 @@ async fn connections_that_are_cut_make_nothing_stale() {
 #[tokio::test]
 async fn two_nodes_find_a_postgres_again_that_was_away() {
     let postgres = Postgres::start();
-    let nodes = Nodes::on(Shell::at(&postgres.url("postgres")), None);
+    let nodes = Nodes::on(Shell::on(&postgres), None);
     let mut watch = Watch::default();
     watch.deliver(&nodes.two).await;
     nodes.recovered(&nodes.one).await;
@@ -274,7 +274,7 @@ async fn two_nodes_find_a_postgres_again_that_was_away() {
 #[tokio::test]
 async fn a_postgres_whose_disk_is_full_is_a_503_and_then_fine_again() {
     let postgres = Postgres::on_disk_of("128m");
-    let nodes = Nodes::on(Shell::at(&postgres.url("postgres")), None);
+    let nodes = Nodes::on(Shell::on(&postgres), None);
     let mut watch = Watch::default();
     watch.deliver(&nodes.two).await;
     postgres.fill_disk();
@@ -389,7 +389,7 @@ async fn a_listening_connection_that_goes_silent_makes_nothing_stale() {
     let postgres = Postgres::start();
     let proxy = Proxy::start(&postgres.socket()).await;
     let address = format!("postgres://inboxd@{}/postgres", proxy.address);
-    let nodes = Nodes::on(Shell::at(&postgres.url("postgres")), Some(&address));
+    let nodes = Nodes::on(Shell::on(&postgres), Some(&address));
     let mut watch = Watch::default();
     watch.deliver(&nodes.two).await;
     nodes.recovered(&nodes.one).await;
@@ -428,7 +428,7 @@ async fn nothing_older_follows_what_the_store_already_showed() {
     let postgres = Postgres::start();
     let proxy = Proxy::start(&postgres.socket()).await;
     let address = format!("postgres://inboxd@{}/postgres", proxy.address);
-    let nodes = Nodes::on(Shell::at(&postgres.url("postgres")), Some(&address));
+    let nodes = Nodes::on(Shell::on(&postgres), Some(&address));
     let mut watch = Watch::default();
     for round in 1..=5 {
         watch.deliver(&nodes.two).await;

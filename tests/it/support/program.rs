@@ -58,6 +58,14 @@ impl Shell {
         }
     }
 
+    /// With a database that is ready, on a server of the test's own.
+    #[cfg(feature = "postgres-tests")]
+    pub(crate) fn on(server: &super::Postgres) -> Self {
+        let shell = Self::at(&server.url("postgres"));
+        shell.done(&["migrate"]);
+        shell
+    }
+
     /// With the database of this URL.
     pub(crate) fn at(url: &str) -> Self {
         Shell {
