@@ -23,6 +23,8 @@ use utoipa::{
         description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.\n\nEvery answer to a good key that has a limit, whatever its status, says how the key's count stands: `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. A key's minute begins with its first request. Each node of a server counts for itself.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    // Relative to where the document is: behind any proxy, that is this server.
+    servers((url = "/", description = "This server")),
     components(schemas(Failure)),
     modifiers(&Security, &RateHeaders),
     security(("bearer" = []), ("api_key_header" = []), ("api_key_query" = [])),
@@ -38,6 +40,9 @@ use utoipa::{
 )]
 pub struct Frame;
 
+/// The scheme by which visitors are known.
+const VISITOR: &str = "visitor";
+
 struct Security;
 
 impl Modify for Security {
@@ -52,6 +57,11 @@ impl Modify for Security {
         components.add_security_scheme("api_key_header", SecurityScheme::ApiKey(header));
         let query = ApiKey::Query(ApiKeyValue::new("api_key"));
         components.add_security_scheme("api_key_query", SecurityScheme::ApiKey(query));
+        let visitor = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A visitor's token, as its session gives it"))
+            .build();
+        components.add_security_scheme(VISITOR, SecurityScheme::Http(visitor));
     }
 }
 
@@ -207,7 +217,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     // Any request may have a body, and it is read even where it is of no use.
     add_shared(operation, &TOO_SLOW);
     add_shared(operation, &TOO_LARGE);
-    if with_key && with_body {
+    // Hooks take what providers send, whatever they call it.
+    if with_body && !path.starts_with("/hooks/") {
         add_shared(operation, &MEDIA_TYPE);
     }
     if with_key {

@@ -11,7 +11,7 @@ use crate::{
         query::Query,
     },
     id::InboxId,
-    ops::livechat,
+    ops::livechat::{self, Heard},
 };
 use axum::{
     extract::{RawQuery, State},
@@ -36,17 +36,40 @@ pub(super) struct NewMessage {
     text: String,
 }
 
+/// One message.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct VisitorMessageAnswer {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The message.
+    data: Heard,
+}
+
+/// A page of a visitor's conversation.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "the document is made from it")]
+pub(super) struct VisitorMessagePage {
+    /// Always `true`.
+    #[schema(example = true)]
+    success: bool,
+    /// The page, in the order in which it came.
+    data: Vec<Heard>,
+    /// Where it is in the conversation.
+    pagination: CursorPagination,
+}
+
 /// Says something
 ///
 /// 201 once it is durable; 200 if it was there already.
 #[utoipa::path(
-    post, path = "/livechat/{id}/messages", operation_id = "sendLivechatMessage", tag = "Live chat", security(()),
-    params(("id" = String, Path, description = "Inbox id"),
-        ("Authorization" = String, Header, description = "`Bearer` and the visitor's token")),
+    post, path = "/livechat/{id}/messages", operation_id = "sendLivechatMessage", tag = "Live chat", security(("visitor" = [])),
+    params(("id" = String, Path, description = "Inbox id")),
     request_body(content = NewMessage, example = json!({"client_id": "b8f1c2", "text": "Is the blue one still available?"})),
     responses(
-        (status = 201, description = "It is stored"),
-        (status = 200, description = "It was there already"),
+        (status = 201, description = "It is stored", body = VisitorMessageAnswer),
+        (status = 200, description = "It was there already", body = VisitorMessageAnswer),
         (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
         (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
         (status = 404, description = "No such chat", body = crate::http::envelope::Failure),
@@ -87,11 +110,10 @@ struct HearParams {
 ///
 /// The visitor's own conversation, in the order in which it came here.
 #[utoipa::path(
-    get, path = "/livechat/{id}/messages", operation_id = "listLivechatMessages", tag = "Live chat", security(()),
-    params(("id" = String, Path, description = "Inbox id"), HearParams,
-        ("Authorization" = String, Header, description = "`Bearer` and the visitor's token")),
+    get, path = "/livechat/{id}/messages", operation_id = "listLivechatMessages", tag = "Live chat", security(("visitor" = [])),
+    params(("id" = String, Path, description = "Inbox id"), HearParams),
     responses(
-        (status = 200, description = "What was said"),
+        (status = 200, description = "What was said", body = VisitorMessagePage),
         (status = 400, description = "A parameter is wrong", body = crate::http::envelope::Failure),
         (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
         (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The longest text of one message, in characters.
 const LONGEST_TEXT: usize = 4096;
@@ -193,22 +194,27 @@ fn user_id(text: &str) -> Result<String, &'static str> {
 }
 
 /// A message as its visitor sees it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = VisitorMessage)]
 pub struct Heard {
     /// Its id.
+    #[schema(value_type = String, example = "msg_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: MessageId,
-    /// The visitor's own name for it, on what the visitor said.
+    /// The visitor's own id for it, on what the visitor said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "b8f1c2")]
     pub client_id: Option<String>,
     /// `inbound` (from the visitor) or `outbound` (to it).
     pub direction: String,
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it says.
+    /// What it says; the keys depend on the type.
+    #[schema(value_type = Object, example = json!({"text": "Is the blue one still available?"}))]
     pub content: Map<String, Value>,
     /// When it was said.
     #[serde(serialize_with = "crate::clock::serialize")]
+    #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub timestamp: i64,
 }
 

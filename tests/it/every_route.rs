@@ -77,7 +77,8 @@ fn with_key(things: &Things) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
-            if operation["security"] == json!([{}]) {
+            // Where nothing else is named, the whole document's schemes hold: a key.
+            if !operation["security"].is_null() {
                 continue;
             }
             let parameters = operation["parameters"].as_array().into_iter().flatten();
