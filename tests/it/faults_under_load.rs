@@ -189,6 +189,13 @@ struct Load<'a> {
 }
 
 /// Senders that are at it.
+#[cfg_attr(
+    not(feature = "postgres-tests"),
+    allow(
+        dead_code,
+        reason = "only PostgreSQL goes away and comes back under them"
+    )
+)]
 struct Senders {
     stopping: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
@@ -202,6 +209,7 @@ impl Senders {
         }
     }
 
+    #[cfg(feature = "postgres-tests")]
     async fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.gone().await;
