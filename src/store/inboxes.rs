@@ -18,14 +18,15 @@ use crate::{
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
-/// The deleted ones, few if any, are counted apart: so that the others are by an index alone.
+/// Counts the inboxes of an account that match. The deleted ones, few if any, are counted apart, so that an index alone
+/// tells how many match. Its condition is an expression, or SQLite would count all that match twice.
 macro_rules! total {
-    ($narrowed:literal) => {
+    ($narrowed:literal, $deleted:literal) => {
         concat!(
             "SELECT (SELECT COUNT(*) FROM inboxes WHERE account_id = $1",
             $narrowed,
             ") - (SELECT COUNT(*) FROM inboxes WHERE account_id = $1 AND deleted_at > 0",
-            $narrowed,
+            $deleted,
             ")"
         )
     };
@@ -34,12 +35,12 @@ macro_rules! total {
 /// The total beside each row, in one statement and so of one snapshot. SQLite counts it once, and needs no temporary
 /// table as it does for a join with a subquery or for a window.
 macro_rules! list {
-    ($narrowed:literal, $limit:literal, $offset:literal) => {
+    ($narrowed:literal, $deleted:literal, $limit:literal, $offset:literal) => {
         concat!(
             "SELECT ",
             columns!(),
             ", (",
-            total!($narrowed),
+            total!($narrowed, $deleted),
             ") FROM inboxes WHERE account_id = $1 AND deleted_at IS NULL",
             $narrowed,
             " ORDER BY created_at, id LIMIT ",
@@ -52,14 +53,14 @@ macro_rules! list {
 
 statements! {
     // One for each way to narrow a list, so that each walks along its own index.
-    LIST = list!("", "$2", "$3");
-    LIST_OF_TYPE = list!(" AND type = $2", "$3", "$4");
-    LIST_OF_STATUS = list!(" AND status = $2", "$3", "$4");
-    LIST_OF_BOTH = list!(" AND type = $2 AND status = $3", "$4", "$5");
-    TOTAL = total!("");
-    TOTAL_OF_TYPE = total!(" AND type = $2");
-    TOTAL_OF_STATUS = total!(" AND status = $2");
-    TOTAL_OF_BOTH = total!(" AND type = $2 AND status = $3");
+    LIST = list!("", "", "$2", "$3");
+    LIST_OF_TYPE = list!(" AND type = $2", " AND type || '' = $2", "$3", "$4");
+    LIST_OF_STATUS = list!(" AND status = $2", " AND status || '' = $2", "$3", "$4");
+    LIST_OF_BOTH = list!(" AND type = $2 AND status = $3", " AND type || '' = $2 AND status || '' = $3", "$4", "$5");
+    TOTAL = total!("", "");
+    TOTAL_OF_TYPE = total!(" AND type = $2", " AND type || '' = $2");
+    TOTAL_OF_STATUS = total!(" AND status = $2", " AND status || '' = $2");
+    TOTAL_OF_BOTH = total!(" AND type = $2 AND status = $3", " AND type || '' = $2 AND status || '' = $3");
     FIND = concat!("SELECT ", columns!(), " FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL");
     FIND_DETAILS = concat!("SELECT ", columns!(), ", settings, proved_at FROM inboxes
         WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL");

@@ -15,13 +15,13 @@ const CONTACTS: u32 = 100_000;
 const MESSAGES: u32 = 300_000;
 
 /// Statements whose work grows with what they are about, by how they begin or end, and why that is right.
-const GROW: [(&str, &str); 11] = [
+const GROW: [(&str, &str); 7] = [
     (
         "FROM accounts ORDER BY account_id",
         "all accounts, for the command line",
     ),
     (
-        "SELECT COUNT(*) FROM inboxes",
+        "SELECT (SELECT COUNT(*) FROM inboxes",
         "the total of a list, which is kept until an inbox changes",
     ),
     (
@@ -36,14 +36,13 @@ const GROW: [(&str, &str); 11] = [
         "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2",
         "a purge",
     ),
-    ("DELETE FROM contact_identities WHERE", "a purge"),
-    ("DELETE FROM contacts WHERE", "a purge"),
-    ("DELETE FROM conversations WHERE", "a purge"),
-    ("DELETE FROM messages WHERE", "a purge"),
-    ("DELETE FROM message_changes WHERE", "a purge"),
     (
-        "DELETE FROM quarantine WHERE account_id = $1 AND inbox_id",
-        "a purge",
+        "DELETE FROM conversations WHERE",
+        "a purge, up to the last of a piece",
+    ),
+    (
+        "DELETE FROM messages WHERE",
+        "a piece of a purge: PostgreSQL does not know where it ends",
     ),
 ];
 
@@ -122,8 +121,11 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
         "body_hash",
         "name",
     ];
-    /// Tables of which an inbox, or an account, has one row or a few.
-    const FEW: [&str; 4] = ["accounts", "channel_addresses", "a", "inbox_secrets"];
+    /// Tables of which an inbox, or an account, has one row or a few. `d` are the deleted inboxes that still hold something.
+    const FEW: [&str; 5] = ["accounts", "channel_addresses", "a", "inbox_secrets", "d"];
+    /// The index of deleted inboxes that still hold something, and how a piece of a purge ends.
+    const DELETED: &str = "INDEX inboxes_deleted";
+    const PIECE: &str = "AS last ORDER BY last.key DESC LIMIT 1)";
     /// What a foreign key looks for when a row goes that it leads to: there must be none.
     const CHILDREN: [(&str, &str); 2] = [
         ("DELETE FROM conversations", "conversation_id=?"),
@@ -140,6 +142,8 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
     match what {
         // A row of values, or a subquery of one row.
         Some("SCAN") if ["CONSTANT", "one"].contains(&table) => false,
+        Some("SCAN" | "SEARCH") if step.contains(DELETED) => false,
+        Some("SCAN" | "SEARCH") if text.ends_with(PIECE) => false,
         Some("SCAN") => !ends_early,
         // Whether what is inserted leaves a foreign key in order: that is about the new row.
         Some("SEARCH") if text.starts_with("INSERT") => false,
