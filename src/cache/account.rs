@@ -5,17 +5,13 @@
 
 use crate::{id::AccountId, store::inboxes::Page};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
-
-/// Pages of one account that are cached at once. An account that asks for more loses those that it had, so that a client
-/// that walks along 100,000 inboxes does not push everybody else's pages out.
-const PAGES: usize = 256;
 
 /// What a change makes untrue of an account's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,9 +36,18 @@ struct State {
     all: Changes,
     news: News,
     /// The pages that are cached, or were.
-    pages: HashSet<Page>,
+    pages: KnownPages,
     /// Whether somebody is reading all of a long list just now.
     marking: bool,
+}
+
+/// Pages of one account, in the order in which they came.
+#[derive(Default)]
+struct KnownPages {
+    all: HashSet<Page>,
+    /// Each with the bytes that it takes.
+    order: VecDeque<(Page, u64)>,
+    bytes: u64,
 }
 
 /// Changes of one extent.
@@ -94,14 +99,23 @@ impl AccountState {
         news.number
     }
 
-    /// Notes that a page is cached. Returns the pages that have to leave for it.
-    pub(super) fn note_page(&self, page: Page) -> HashSet<Page> {
-        let mut state = self.state();
-        let leave = match state.pages.len() >= PAGES && !state.pages.contains(&page) {
-            true => mem::take(&mut state.pages),
-            false => HashSet::new(),
-        };
-        state.pages.insert(page);
+    /// Notes that a page is cached, which takes so many bytes. Returns the pages that have to leave so that those of this account
+    /// take no more than `room`: the ones that came first.
+    pub(super) fn note_page(&self, page: Page, bytes: u64, room: u64) -> Vec<Page> {
+        let known = &mut self.state().pages;
+        let mut leave = Vec::new();
+        if !known.all.insert(page) {
+            return leave;
+        }
+        known.order.push_back((page, bytes));
+        known.bytes += bytes;
+        while known.bytes > room
+            && let Some((first, bytes)) = known.order.pop_front()
+        {
+            known.bytes -= bytes;
+            known.all.remove(&first);
+            leave.push(first);
+        }
         leave
     }
 
@@ -215,7 +229,7 @@ impl Accounts {
                 any: changes(),
                 all: changes(),
                 news: News::default(),
-                pages: HashSet::new(),
+                pages: KnownPages::default(),
                 marking: false,
             }),
         });
@@ -263,6 +277,6 @@ impl Accounts {
         if extent == Extent::All {
             state.all.generation = self.next_generation();
         }
-        mem::take(&mut state.pages)
+        mem::take(&mut state.pages).all
     }
 }

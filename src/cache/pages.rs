@@ -10,16 +10,16 @@ use super::{
     freshness::FreshnessSource,
 };
 use crate::{rendered::Rendered, store::inboxes::Page};
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-/// Bytes that a page takes without its text: itself, what the map keeps of it, and its part of the account's state.
+/// Bytes that a page takes without its text: itself, what the maps keep of it, and the state of its account.
 const PAGE: usize = 384;
+/// The part of the room that pages of one account may take: a client that walks along 100,000 inboxes must not push
+/// everybody else's pages out.
+const PART: u64 = 2;
 
 pub(super) struct Pages {
     /// By the serial of the account's state.
@@ -50,9 +50,9 @@ pub struct PageFill {
 
 impl Pages {
     pub(super) fn new(room: u64) -> Self {
-        let bytes = |_: &_, page: &CachedPage| PAGE + page.rendered.bytes();
+        let weigh = |_: &_, page: &CachedPage| bytes(&page.rendered);
         Pages {
-            entries: Entries::new(room, Extent::Counts, bytes),
+            entries: Entries::new(room, Extent::Counts, weigh),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
@@ -121,7 +121,8 @@ impl Pages {
             }
         };
         if fresh {
-            let leave = account.note_page(page);
+            let (bytes, room) = (bytes(rendered) as u64, self.entries.room() / PART);
+            let leave = account.note_page(page, bytes, room);
             self.evict(&account, leave);
             let cached = CachedPage {
                 rendered: rendered.clone(),
@@ -132,7 +133,7 @@ impl Pages {
         }
     }
 
-    pub(super) fn evict(&self, account: &AccountState, pages: HashSet<Page>) {
+    pub(super) fn evict(&self, account: &AccountState, pages: impl IntoIterator<Item = Page>) {
         for page in pages {
             self.entries.evict(&(account.serial, page));
         }
@@ -148,4 +149,8 @@ impl Pages {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (count(&self.hits), count(&self.misses))
     }
+}
+
+fn bytes(rendered: &Rendered) -> usize {
+    PAGE + rendered.bytes()
 }
