@@ -258,6 +258,10 @@ pub struct Message {
 /// What a message said before an edit.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Edit {
+    /// What it was: see the message's `type`.
+    #[serde(rename = "type")]
+    #[schema(example = "text")]
+    pub kind: String,
     /// What it said.
     #[schema(value_type = Object)]
     pub content: Map<String, Value>,

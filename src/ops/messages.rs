@@ -133,19 +133,20 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
         match change.kind.as_str() {
             "status" if outbound => advance(&mut message, change),
             "reaction" => {
-                if let Some(emoji) = change.value {
-                    message.reactions.push(Reaction {
-                        emoji,
-                        by: change.part,
-                        timestamp: change.timestamp,
-                    });
-                }
+                let by = messages::reaction_author(&change.part);
+                message.reactions.retain(|reaction| reaction.by != by);
+                message.reactions.extend(change.value.map(|emoji| Reaction {
+                    emoji,
+                    by: by.to_owned(),
+                    timestamp: change.timestamp,
+                }));
             }
             "edit" => {
                 let new = object(change.value.as_deref().unwrap_or("{}"))?;
-                let earlier = std::mem::replace(&mut message.content, new);
+                let kind = change.content_type.unwrap_or_else(|| message.kind.clone());
                 message.edits.push(Edit {
-                    content: earlier,
+                    kind: std::mem::replace(&mut message.kind, kind),
+                    content: std::mem::replace(&mut message.content, new),
                     edited_at: change.timestamp,
                 });
             }

@@ -8,7 +8,9 @@ mod changes;
 pub use arriving::{
     Filling, Fullness, Known, NewMessage, fill, find_each_by_provider_id, insert, look_each,
 };
-pub use changes::{Change, NewChange, change, changed_after, changes_each};
+pub use changes::{
+    Change, NewChange, change, changed_after, changes_each, reaction_author, reaction_part,
+};
 
 use super::{not_deleted, statements};
 use crate::id::{AccountId, ConversationId, EventId, InboxId, MessageId};

@@ -68,6 +68,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0006.postgres.sql"),
         },
     },
+    Migration {
+        version: 7,
+        name: "finer changes",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0007.sqlite.sql"),
+            postgres: include_str!("../../migrations/0007.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.

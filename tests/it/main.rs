@@ -43,6 +43,7 @@ mod layers;
 mod livechat;
 mod logs_and_metrics;
 mod messages;
+mod messages_changes;
 mod messages_placeholders;
 #[cfg(feature = "postgres-tests")]
 mod nginx;

@@ -187,7 +187,7 @@ async fn an_edit_keeps_the_earlier_text(store: Store) {
     assert_eq!(message["content"], json!({"text": "second"}));
     assert_eq!(
         message["edits"],
-        json!([{"content": {"text": "first"}, "edited_at": "2025-01-15T08:01:40Z"}])
+        json!([{"type": "text", "content": {"text": "first"}, "edited_at": "2025-01-15T08:01:40Z"}])
     );
     assert_eq!(app.shown(&inbox).await["messages_count"], 1);
 }

@@ -16,6 +16,8 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
+use crate::Moment;
+
 pub(crate) type Object = Map<String, Value>;
 
 /// An object of which only the keys are read yet. Of a key that comes twice, the last value.
@@ -259,10 +261,10 @@ pub(crate) fn frame_id(frame: &Frame<'_>, key: &str) -> Option<String> {
     id_in(frame.get(key)?.get())
 }
 
-/// The seconds since 1970 under a key of which the neighbours may be unreadable.
-pub(crate) fn frame_time(frame: &Frame<'_>, key: &str) -> Option<i64> {
+/// The moment under a key of which the neighbours may be unreadable.
+pub(crate) fn frame_time(frame: &Frame<'_>, key: &str) -> Option<Moment> {
     let time = value(frame.get(key)?.get()).ok()?;
-    seconds_or_millis(&Object::from_iter([(key.to_owned(), time)]), key)
+    moment(&Object::from_iter([(key.to_owned(), time)]), key)
 }
 
 /// A number past 64 bits has lost digits before it gets here: it would be somebody else's id, so it is
@@ -324,19 +326,24 @@ pub(crate) fn seconds(object: &Object, key: &str) -> Option<i64> {
     int(object, key).filter(|seconds| (0..=MAX_SECONDS).contains(seconds))
 }
 
-/// The seconds since 1970 under a key that may hold milliseconds.
+/// The moment under a key that may hold milliseconds.
 ///
 /// What would be a second after the year 5138 is taken for milliseconds: as such it is later than
 /// March 1973.
-pub(crate) fn seconds_or_millis(object: &Object, key: &str) -> Option<i64> {
+pub(crate) fn moment(object: &Object, key: &str) -> Option<Moment> {
     const FIRST_MILLIS: i64 = 100_000_000_000;
     let time = int(object, key)?;
-    let seconds = if time >= FIRST_MILLIS {
-        time / 1000
+    let moment = if time >= FIRST_MILLIS {
+        Moment {
+            seconds: time / 1000,
+            millis: time % 1000,
+        }
     } else {
-        time
+        Moment::seconds(time)
     };
-    (0..=MAX_SECONDS).contains(&seconds).then_some(seconds)
+    (0..=MAX_SECONDS)
+        .contains(&moment.seconds)
+        .then_some(moment)
 }
 
 /// A display name under a key: not blank, and cut where no honest name ends.

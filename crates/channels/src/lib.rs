@@ -302,6 +302,22 @@ impl DeliveryStatus {
     }
 }
 
+/// A moment by the provider's clock, as fine as the provider says it: the finer one decides what came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Seconds since 1970, up to the end of the year 9999.
+    pub seconds: i64,
+    /// Milliseconds beyond them, 0 to 999.
+    pub millis: i64,
+}
+
+impl Moment {
+    /// A moment in whole seconds.
+    pub fn seconds(seconds: i64) -> Moment {
+        Moment { seconds, millis: 0 }
+    }
+}
+
 /// A report about an outbound message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
@@ -309,8 +325,8 @@ pub struct Status {
     pub provider_id: String,
     /// How far it came.
     pub status: DeliveryStatus,
-    /// The provider's clock, in seconds since 1970.
-    pub timestamp: Option<i64>,
+    /// The provider's clock.
+    pub timestamp: Option<Moment>,
     /// The provider's error code and text, where it failed.
     pub error: Option<String>,
 }
@@ -324,8 +340,11 @@ pub struct Reaction {
     pub by: String,
     /// The emoji, or `None` where the reaction is withdrawn.
     pub emoji: Option<String>,
-    /// The provider's clock, in seconds since 1970.
-    pub timestamp: Option<i64>,
+    /// The provider's own id of this reaction, if it has one. Somebody who does the same twice in a moment has done
+    /// it twice.
+    pub id: Option<String>,
+    /// The provider's clock.
+    pub timestamp: Option<Moment>,
 }
 
 /// A message's new content.
@@ -333,11 +352,11 @@ pub struct Reaction {
 pub struct Edit {
     /// The message that it changes.
     pub provider_id: String,
-    /// The whole new content, of the message's own kind, or `None` if the provider only says that there
+    /// What the message is from now on, and the whole of what it says, or `None` if the provider only says that there
     /// was an edit.
-    pub content: Option<Content>,
-    /// The provider's clock, in seconds since 1970.
-    pub timestamp: Option<i64>,
+    pub content: Option<(Kind, Content)>,
+    /// The provider's clock.
+    pub timestamp: Option<Moment>,
 }
 
 /// A message withdrawn by its sender.
@@ -345,8 +364,8 @@ pub struct Edit {
 pub struct Revoke {
     /// The message that it withdraws.
     pub provider_id: String,
-    /// The provider's clock, in seconds since 1970.
-    pub timestamp: Option<i64>,
+    /// The provider's clock.
+    pub timestamp: Option<Moment>,
 }
 
 /// A delivery that is not of the provider's format at all, although it may be correctly signed.

@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Reaction, Revoke, Sender,
+    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Moment, Reaction, Revoke,
+    Sender,
 };
 use content::Content;
 
@@ -36,9 +37,10 @@ pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
     };
     let update = json::frame(&body).ok_or_else(|| malformed("not a JSON object"))?;
     let mut delivery = Delivery::default();
+    let id = json::frame_id(&update, "update_id");
     for (kind, raw) in &update {
         if kind != "update_id" {
-            read(kind, raw, &mut delivery);
+            read(kind, raw, id.as_deref(), &mut delivery);
         }
     }
     if delivery.parts.is_empty() {
@@ -50,7 +52,7 @@ pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
     Ok(delivery)
 }
 
-fn read(kind: &str, raw: &RawValue, delivery: &mut Delivery) {
+fn read(kind: &str, raw: &RawValue, id: Option<&str>, delivery: &mut Delivery) {
     let object = match json::object(raw.get()) {
         Ok(object) => object,
         Err(reason) => {
@@ -65,7 +67,7 @@ fn read(kind: &str, raw: &RawValue, delivery: &mut Delivery) {
             Ok(revokes) => return revokes.for_each(|revoke| delivery.add(None, revoke)),
             Err(reason) => Err(reason),
         },
-        "message_reaction" => reaction(&object),
+        "message_reaction" => reaction(&object, id),
         "my_chat_member" => membership(&object),
         "channel_post" | "edited_channel_post" => Ok(ignored(kind)),
         _ => unknown(kind, object),
@@ -130,16 +132,15 @@ fn edit(message: Object) -> Result<Item, &'static str> {
         return Ok(ignored(why));
     }
     let message_id = json::int(&message, "message_id").ok_or("an edit of nothing")?;
-    let timestamp =
-        json::seconds(&message, "edit_date").or_else(|| json::seconds(&message, "date"));
-    let content = match content::read(&message) {
-        Content::Known(_, content) => content,
+    let timestamp = moment(&message, "edit_date").or_else(|| moment(&message, "date"));
+    let (kind, content) = match content::read(&message) {
+        Content::Known(kind, content) => (kind, content),
         Content::Service(kind) => return Ok(ignored(kind)),
-        Content::Unknown => raw(message),
+        Content::Unknown => (Kind::Unsupported, raw(message)),
     };
     Ok(Item::from(Edit {
         provider_id: chat.message(message_id),
-        content: Some(content.into()),
+        content: Some((kind, content.into())),
         timestamp,
     }))
 }
@@ -159,7 +160,7 @@ fn revokes(deleted: &Object) -> Result<impl Iterator<Item = Item>, &'static str>
 }
 
 /// What one member's reaction to a message is now. Some may have several: together they are one.
-fn reaction(change: &Object) -> Result<Item, &'static str> {
+fn reaction(change: &Object, update: Option<&str>) -> Result<Item, &'static str> {
     let chat = Chat::of(change)?;
     let message_id = json::int(change, "message_id").ok_or("a reaction to nothing")?;
     let by = match (
@@ -178,8 +179,14 @@ fn reaction(change: &Object) -> Result<Item, &'static str> {
         provider_id: chat.message(message_id),
         by: by.ok_or("a reaction without a sender")?.to_string(),
         emoji: (!emoji.is_empty()).then(|| json::cut(&emoji, 64)),
-        timestamp: json::seconds(change, "date"),
+        id: update.map(str::to_owned),
+        timestamp: moment(change, "date"),
     }))
+}
+
+/// Telegram's times are in whole seconds.
+fn moment(of: &Object, key: &str) -> Option<Moment> {
+    json::seconds(of, key).map(Moment::seconds)
 }
 
 /// A custom emoji is an image, and a paid reaction a star: neither comes as text.

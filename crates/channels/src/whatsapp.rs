@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame, Object};
 use crate::meta::{self, ignored, unreadable};
-use crate::{Delivery, DeliveryStatus, Item, Malformed, Status};
+use crate::{Delivery, DeliveryStatus, Item, Malformed, Moment, Status};
 use message::{Origin, Scope};
 use profiles::Profiles;
 
@@ -243,7 +243,7 @@ fn status(raw: &RawValue) -> Item {
     Item::from(Status {
         provider_id,
         status: reached,
-        timestamp: json::seconds(&status, "timestamp"),
+        timestamp: json::seconds(&status, "timestamp").map(Moment::seconds),
         error: error(&status),
     })
 }

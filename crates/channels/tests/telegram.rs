@@ -3,7 +3,7 @@
 
 mod common;
 
-use channels::{Direction, Edit, Item, Kind, Message, Reaction, telegram};
+use channels::{Direction, Edit, Item, Kind, Message, Moment, Reaction, telegram};
 use common::{ignored, items, only, unreadable};
 use serde_json::{Value, json};
 
@@ -288,20 +288,23 @@ fn what_bots_write_is_ignored() {
 #[test]
 fn an_edit_brings_the_whole_new_content() {
     let edit = |rest: Value| update("edited_message", private(rest));
-    let expected = |content: Value| {
+    let expected = |kind: Kind, content: Value| {
         Item::from(Edit {
             provider_id: "900:7".to_owned(),
-            content: Some(content.as_object().unwrap().clone().into()),
-            timestamp: Some(1_700_000_009),
+            content: Some((kind, content.as_object().unwrap().clone().into())),
+            timestamp: Some(Moment::seconds(1_700_000_009)),
         })
     };
     assert_eq!(
         edit(json!({"text": "New", "edit_date": 1_700_000_009})),
-        expected(json!({"text": "New"})),
+        expected(Kind::Text, json!({"text": "New"})),
     );
     assert_eq!(
         edit(json!({"voice": {"file_id": "f"}, "caption": "New", "edit_date": "1700000009"})),
-        expected(json!({"media": {"id": "f", "voice": true}, "caption": "New"})),
+        expected(
+            Kind::Audio,
+            json!({"media": {"id": "f", "voice": true}, "caption": "New"})
+        ),
     );
     unreadable(edit(json!({"message_id": {}, "text": "New"})));
 }
@@ -320,7 +323,8 @@ fn a_reaction_is_what_it_is_now() {
             provider_id: "900:7".to_owned(),
             by: by.to_owned(),
             emoji: emoji.map(str::to_owned),
-            timestamp: Some(1_700_000_000),
+            id: Some("1".to_owned()),
+            timestamp: Some(Moment::seconds(1_700_000_000)),
         })
     };
     let thumb = json!({"type": "emoji", "emoji": "👍"});

@@ -12,7 +12,8 @@ use crate::{
     },
     store::{contacts, messages},
 };
-use channels::Item;
+use channels::{Item, Moment};
+use data_encoding::HEXLOWER;
 use db::Session;
 use sha2::{Digest, Sha256};
 
@@ -99,6 +100,7 @@ fn change<'a>(
     item: &'a Item,
     now: i64,
 ) -> Result<Option<messages::NewChange<'a>>, Error> {
+    let mut content_type = None;
     let (provider_id, kind, part, value, timestamp) = match item {
         Item::Status(status) => (
             &status.provider_id,
@@ -107,22 +109,26 @@ fn change<'a>(
             status.error.as_deref(),
             status.timestamp,
         ),
-        Item::Reaction(reaction) => (
-            &reaction.provider_id,
-            "reaction",
-            reaction.by.clone(),
-            reaction.emoji.as_deref(),
-            reaction.timestamp,
-        ),
+        Item::Reaction(reaction) => {
+            let part = messages::reaction_part(&reaction.by, &fingerprint(reaction));
+            let emoji = reaction.emoji.as_deref();
+            (
+                &reaction.provider_id,
+                "reaction",
+                part,
+                emoji,
+                reaction.timestamp,
+            )
+        }
         Item::Edit(edit) => {
             // Without the new text there is nothing to keep.
-            let Some(content) = &edit.content else {
+            let Some((kind, content)) = &edit.content else {
                 return Ok(None);
             };
+            content_type = Some(kind.as_str());
             let content = content.as_str();
-            let stamp = edit.timestamp.unwrap_or_default();
-            let print = Sha256::digest(format!("{stamp} {content}"));
-            let print = data_encoding::HEXLOWER.encode(&print[..16]);
+            let stamp = edit.timestamp.map_or(0, |moment| moment.seconds);
+            let print = print(&format!("{stamp} {content}"));
             (
                 &edit.provider_id,
                 "edit",
@@ -155,7 +161,23 @@ fn change<'a>(
         part,
         id: EventId::new(&context.clock),
         value,
-        timestamp: timestamp.unwrap_or(now),
+        content_type,
+        timestamp: timestamp.unwrap_or(Moment::seconds(now)),
         received_at: now,
     }))
+}
+
+/// By what a reaction that comes again is known: it must not take back what was done after it at the same time.
+fn fingerprint(reaction: &channels::Reaction) -> String {
+    let id = reaction.id.as_deref().unwrap_or_default();
+    let emoji = reaction.emoji.as_deref().unwrap_or_default();
+    let moment = reaction.timestamp.unwrap_or(Moment::seconds(0));
+    print(&format!(
+        "{} {} {emoji} {id}",
+        moment.seconds, moment.millis
+    ))
+}
+
+fn print(text: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(text)[..16])
 }

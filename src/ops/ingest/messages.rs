@@ -16,7 +16,7 @@ use crate::{
         messages::{self, NewMessage},
     },
 };
-use channels::DeliveryStatus;
+use channels::{DeliveryStatus, Moment};
 use db::Session;
 use std::collections::BTreeMap;
 
@@ -129,7 +129,8 @@ pub(super) async fn fill(
             part: message.kind.as_str().to_owned(),
             id: EventId::new(&context.clock),
             value: None,
-            timestamp: message.timestamp.unwrap_or(now),
+            content_type: None,
+            timestamp: Moment::seconds(message.timestamp.unwrap_or(now)),
             received_at: now,
         });
     }

@@ -6,18 +6,22 @@ use crate::{
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
     store::{not_deleted, statements},
 };
+use channels::Moment;
 use db::{Error, Session, Value};
 
 statements! {
-    // The same news again changes nothing; of two reactions by one person the later one holds.
-    CHANGE = "INSERT INTO message_changes (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    // The same news again changes nothing.
+    CHANGE = "INSERT INTO message_changes
+            (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at, millis, type)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         ON CONFLICT (account_id, inbox_id, provider_id, kind, key)
-        DO UPDATE SET id = excluded.id, value = excluded.value, timestamp = excluded.timestamp, received_at = excluded.received_at
-        WHERE excluded.timestamp > message_changes.timestamp
+        DO UPDATE SET id = excluded.id, value = excluded.value, timestamp = excluded.timestamp,
+            received_at = excluded.received_at, millis = excluded.millis
+        WHERE (excluded.timestamp, excluded.millis) > (message_changes.timestamp, message_changes.millis)
         RETURNING id";
-    CHANGES = "SELECT kind, key, value, timestamp FROM message_changes
-        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, id";
+    // What happened at the same time happened in the order in which it came.
+    CHANGES = "SELECT kind, key, value, timestamp, type FROM message_changes
+        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, millis, id";
     CHANGED_AFTER = concat!("SELECT c.id, m.inbox_id, m.conversation_id, m.id
         FROM message_changes c JOIN messages m
             ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
@@ -31,17 +35,32 @@ pub struct NewChange<'a> {
     pub key: Key<'a>,
     /// `status`, `reaction`, `edit`, `revoke` or `content`.
     pub kind: &'static str,
-    /// What there can be one of: a status's name, a reaction's author, an edit's fingerprint, nothing for a revoke, the
-    /// type of a content that came later.
+    /// What there can be one of: a status's name, a reaction's author and fingerprint, an edit's fingerprint, nothing for
+    /// a revoke, the type of a content that came later.
     pub part: String,
     /// As an event.
     pub id: EventId,
     /// The error, the emoji or the new content (JSON), if any.
     pub value: Option<&'a str>,
+    /// Of an edit, the type of its content.
+    pub content_type: Option<&'static str>,
     /// The provider's clock.
-    pub timestamp: i64,
+    pub timestamp: Moment,
     /// Our clock.
     pub received_at: i64,
+}
+
+/// Between a reaction's author and its fingerprint. It is in no id.
+const UNIT: char = '\u{1f}';
+
+/// The part of a reaction.
+pub fn reaction_part(by: &str, fingerprint: &str) -> String {
+    format!("{by}{UNIT}{fingerprint}")
+}
+
+/// Who reacted, of a reaction's part. Of one from before fingerprints it is all.
+pub fn reaction_author(part: &str) -> &str {
+    part.rsplit_once(UNIT).map_or(part, |(by, _)| by)
 }
 
 /// Stores what happened to messages. For each, whether it is news.
@@ -55,8 +74,10 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
                 (&change.part).into(),
                 (&change.id).into(),
                 change.value.into(),
-                change.timestamp.into(),
+                change.timestamp.seconds.into(),
                 change.received_at.into(),
+                change.timestamp.millis.into(),
+                change.content_type.into(),
             ]);
             row
         })
@@ -70,10 +91,12 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
 pub struct Change {
     /// `status`, `reaction`, `edit`, `revoke` or `content`.
     pub kind: String,
-    /// A status's name, a reaction's author.
+    /// A status's name, a reaction's author and fingerprint.
     pub part: String,
     /// The error, the emoji or the new content (JSON), if any.
     pub value: Option<String>,
+    /// Of an edit, the type of its content. Without one it is of the message's own.
+    pub content_type: Option<String>,
     /// The provider's clock.
     pub timestamp: i64,
 }
@@ -102,6 +125,7 @@ pub async fn changes_each(
                 part: row.get(1)?,
                 value: row.get(2)?,
                 timestamp: row.get(3)?,
+                content_type: row.get(4)?,
             })
         })
         .await

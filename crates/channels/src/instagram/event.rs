@@ -12,7 +12,7 @@ use super::content;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Content, Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Reaction,
+    Contact, Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Reaction,
     Revoke, Sender, Status,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Account {
     /// The account's id, if the entry says it.
     pub(super) id: Option<String>,
     /// When Meta sent the entry.
-    pub(super) time: Option<i64>,
+    pub(super) time: Option<Moment>,
 }
 
 impl Account {
@@ -102,11 +102,11 @@ impl Sides {
     }
 }
 
-fn item(event: Object, sides: &Sides, sent: Option<i64>) -> Result<Item, &'static str> {
+fn item(event: Object, sides: &Sides, sent: Option<Moment>) -> Result<Item, &'static str> {
     let Some(kind) = kind_of(&event) else {
         return Err("an event that says nothing");
     };
-    let timestamp = json::seconds_or_millis(&event, "timestamp").or(sent);
+    let timestamp = json::moment(&event, "timestamp").or(sent);
     let Some(body) = json::inner(&event, &kind) else {
         return match KINDS.contains(&kind.as_str()) {
             true => Err("an event that is not an object"),
@@ -148,7 +148,7 @@ fn mid(body: &Object) -> Result<String, &'static str> {
     json::id(body, "mid").ok_or("an event without the id of a message")
 }
 
-fn message(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item, &'static str> {
+fn message(body: &Object, sides: &Sides, timestamp: Option<Moment>) -> Result<Item, &'static str> {
     let (kind, content) = content::read(body.clone());
     let mut item = stored(mid(body)?, kind, content, sides, timestamp)?;
     if let Item::Message(message) = &mut item {
@@ -163,7 +163,7 @@ fn stored(
     kind: Kind,
     content: Object,
     sides: &Sides,
-    timestamp: Option<i64>,
+    timestamp: Option<Moment>,
 ) -> Result<Item, &'static str> {
     Ok(Item::from(Message {
         provider_id,
@@ -173,7 +173,7 @@ fn stored(
         kind,
         content: content.into(),
         reply_to: None,
-        timestamp,
+        timestamp: timestamp.map(|moment| moment.seconds),
         historic: false,
         placeholder: false,
         status: None,
@@ -185,7 +185,7 @@ fn postback(
     body: &Object,
     event: &Object,
     sides: &Sides,
-    timestamp: Option<i64>,
+    timestamp: Option<Moment>,
 ) -> Result<Item, &'static str> {
     let provider_id = json::id(body, "mid").unwrap_or_else(|| postback_id(body, event, sides));
     stored(
@@ -217,18 +217,18 @@ fn postback_id(body: &Object, event: &Object, sides: &Sides) -> String {
 
 /// An edit also comes for messages that nobody edited, with `num_edit` 0 and without a text: that says
 /// nothing about the text and must not blank it.
-fn edit(body: &Object, timestamp: Option<i64>) -> Result<Item, &'static str> {
+fn edit(body: &Object, timestamp: Option<Moment>) -> Result<Item, &'static str> {
     let text = json::text(body, "text").filter(|text| !text.is_empty());
     let content = text.map(|text| Object::from_iter([("text".to_owned(), text.into())]));
     Ok(Item::from(Edit {
         provider_id: mid(body)?,
-        content: content.map(Content::from),
+        content: content.map(|content| (Kind::Text, content.into())),
         timestamp,
     }))
 }
 
 /// A reaction has an `emoji`, a name for it (`reaction`), or both.
-fn reaction(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item, &'static str> {
+fn reaction(body: &Object, sides: &Sides, timestamp: Option<Moment>) -> Result<Item, &'static str> {
     let withdrawn = json::id(body, "action").is_some_and(|action| action == "unreact");
     let emoji = if withdrawn {
         None
@@ -245,12 +245,13 @@ fn reaction(body: &Object, sides: &Sides, timestamp: Option<i64>) -> Result<Item
         provider_id: mid(body)?,
         by: sides.sender.clone().ok_or("a reaction without a sender")?,
         emoji: emoji.map(|emoji| json::cut(&emoji, 64)),
+        id: None,
         timestamp,
     }))
 }
 
 /// The customer has read up to a message. One that only says until when says nothing about any message.
-fn seen(body: &Object, timestamp: Option<i64>) -> Item {
+fn seen(body: &Object, timestamp: Option<Moment>) -> Item {
     match json::id(body, "mid") {
         Some(provider_id) => Item::from(Status {
             provider_id,

@@ -134,19 +134,16 @@ fn time_is_between_1970_and_9999() {
         assert_eq!(seconds(&one(value.clone()), "key"), expected, "{value}");
     }
     for (value, expected) in [
-        (json!(1_527_459_824), Some(1_527_459_824)),
-        (json!("1527459824"), Some(1_527_459_824)),
-        (json!(1_527_459_824_123_i64), Some(1_527_459_824)),
-        (json!(253_402_300_799_999_i64), Some(253_402_300_799)),
+        (json!(1_527_459_824), Some((1_527_459_824, 0))),
+        (json!("1527459824"), Some((1_527_459_824, 0))),
+        (json!(1_527_459_824_123_i64), Some((1_527_459_824, 123))),
+        (json!(253_402_300_799_999_i64), Some((253_402_300_799, 999))),
         (json!(253_402_300_800_000_i64), None),
-        (json!(0), Some(0)),
+        (json!(0), Some((0, 0))),
         (json!(-1000), None),
     ] {
-        assert_eq!(
-            seconds_or_millis(&one(value.clone()), "key"),
-            expected,
-            "{value}"
-        );
+        let expected = expected.map(|(seconds, millis)| Moment { seconds, millis });
+        assert_eq!(moment(&one(value.clone()), "key"), expected, "{value}");
     }
 }
 

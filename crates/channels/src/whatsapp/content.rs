@@ -7,8 +7,8 @@
 
 use serde_json::{Value, json};
 
-use crate::Kind;
 use crate::json::{self, Object, put};
+use crate::{Content, Kind};
 
 /// The types of which the content stands under a key of the same name, so that it tells the type if
 /// need be.
@@ -55,10 +55,13 @@ pub(super) fn read(kind: &str, message: Object) -> (Kind, Object) {
     }
 }
 
-/// The new content that an edit brings, if it is one that can be read.
-pub(super) fn edited(message: Object) -> Option<Object> {
-    let kind = kind_of(&message);
-    known(&kind, &message).map(|(_, content)| content)
+/// The new content that an edit brings, if it brings any.
+pub(super) fn edited(message: Object) -> Option<(Kind, Content)> {
+    if message.is_empty() {
+        return None;
+    }
+    let (kind, content) = read(&kind_of(&message), message);
+    Some((kind, content.into()))
 }
 
 fn unsupported(message: Object) -> Object {

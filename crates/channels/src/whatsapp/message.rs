@@ -13,7 +13,7 @@ use super::profiles::{Profile, Profiles};
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Content, DeliveryStatus, Direction, Edit, Item, Message, Reaction, Revoke, Sender,
+    Contact, DeliveryStatus, Direction, Edit, Item, Message, Moment, Reaction, Revoke, Sender,
 };
 
 /// What a change says besides its messages.
@@ -55,7 +55,7 @@ pub(super) fn read(raw: &RawValue, origin: &Origin, scope: &Scope) -> Item {
 
 fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'static str> {
     let kind = content::kind_of(&message);
-    let timestamp = json::seconds(&message, "timestamp");
+    let timestamp = json::seconds(&message, "timestamp").map(Moment::seconds);
     match kind.as_str() {
         // A number or an identity changed, or somebody opened the chat: nobody wrote anything.
         "system" | "request_welcome" => Ok(ignored(&kind)),
@@ -64,7 +64,7 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
             let inner = json::inner(edit, "message").cloned();
             Ok(Item::from(Edit {
                 provider_id: original(edit)?,
-                content: inner.and_then(content::edited).map(Content::from),
+                content: inner.and_then(content::edited),
                 timestamp,
             }))
         }
@@ -100,7 +100,7 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
                 kind,
                 content: content.into(),
                 reply_to,
-                timestamp,
+                timestamp: timestamp.map(|moment| moment.seconds),
                 historic: matches!(origin, Origin::History { .. }),
                 placeholder,
                 status,
@@ -129,7 +129,7 @@ fn original(change: &Object) -> Result<String, &'static str> {
 /// A reaction. One without an emoji, or with an empty one, takes the earlier one back.
 fn reaction(
     message: &Object,
-    timestamp: Option<i64>,
+    timestamp: Option<Moment>,
     origin: &Origin,
     scope: &Scope,
 ) -> Result<Reaction, &'static str> {
@@ -152,6 +152,7 @@ fn reaction(
         emoji: emoji
             .map(|emoji| json::cut(&emoji, 64))
             .filter(|emoji| !emoji.is_empty()),
+        id: json::id(message, "id"),
         timestamp,
     })
 }

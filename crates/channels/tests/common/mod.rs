@@ -4,7 +4,7 @@
 //! [`check`].
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use channels::{Content, Delivery, Item, Message};
+use channels::{Content, Delivery, Item, Message, Moment};
 use serde_json::Value;
 
 /// All items of a delivery, whosever they are, each for itself.
@@ -99,22 +99,24 @@ fn check_item(item: &Item) {
         Item::Status(status) => {
             check_id(&status.provider_id);
             status.error.iter().for_each(|text| check_text(text));
-            check_time(status.timestamp);
+            check_moment(status.timestamp);
         }
         Item::Reaction(reaction) => {
             check_id(&reaction.provider_id);
             check_id(&reaction.by);
             reaction.emoji.iter().for_each(|emoji| check_id(emoji));
-            check_time(reaction.timestamp);
+            check_moment(reaction.timestamp);
         }
         Item::Edit(edit) => {
             check_id(&edit.provider_id);
-            edit.content.iter().for_each(check_content);
-            check_time(edit.timestamp);
+            edit.content
+                .iter()
+                .for_each(|(_, content)| check_content(content));
+            check_moment(edit.timestamp);
         }
         Item::Revoke(revoke) => {
             check_id(&revoke.provider_id);
-            check_time(revoke.timestamp);
+            check_moment(revoke.timestamp);
         }
         Item::Blocked { contact, .. } => check_id(&contact.provider_id),
         Item::Ignored { kind } => check_text(kind),
@@ -137,6 +139,11 @@ fn check_text(text: &str) {
 
 fn check_time(time: Option<i64>) {
     assert!(time.is_none_or(|time| (0..=253_402_300_799).contains(&time)));
+}
+
+fn check_moment(moment: Option<Moment>) {
+    check_time(moment.map(|moment| moment.seconds));
+    assert!(moment.is_none_or(|moment| (0..1000).contains(&moment.millis)));
 }
 
 fn check_content(content: &Content) {

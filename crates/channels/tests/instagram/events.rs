@@ -105,16 +105,17 @@ fn unsends_and_edits_change_a_message() {
         one(json!({"message": {"mid": "m.0", "is_deleted": true}})),
         Item::from(Revoke {
             provider_id: "m.0".to_owned(),
-            timestamp: Some(1_700_000_000),
+            timestamp: Some(WHEN),
         })
     );
     let edit = |edit: Value| one(json!({"message_edit": edit}));
     let expected = |text: Option<&str>| {
-        let content = text.map(|text| json!({"text": text}).as_object().unwrap().clone().into());
+        let content = text.map(|text| json!({"text": text}).as_object().unwrap().clone());
+        let content = content.map(|content| (Kind::Text, content.into()));
         Item::from(Edit {
             provider_id: "m.0".to_owned(),
             content,
-            timestamp: Some(1_700_000_000),
+            timestamp: Some(WHEN),
         })
     };
     assert_eq!(
@@ -144,7 +145,8 @@ fn reactions_are_kept_and_withdrawn() {
             provider_id: "m.0".to_owned(),
             by: ADA.to_owned(),
             emoji: emoji.map(str::to_owned),
-            timestamp: Some(1_700_000_000),
+            id: None,
+            timestamp: Some(WHEN),
         })
     };
     for (given, emoji) in [
@@ -180,7 +182,7 @@ fn reads_and_everything_else_are_no_messages() {
         Item::from(Status {
             provider_id: "m.0".to_owned(),
             status: DeliveryStatus::Read,
-            timestamp: Some(1_700_000_000),
+            timestamp: Some(WHEN),
             error: None,
         })
     );

@@ -8,8 +8,8 @@ mod content;
 mod events;
 
 use channels::{
-    Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Reaction, Revoke, Status,
-    instagram,
+    Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Reaction, Revoke,
+    Status, instagram,
 };
 use common::{ignored, items, message, message_ids, only, unreadable};
 use serde_json::{Value, json};
@@ -27,6 +27,12 @@ fn entry(list: &str, events: Value) -> Value {
         "entry": [{"id": BUSINESS, "time": 1_700_000_000_123_i64, list: events}],
     })
 }
+
+/// When an [`event`] happens.
+const WHEN: Moment = Moment {
+    seconds: 1_700_000_000,
+    millis: 500,
+};
 
 fn event(rest: Value) -> Value {
     let mut event = json!({

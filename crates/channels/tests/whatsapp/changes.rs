@@ -27,7 +27,7 @@ fn statuses_are_no_messages() {
             Item::from(Status {
                 provider_id: "wamid.9".to_owned(),
                 status: expected,
-                timestamp: Some(1_700_000_000),
+                timestamp: Some(Moment::seconds(1_700_000_000)),
                 error: None,
             })
         );
@@ -68,7 +68,8 @@ fn reactions_edits_and_revokes_change_a_message() {
             provider_id: "wamid.0".to_owned(),
             by: ADA.to_owned(),
             emoji: emoji.map(str::to_owned),
-            timestamp: Some(1_700_000_000),
+            id: Some("wamid.1".to_owned()),
+            timestamp: Some(Moment::seconds(1_700_000_000)),
         })
     };
     assert_eq!(
@@ -93,10 +94,19 @@ fn reactions_edits_and_revokes_change_a_message() {
         edit,
         Item::from(Edit {
             provider_id: "wamid.0".to_owned(),
-            content: Some(content.as_object().unwrap().clone().into()),
-            timestamp: Some(1_700_000_000),
+            content: Some((Kind::Image, content.as_object().unwrap().clone().into())),
+            timestamp: Some(Moment::seconds(1_700_000_000)),
         })
     );
+    let hologram = json!({"type": "hologram", "hologram": {"beam": 7}});
+    let unknown = one(json!({"type": "edit", "edit": {
+        "original_message_id": "wamid.0", "message": hologram}}));
+    let Item::Edit(unknown) = unknown else {
+        panic!("no edit");
+    };
+    let (kind, content) = unknown.content.unwrap();
+    assert_eq!(kind, Kind::Unsupported);
+    assert_eq!(common::value(&content), json!({"raw": hologram}));
     let blank = one(json!({"type": "edit", "edit": {"original_message_id": "wamid.0"}}));
     assert!(matches!(blank, Item::Edit(edit) if edit.content.is_none()));
     unreadable(one(json!({"type": "edit", "edit": {}})));
@@ -105,7 +115,7 @@ fn reactions_edits_and_revokes_change_a_message() {
         one(json!({"type": "revoke", "revoke": {"original_message_id": "wamid.0"}})),
         Item::from(Revoke {
             provider_id: "wamid.0".to_owned(),
-            timestamp: Some(1_700_000_000),
+            timestamp: Some(Moment::seconds(1_700_000_000)),
         })
     );
     unreadable(one(json!({"type": "revoke"})));

@@ -8,7 +8,9 @@ mod common;
 mod content;
 mod people;
 
-use channels::{DeliveryStatus, Direction, Edit, Item, Kind, Reaction, Revoke, Status, whatsapp};
+use channels::{
+    DeliveryStatus, Direction, Edit, Item, Kind, Moment, Reaction, Revoke, Status, whatsapp,
+};
 use common::{ignored, items, message, message_ids, only, unreadable};
 use serde_json::{Value, json};
 

@@ -1,0 +1,7 @@
+-- The twin of 0007.sqlite.sql.
+
+-- The provider's clock is kept in whole seconds; this is what it said beyond them.
+ALTER TABLE message_changes ADD COLUMN millis BIGINT NOT NULL DEFAULT 0;
+
+-- Of an edit, the type of its content; without a value it is the message's own.
+ALTER TABLE message_changes ADD COLUMN type TEXT COLLATE "C";
