@@ -1,4 +1,4 @@
-//! Every route on one page, and what surrounds them all.
+//! Defines every route, and the middleware around all of them.
 
 use crate::{
     api::{conversations, events, health, home, inboxes, messages, openapi},
@@ -21,7 +21,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-/// The routes, and the OpenAPI document that is made from the same lines.
+/// All routes. The OpenAPI document is generated from the same lines.
 fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::Frame::openapi())
         .routes(routes!(inboxes::list, inboxes::create))
@@ -51,10 +51,11 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The whole service.
+/// The router of the whole service.
 pub fn router(app: App) -> Router {
     let (router, _) = routes().split_for_parts();
-    // The page asks nobody else: no validator badge, all scripts from here.
+    // The documentation page loads nothing from other hosts: it has no validator badge, and all scripts come from this
+    // server.
     let config = Config::from("/openapi.json")
         .validator_url("none")
         .try_it_out_enabled(true)
@@ -65,11 +66,11 @@ pub fn router(app: App) -> Router {
     surround(router.merge(docs).route("/", any(home::home)), app)
 }
 
-/// The path of the list.
+/// The path of the list of inboxes.
 const LIST: &str = "/inboxes";
 
-/// The answer to a request without a body, if memory has it: giving it at once costs less than the way through the routes
-/// and what surrounds them. `None`, and nothing has happened yet, if the request has to go that way.
+/// The answer to a request without a body, if it is cached. This is faster than the router and the middleware. `None`
+/// if the request has to go through them; it has had no effect then.
 pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
     match (&request.method, request.uri.path()) {
         (&Method::GET, LIST) => observe_at_once(app, request, LIST, inboxes::list_at_once),
@@ -77,7 +78,8 @@ pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
     }
 }
 
-/// What every route is surrounded by. Outermost: the request's id, log line and metrics.
+/// Adds the middleware that every route shares. The outermost layer gives each request its id, its log line and its
+/// metrics.
 pub fn surround(router: Router<App>, app: App) -> Router {
     router
         .fallback(async || Refusal::NoSuchPath)
