@@ -1,4 +1,4 @@
-//! `/inboxes`: from a request to the operation and back.
+//! `/inboxes`: turns requests into calls of the operations, and their results into answers.
 
 use crate::{
     domain::{Channel, Inbox, InboxStatus, Scope},
@@ -29,7 +29,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// The parameters of a listing, for the document. [`list`] reads them.
+/// The query parameters, for the OpenAPI document. [`list`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document is made from it")]
@@ -46,12 +46,12 @@ struct ListParams {
     offset: Option<i64>,
 }
 
-/// What a client may say of the answer that it has, for the document. [`Wanted`] reads it.
+/// The headers of a conditional request, for the OpenAPI document. [`Wanted`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "the document is made from it")]
 struct Conditional {
-    /// The `ETag` of the answer that you have.
+    /// The `ETag` of the answer that the client has.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
@@ -63,13 +63,13 @@ pub(super) struct InboxPage {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The page.
+    /// The inboxes of this page.
     data: Vec<Inbox>,
-    /// Where it is in the list.
+    /// The position of the page in the list.
     pagination: Pagination,
 }
 
-/// One inbox.
+/// The answer with one inbox.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct InboxAnswer {
@@ -80,18 +80,18 @@ pub(super) struct InboxAnswer {
     data: Inbox,
 }
 
-/// How to connect one inbox.
+/// The answer with the setup of an inbox.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct SetupAnswer {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// How to connect it.
+    /// The setup.
     data: Setup,
 }
 
-/// What a create says, for the document. The operation reads it.
+/// The request to create an inbox, for the OpenAPI document. The operation reads it.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct NewInbox {
@@ -100,68 +100,71 @@ pub(super) struct NewInbox {
     name: String,
     /// Channel type.
     r#type: Channel,
-    /// E.164 with `+`. Type whatsapp only, and required there.
+    /// Phone number, E.164 with `+`. Required for type whatsapp, and not allowed for other types.
     #[schema(
         nullable = false,
         example = "+62812345678",
         pattern = r"^\+[1-9][0-9]{6,14}$"
     )]
     phone_number: Option<String>,
-    /// Type instagram only, and required there.
+    /// Instagram account ID. Required for type instagram, and not allowed for other types.
     #[schema(nullable = false, example = "ig_789")]
     instagram_account_id: Option<String>,
-    /// What the channel needs; which fields, depends on the type.
+    /// Settings of the channel. Which ones, depends on the type.
     #[schema(nullable = false)]
     channel: Option<ChannelSettings>,
 }
 
-/// What an update may change.
+/// The request to change an inbox.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct InboxChange {
     /// Display name.
     #[schema(nullable = false, min_length = 1, max_length = 100)]
     name: Option<String>,
-    /// `inactive` switches the inbox off; `active` switches it on again (it is then `pending` if it never proved itself).
+    /// `inactive` switches the inbox off. `active` switches it on again; its status is then `pending` if its channel
+    /// has never proved that it works.
     #[schema(nullable = false, example = "inactive")]
     status: Option<String>,
-    /// Fields of the channel to change. `null` takes an optional one away.
+    /// Settings of the channel to change. `null` removes an optional one.
     #[schema(nullable = false)]
     channel: Option<ChannelSettings>,
 }
 
-/// What a channel needs. Secrets are write-only.
+/// Settings of a channel. Secrets can be set, but never read.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct ChannelSettings {
-    /// whatsapp, required: the number's id at Meta.
+    /// whatsapp, required: the phone number's id at Meta.
     #[schema(nullable = false, example = "106540352242922")]
     phone_number_id: Option<String>,
     /// whatsapp, optional: the business account's id at Meta.
     business_account_id: Option<String>,
-    /// whatsapp and instagram, required: the secret with which Meta signs deliveries.
+    /// whatsapp and instagram, required: the secret with which Meta signs updates.
     #[schema(nullable = false, write_only)]
     app_secret: Option<String>,
     /// whatsapp and instagram, optional: the token for Meta's API.
     #[schema(write_only)]
     access_token: Option<String>,
-    /// telegram, required: the token that BotFather gave.
+    /// telegram, required: the token from BotFather.
     #[schema(nullable = false, write_only)]
     bot_token: Option<String>,
-    /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without it any may.
+    /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without this setting every
+    /// page may.
     allowed_origins: Option<Vec<String>>,
 }
 
 /// List inboxes
 ///
-/// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced. Asking again
-/// with the `ETag` as `If-None-Match` costs next to nothing while nothing changes.
+/// Returns the inboxes of your account, oldest first. A wrong `limit` or `offset` is an error, and not replaced by a
+/// default. A request with the `ETag` of the last answer as `If-None-Match` is very cheap as long as nothing has
+/// changed.
 #[utoipa::path(
     get, path = "/inboxes", operation_id = "listInboxes", tag = "Inboxes", params(ListParams, Conditional),
     responses((status = 200, description = "A page of inboxes", body = InboxPage,
         headers(
-            ("ETag" = String, description = "Another for every other answer"),
-            ("Link" = String, description = "The `first`, `prev`, `next` and `last` page under the same filters, where there is one (RFC 8288)")
+            ("ETag" = String, description = "Identifies this very answer"),
+            ("Link" = String, description = "Links to the `first`, `prev`, `next` and `last` page with the same filters, as far as they exist (RFC 8288)")
         ),
         example = json!({
         "success": true,
@@ -172,7 +175,7 @@ pub(super) struct ChannelSettings {
              "instagram_account_id": "ig_789", "created_at": "2025-02-01T10:30:00Z", "messages_count": 8932}
         ],
         "pagination": {"total": 15, "limit": 50, "offset": 0}
-    })), (status = 304, description = "The answer is the one that `If-None-Match` names"))
+    })), (status = 304, description = "The answer is still the one that `If-None-Match` names"))
 )]
 pub async fn list(
     Reader(principal): Reader,
@@ -193,8 +196,8 @@ pub async fn list(
     Ok(represent(&wanted, rendered).into_response())
 }
 
-/// The answer of [`list`], if all that it takes is cached, and the key may still ask. `None` if only [`list`] can give it; the
-/// request is not counted then.
+/// The answer of [`list`], if everything that it needs is cached. `None` if [`list`] must handle the request; the
+/// request has then not been counted.
 pub fn list_at_once(app: &App, request: &Parts) -> Option<AtOnce> {
     let page = page_of(request.uri.query()).ok()?;
     let now = app.context.clock.now();
@@ -203,7 +206,7 @@ pub fn list_at_once(app: &App, request: &Parts) -> Option<AtOnce> {
     let cached = cache.page(recalled.freshness, &recalled.account, page)?;
     let quota = app.rates.count(&recalled.principal, address, now);
     if quota.is_some_and(|quota| quota.check(now).is_err()) {
-        // One too many is not counted, so it can be tried again, and refused there.
+        // A request over the limit is not counted here, so [`list`] can count and refuse it.
         return None;
     }
     Some(AtOnce {
@@ -226,7 +229,7 @@ fn page_of(query: Option<&str>) -> Result<Page, Error> {
     Ok(page)
 }
 
-/// Writes a page with its links.
+/// Writes a page of the list, with its links.
 fn render(public_url: &str, page: Page, rows: &[Inbox], total: i64) -> Result<Rendered, ApiError> {
     let pagination = Pagination {
         total,
@@ -240,7 +243,8 @@ fn render(public_url: &str, page: Page, rows: &[Inbox], total: i64) -> Result<Re
     ))
 }
 
-/// Where the other pages are, under the same filters. <https://www.rfc-editor.org/rfc/rfc8288>
+/// The value of the `Link` header: links to the other pages with the same filters.
+/// <https://www.rfc-editor.org/rfc/rfc8288>
 fn links(public_url: &str, page: Page, total: i64) -> String {
     let Page {
         filter,
@@ -276,8 +280,8 @@ fn links(public_url: &str, page: Page, total: i64) -> String {
 
 /// Create an inbox
 ///
-/// A new inbox is `pending` until its channel has proved that it works; live chat starts `active`.
-/// What to paste at the provider is in its setup.
+/// A new inbox is `pending` until its channel has proved that it works. A live chat is `active` from the start. Its
+/// setup shows what to paste at the provider.
 #[utoipa::path(
     post, path = "/inboxes", operation_id = "createInbox", tag = "Inboxes",
     request_body(content = NewInbox, examples(
@@ -292,7 +296,7 @@ fn links(public_url: &str, page: Page, total: i64) -> String {
     )),
     responses(
         (status = 201, description = "The new inbox", body = InboxAnswer,
-            headers(("Location" = String, description = "Its path"))),
+            headers(("Location" = String, description = "The path of the new inbox"))),
         (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "address_taken",
                 "message": "This whatsapp address is already connected to an inbox of this server (channel.phone_number_id)"}}))
@@ -317,8 +321,8 @@ pub async fn create(
     params(("id" = String, Path, description = "Inbox id"), Conditional),
     responses(
         (status = 200, description = "The inbox", body = InboxAnswer,
-            headers(("ETag" = String, description = "Another for every other answer"))),
-        (status = 304, description = "The answer is the one that `If-None-Match` names")
+            headers(("ETag" = String, description = "Identifies this very answer"))),
+        (status = 304, description = "The answer is still the one that `If-None-Match` names")
     )
 )]
 pub async fn get(
@@ -335,8 +339,8 @@ pub async fn get(
 
 /// Change an inbox
 ///
-/// Only what is given changes. Another `phone_number_id` makes the inbox `pending` until that number proves itself. A bot
-/// cannot be replaced by another one: create another inbox for it. A new token of the same bot is fine.
+/// Fields that are not given stay as they are. A new `phone_number_id` makes the inbox `pending` until that number has
+/// proved that it works. A new token of the same bot is accepted; for another bot, create another inbox.
 #[utoipa::path(
     patch, path = "/inboxes/{id}", operation_id = "updateInbox", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     request_body(content = InboxChange, example = json!({"name": "Support", "status": "inactive"})),
@@ -364,25 +368,25 @@ pub async fn update(
     Ok(envelope::ok(inbox))
 }
 
-/// The parameters of a deletion, for the document. [`delete`] reads them.
+/// The query parameters, for the OpenAPI document. [`delete`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document is made from it")]
 struct DeleteParams {
-    /// Delete the inbox's messages with it. They cannot be brought back.
+    /// Delete the inbox's messages, too. They cannot be recovered.
     #[param(default = false)]
     purge: Option<bool>,
 }
 
 /// Delete an inbox
 ///
-/// One that holds messages is kept, unless `purge=true` says that they go, too.
+/// An inbox with messages is deleted only with `purge=true`, which deletes the messages, too.
 #[utoipa::path(
     delete, path = "/inboxes/{id}", operation_id = "deleteInbox", tag = "Inboxes",
     params(("id" = String, Path, description = "Inbox id"), DeleteParams),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 409, description = "It holds messages", body = crate::http::envelope::Failure,
+        (status = 204, description = "The inbox is deleted"),
+        (status = 409, description = "The inbox has messages", body = crate::http::envelope::Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "has_messages",
                 "message": "Messages in this inbox: 3. To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true"}}))
     )
@@ -410,14 +414,14 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// How to connect an inbox
+/// Get the setup of an inbox
 ///
-/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing. For
-/// telegram, once it is connected, also how Telegram's deliveries go: `provider` then comes from Telegram itself, or
-/// says within seconds why it does not.
+/// Shows what to paste at the provider, which credentials are set (never their values), and which proof is still
+/// missing. For a connected telegram inbox, `provider` also has Telegram's own report on the webhook, or after a few
+/// seconds the reason why there is none.
 #[utoipa::path(
     get, path = "/inboxes/{id}/setup", operation_id = "getInboxSetup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
-    responses((status = 200, description = "How to connect it", body = SetupAnswer))
+    responses((status = 200, description = "The setup", body = SetupAnswer))
 )]
 pub async fn setup(
     Writer(principal): Writer,
@@ -430,15 +434,15 @@ pub async fn setup(
 
 /// Connect an inbox
 ///
-/// telegram: checks `bot_token`, sets the webhook with its secret, stores the bot's name; the inbox is then proved, and
-/// `active` unless you have switched it off. whatsapp, instagram: checks `access_token`, which does not change the
-/// status; what came of it is in `provider`. livechat: is connected already. The answer is the inbox's setup. May be
-/// called again at any time. A body is ignored.
+/// telegram: checks `bot_token`, sets the webhook with its secret, and stores the bot's name. The inbox is then proved,
+/// and `active` unless you have switched it off. whatsapp, instagram: checks `access_token`. This does not change the
+/// status; the result is in `provider`. livechat: nothing to do, since it is always connected. The answer is the
+/// inbox's setup. You can call this again at any time. A request body is ignored.
 #[utoipa::path(
     post, path = "/inboxes/{id}/connect", operation_id = "connectInbox", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     responses(
-        (status = 200, description = "It is connected, or its credential is good; its setup", body = SetupAnswer),
-        (status = 409, description = "The provider refuses, there is no credential to ask it with, or the credential was replaced meanwhile",
+        (status = 200, description = "The inbox is connected, or its credential is valid. The answer is its setup", body = SetupAnswer),
+        (status = 409, description = "The provider refuses, there is no credential to call it with, or the credential was replaced in the meantime",
             body = crate::http::envelope::Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "provider_refused",
                 "message": "Telegram refuses this bot_token. It says: Unauthorized"}})),
