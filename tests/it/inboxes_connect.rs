@@ -309,8 +309,7 @@ async fn a_token_of_another_bot_is_a_conflict(store: Store) {
     let bot = Bot::start(store).await;
     let other = json!({"id": 5, "is_bot": true, "first_name": "Other"});
     bot.provider.replies("getMe", ok(other));
-    let message =
-        "Telegram says that this bot_token belongs to bot 5, and not to the bot whose id it starts with";
+    let message = "Telegram says that this bot_token belongs to bot 5, and not to the bot whose id it starts with";
     bot.connect()
         .await
         .assert_conflict("credential_of_another", message);

@@ -96,7 +96,7 @@ async fn an_instagram_id_that_no_update_carries_is_refused(store: Store) {
     provider.replies("me", Reply::Json(200, account));
     let message = "17841405822304914 is this account's id for one app only, which no update contains. Create the inbox with instagram_account_id 17841477000000001";
     let answer = connect(&app, &inbox, &key).await;
-    answer.assert_error(409, "CONFLICT", message);
+    answer.assert_conflict("credential_of_another", message);
 }
 
 async fn a_refused_access_token_is_a_conflict_in_metas_words(store: Store) {
