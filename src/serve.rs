@@ -26,7 +26,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-/// How often the uses of API keys are written to the store, and metrics and rate limits are cleaned up.
+/// How often the uses of API keys are written to the store, and old entries of metrics and live-chat limits are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often the log may repeat that connections cannot be accepted.
 const LOG_AGAIN: Duration = Duration::from_secs(60);

@@ -40,8 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 ///
 /// Every statement looks up its rows by their keys, so it should always use an index, whatever the statistics say. The
 /// statistics of a new table are out of date within seconds, and a plan that scans the whole table would be kept.
-/// PostgreSQL does this by giving other plans a very high cost, which would make it compile statements to machine code
-/// first; so that is turned off, too.
+/// These settings give every other plan a very high cost. Since PostgreSQL compiles expensive statements to machine code
+/// (`jit`), that is turned off, too.
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '20s';
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off";
 /// Settings of a transaction whose work grows with the amount of data: no time limit, and any plan.
