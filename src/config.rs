@@ -1,74 +1,74 @@
-//! What an operator can set, as checked values. How they are written on the command line is `cli`'s business.
+//! The settings of an operator, as checked values. `cli` defines how they are written on the command line.
 
 use ipnet::IpNet;
 use std::{net::SocketAddr, time::Duration};
 
-/// How the server answers, and what it allows a client to take.
+/// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where it listens. Port 0 picks a free one.
+    /// The address to listen on. Port 0 picks a free port.
     pub listen: SocketAddr,
-    /// The address under which providers and browsers reach it, without a trailing slash.
+    /// The URL under which providers and browsers reach the server, without a trailing slash.
     pub public_url: String,
-    /// Bounds on what clients control.
+    /// Limits on what clients may use.
     pub limits: Limits,
     /// Bytes of memory for keys, destinations of updates and answers that need not be read again. 0 keeps nothing.
     pub cache: u64,
 }
 
-/// How much is kept in memory where nothing else is said: ten thousand accounts with fifteen inboxes each fit.
+/// The default size of the cache, in bytes. Ten thousand accounts with fifteen inboxes each fit into it.
 pub const CACHE: u64 = 64 * 1024 * 1024;
 
-/// The target of the log's line for each request, so that a filter can name it (`--log info,inboxd_request=warn`).
+/// The target of the log line that each request has. A filter can name it (`--log info,inboxd_request=warn`).
 pub const REQUEST_LOG: &str = "inboxd_request";
 
-/// Bounds on everything that a client controls.
+/// Limits on everything that a client controls.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections that are open at once. More wait in the kernel's queue.
+    /// Connections that may be open at the same time. Further ones wait in the kernel's queue.
     pub connections: usize,
     /// Streams of events and live-chat sockets that are open at once, beside the connections. More are refused.
     pub streams: usize,
     /// Bytes of a request's head. A longer one is answered with 431, or 414 if it is the URL.
     pub head: usize,
-    /// Bytes of an API call's body.
+    /// The longest body of an API request, in bytes.
     pub body: usize,
     /// Bytes of an update that a provider sends. Meta's largest are said to be 3 MB.
     pub update: usize,
     /// Bytes of memory for requests' bodies and what is parsed from them. An address gets an eighth of it.
     pub body_memory: usize,
-    /// How long a request's head may take to arrive.
+    /// How long the head of a request may take to arrive.
     pub head_timeout: Duration,
-    /// How long a request's body may take to arrive.
+    /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
-    /// How long a connection may be open with nothing going on, and how long a client may take nothing of its answer.
+    /// How long a connection may be idle, and how long a client may read nothing of its answer.
     pub idle_timeout: Duration,
-    /// How long requests in flight may take to finish once the server was told to stop.
+    /// How long requests in flight may take to finish after the server has begun to stop.
     pub shutdown_timeout: Duration,
     /// Live-chat sockets that one client address, or IPv6 network, may have open at once.
     pub sockets_per_address: usize,
-    /// Requests a minute of an API key that has no limit of its own; 0 is no limit.
+    /// Requests per minute of an API key that has no limit of its own. 0 means no limit.
     pub rate_limit: i64,
-    /// Wrong API keys a minute from one client address; 0 is no limit.
+    /// Wrong API keys per minute from one client address. 0 means no limit.
     pub auth_failures: i64,
-    /// Proxies that are believed when they say for which address they ask. What is limited by address goes by it.
+    /// Proxies whose `X-Forwarded-For` is trusted. Limits per client address then use the address in that header.
     pub trusted_proxies: Vec<IpNet>,
     /// Updates that wait for the store. More are answered with 503, and the provider tries again.
     pub queue: usize,
 }
 
-/// Where the providers' APIs are, and how long we wait for them.
+/// The addresses of the providers' APIs, and how long to wait for their answers.
 #[derive(Debug, Clone)]
 pub struct Providers {
-    /// Telegram's Bot API, without a trailing slash.
+    /// The base URL of Telegram's Bot API, without a trailing slash.
     pub telegram_url: String,
-    /// Meta's Graph API, the same way.
+    /// The base URL of Meta's Graph API, without a trailing slash.
     pub graph_url: String,
-    /// Instagram's part of it, the same way.
+    /// The base URL of Instagram's Graph API, without a trailing slash.
     pub instagram_url: String,
-    /// How long one question may take on which a change depends.
+    /// The time limit of a call that a change depends on.
     pub patience: Duration,
-    /// How long one may take that only shows how the provider sees it.
+    /// The time limit of a call that only shows the provider's view.
     pub glance: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! One connection, from its first request to its end. hyper reads and writes it; what memory has is answered here at once,
-//! everything else by the routes.
+//! Serves one connection, from its first request to its end. hyper reads and writes it. A request that the cache can
+//! answer is answered here at once; the routes answer all others.
 //!
-//! Invariant: what follows an answer that was said to be the last is not carried out.
+//! Invariant: a request that comes after the last answer (`Connection: close`) is not carried out.
 
 use crate::{
     http::{
@@ -32,11 +32,11 @@ use std::{
 use tokio::{net::TcpStream, sync::watch, time::sleep};
 use tower::Service;
 
-/// How long a connection may go without its first request once the server stops.
+/// After the server has begun to stop, how long a connection without any request may stay open.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// Bytes that may wait in the system to be sent, beyond what the client has room for. Of a client that takes something there
-/// is always room for more soon, and one that takes nothing does not hold the system's memory.
+/// How many unsent bytes the system may hold for a connection, beyond what the client's window has room for. It is
+/// enough to keep a client that reads supplied, and a client that reads nothing cannot occupy the system's memory.
 const UNSENT: u32 = 128 * 1024;
 
 /// Answers the requests of one connection until it is closed, or until the server stops. Holds its
@@ -51,12 +51,12 @@ pub async fn converse(
 ) {
     let set = stream.set_nodelay(true);
     if let Err(error) = set.and_then(|()| SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)) {
-        tracing::debug!(%error, "a connection stays as the system makes it");
+        tracing::debug!(%error, "the options of a connection cannot be set");
     }
     let progress = Progress::default();
     let io = Connection::new(stream, progress.clone(), &app);
     let head = app.limits.head;
-    let talk = Arc::new(Talk {
+    let shared = Arc::new(Shared {
         router,
         app,
         peer,
@@ -65,31 +65,31 @@ pub async fn converse(
         place: Mutex::new(Some(place)),
     });
     let service = service_fn(move |request| {
-        let talk = talk.clone();
-        async move { Ok::<_, Infallible>(talk.answer(request).await) }
+        let shared = shared.clone();
+        async move { Ok::<_, Infallible>(shared.answer(request).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
             .max_buf_size(head)
-            // `Connection` keeps the time, and answers when it is over.
+            // `Connection` measures this time itself, and answers with 408 when it is over.
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades()
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = time_to_go(&mut stopped, &progress) => {
+        () = wait_for_stop(&mut stopped, &progress) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+        tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
 /// What the requests of one connection share.
-struct Talk<Place> {
+struct Shared<Place> {
     router: Router,
     app: App,
     peer: Peer,
@@ -99,7 +99,7 @@ struct Talk<Place> {
     place: Mutex<Option<Place>>,
 }
 
-impl<Place> Talk<Place> {
+impl<Place> Shared<Place> {
     /// Answers a request.
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
         let progress = InProgress::begin(self.progress.clone());
@@ -189,7 +189,7 @@ impl HttpBody for Answer {
 
 /// Waits until the server stops. A connection that has not asked for anything yet gets a moment more: who has just
 /// connected is about to, and would be cut off without an answer.
-async fn time_to_go(stopped: &mut watch::Receiver<bool>, progress: &Progress) {
+async fn wait_for_stop(stopped: &mut watch::Receiver<bool>, progress: &Progress) {
     const STEP: Duration = Duration::from_millis(5);
     // An error means that the server is gone, too.
     stopped.wait_for(|stopped| *stopped).await.ok();
@@ -200,7 +200,7 @@ async fn time_to_go(stopped: &mut watch::Receiver<bool>, progress: &Progress) {
     }
 }
 
-/// `/inboxes/` is `/inboxes`. The documentation pages are real folders, and keep theirs.
+/// Removes trailing slashes: `/inboxes/` becomes `/inboxes`. The documentation pages are real folders, and keep theirs.
 fn trim_slash(uri: &mut Uri) {
     let path = uri.path();
     let trimmed = path.trim_end_matches('/');
@@ -214,7 +214,7 @@ fn trim_slash(uri: &mut Uri) {
     if let Ok(path_and_query) = PathAndQuery::try_from(text) {
         let mut parts = std::mem::take(uri).into_parts();
         parts.path_and_query = Some(path_and_query);
-        // An absolute URI keeps its other parts, which fit any path.
+        // The other parts of an absolute URI stay as they are. They fit any path.
         *uri = Uri::from_parts(parts).unwrap_or_default();
     }
 }

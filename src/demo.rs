@@ -1,6 +1,7 @@
-//! `serve --demo`: something to look at. Four inboxes, and a few signed WhatsApp deliveries to the server's own hook.
+//! `serve --demo`: fills a new server with four inboxes, and sends a few signed WhatsApp updates to its own hook.
 //!
-//! Invariant: the demonstration takes the front doors, like anybody. Nothing is written into the store behind their back.
+//! Invariant: the demonstration uses the same operations and hooks as everybody else. It never writes to the store
+//! directly.
 
 use crate::{
     error::Error,
@@ -24,18 +25,18 @@ const NUMBER: Number<'_> = Number {
     phone_number: "+62812345678",
 };
 
-/// Why there is no demonstration.
+/// Why the demonstration could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// An inbox could not be made.
+    /// An inbox could not be created.
     #[error("the demonstration's inboxes: {0}")]
     Inbox(#[from] Error),
-    /// A delivery could not be sent.
-    #[error("the demonstration's deliveries: {0}")]
+    /// An update could not be sent.
+    #[error("the demonstration's updates: {0}")]
     Delivery(String),
 }
 
-/// Makes four inboxes: one of each type.
+/// Creates four inboxes, one of each type.
 pub async fn make_inboxes(context: &Context, account: &AccountId) -> Result<Vec<InboxId>, Error> {
     let bodies = [
         json!({"name": "Customer Support", "type": "whatsapp", "phone_number": NUMBER.phone_number,
@@ -54,7 +55,7 @@ pub async fn make_inboxes(context: &Context, account: &AccountId) -> Result<Vec<
     Ok(made)
 }
 
-/// Delivers a short conversation to the WhatsApp hook, as Meta would.
+/// Sends a short conversation to the WhatsApp hook, as Meta would. `now` is in seconds since 1970.
 pub async fn deliver(server: SocketAddr, now: i64) -> Result<(), DemoError> {
     let failed = |error: &dyn std::fmt::Display| DemoError::Delivery(error.to_string());
     let stream = TcpStream::connect(server).await.map_err(|e| failed(&e))?;

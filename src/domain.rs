@@ -1,4 +1,4 @@
-//! The nouns of the API, as plain data: what they are called and how they look as JSON.
+//! The objects of the API as plain data, with their names and their JSON.
 //!
 //! Invariant: a key that does not apply is absent, never `null`, and keys come in the documented order.
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
-/// The kind of an inbox.
+/// The type of an inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
@@ -26,7 +26,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// All of them, in the order in which the documentation lists them.
+    /// All types, in the order of the documentation.
     pub const ALL: [Channel; 4] = [
         Channel::Whatsapp,
         Channel::Instagram,
@@ -34,7 +34,7 @@ impl Channel {
         Channel::Telegram,
     ];
 
-    /// Its name in tables, URLs and JSON.
+    /// The name in tables, URLs and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Channel::Whatsapp => "whatsapp",
@@ -45,7 +45,7 @@ impl Channel {
     }
 }
 
-/// What a [`Channel`]'s name must be.
+/// The error message for a wrong name of a [`Channel`].
 pub const CHANNEL_RULE: &str = "must be one of whatsapp, instagram, livechat, telegram";
 
 impl FromStr for Channel {
@@ -59,20 +59,20 @@ impl FromStr for Channel {
     }
 }
 
-/// Whether an inbox is live.
+/// Whether an inbox is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InboxStatus {
     /// The channel has proved that it works.
     Active,
-    /// The business has switched it off.
+    /// The business has switched the inbox off.
     Inactive,
-    /// The channel has not proved yet that it works.
+    /// The channel has not yet proved that it works.
     Pending,
 }
 
 impl InboxStatus {
-    /// Its name in tables, URLs and JSON.
+    /// The name in tables, URLs and JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             InboxStatus::Active => "active",
@@ -95,7 +95,7 @@ impl FromStr for InboxStatus {
     }
 }
 
-/// One connected address of a business.
+/// A connected address of a business.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Inbox {
     /// Unique inbox identifier.
@@ -117,11 +117,11 @@ pub struct Inbox {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "ig_789", nullable = false)]
     pub instagram_account_id: Option<String>,
-    /// When it was created: RFC 3339, UTC, whole seconds.
+    /// When the inbox was created: RFC 3339, UTC, whole seconds.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub created_at: i64,
-    /// Total messages stored in this inbox: both directions, all kinds. Exact at every moment.
+    /// Number of messages stored in this inbox, of both directions and all types. Always exact.
     #[schema(example = 15420, minimum = 0)]
     pub messages_count: i64,
 }
@@ -129,32 +129,32 @@ pub struct Inbox {
 /// A business.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// Its id.
+    /// The account's id.
     pub id: AccountId,
-    /// Its name.
+    /// The account's name.
     pub name: String,
-    /// When it was created.
+    /// When the account was created, in seconds since 1970.
     #[serde(serialize_with = "clock::serialize")]
     pub created_at: i64,
 }
 
-/// What a key may do.
+/// A permission of an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every GET, except an inbox's setup.
     Read,
-    /// Manage inboxes, send.
+    /// Manage inboxes, and send messages.
     Write,
-    /// Manage keys.
+    /// Manage API keys.
     Admin,
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Scope; 3] = [Scope::Read, Scope::Write, Scope::Admin];
 
-    /// Its name.
+    /// The scope's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Scope::Read => "read",
@@ -170,41 +170,41 @@ impl fmt::Display for Scope {
     }
 }
 
-/// An API key, without the key itself, which is known only to whoever was shown it.
+/// An API key without its secret, which is shown only when the key is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApiKey {
-    /// Its id.
+    /// The key's id.
     pub id: KeyId,
-    /// What it is for.
+    /// A name that says what the key is for.
     pub name: String,
-    /// What it may do.
+    /// What the key may do.
     pub scopes: Vec<Scope>,
-    /// When it was made.
+    /// When the key was created, in seconds since 1970.
     #[serde(serialize_with = "clock::serialize")]
     pub created_at: i64,
-    /// When it stops working, if ever.
+    /// When the key expires, in seconds since 1970. `None` if it never does.
     #[serde(serialize_with = "clock::serialize_option")]
     pub expires_at: Option<i64>,
-    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
+    /// Requests per minute. 0 means no limit; `None` means the server's default limit.
     pub rate_limit: Option<i64>,
-    /// When it was revoked, if it was.
+    /// When the key was revoked, in seconds since 1970. `None` if it was not.
     #[serde(serialize_with = "clock::serialize_option")]
     pub revoked_at: Option<i64>,
-    /// When it was last used, exact to a minute.
+    /// When the key was last used, in seconds since 1970, accurate to a minute. `None` if never.
     #[serde(serialize_with = "clock::serialize_option")]
     pub last_used_at: Option<i64>,
 }
 
-/// One message, with what happened to it since.
+/// A message, with the edits, reactions and status changes since it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Message {
-    /// Its id.
+    /// Unique message identifier.
     #[schema(value_type = String, example = "msg_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: MessageId,
-    /// The inbox that it is in.
+    /// The inbox of the message.
     #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub inbox_id: InboxId,
-    /// The conversation that it is in.
+    /// The conversation of the message.
     #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub conversation_id: ConversationId,
     /// `inbound` (from the contact) or `outbound` (from the business).
@@ -214,13 +214,13 @@ pub struct Message {
     #[serde(rename = "type")]
     #[schema(example = "text")]
     pub kind: String,
-    /// What it says now; the keys depend on the type.
+    /// The current content. Its keys depend on the type.
     #[schema(value_type = Object, example = json!({"text": "Is the blue one still available?"}))]
     pub content: Map<String, Value>,
-    /// Who wrote it: `name`, `phone`, `username`, as far as they are known.
+    /// Who wrote it: `name`, `phone` and `username`, as far as they are known.
     #[schema(value_type = Object, example = json!({"name": "Ayu", "phone": "+628111111111"}))]
     pub sender: Map<String, Value>,
-    /// The message that it answers, if that is here.
+    /// The id of the message that this one replies to, if that message is stored here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub reply_to: Option<MessageId>,
@@ -228,34 +228,34 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub status: Option<String>,
-    /// Why it failed, in the provider's words.
+    /// Why sending failed, in the provider's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error: Option<String>,
-    /// What it said before each edit, oldest first. Absent if it was never edited.
+    /// The content before each edit, oldest first. Absent if the message was never edited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
-    /// The reactions that stand. Absent if there is none.
+    /// The current reactions. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
-    /// When its sender withdrew it. It stays, and stays counted.
+    /// When its sender deleted it. The message is kept and still counted.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "clock::serialize_option"
     )]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub deleted_at: Option<i64>,
-    /// When it was written, by the provider's clock.
+    /// When the message was written, by the provider's clock.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub timestamp: i64,
-    /// When it came here, by our clock.
+    /// When the message was received here, by the server's clock.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:01Z")]
     pub received_at: i64,
 }
 
-/// What a message said before an edit.
+/// An earlier content of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Edit {
     /// What it was: see the message's `type`.
@@ -265,7 +265,7 @@ pub struct Edit {
     /// What it said.
     #[schema(value_type = Object)]
     pub content: Map<String, Value>,
-    /// When that was replaced.
+    /// When it was replaced.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime)]
     pub edited_at: i64,
@@ -276,18 +276,18 @@ pub struct Edit {
 pub struct Reaction {
     /// The emoji.
     pub emoji: String,
-    /// Who reacted: the provider's id.
+    /// The provider's id of the person who reacted.
     pub by: String,
-    /// When.
+    /// When the reaction was made.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime)]
     pub timestamp: i64,
 }
 
-/// A person outside, or a group chat.
+/// A customer, or a group chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Contact {
-    /// Its id.
+    /// Unique contact identifier.
     #[schema(value_type = String, example = "contact_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: ContactId,
     /// Display name, if known.
@@ -302,9 +302,9 @@ pub struct Contact {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub username: Option<String>,
-    /// Whether it is a group chat.
+    /// True for a group chat.
     pub is_group: bool,
-    /// Since when it blocks the business. Absent if it does not.
+    /// When the contact blocked the business. Absent if it has not.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "clock::serialize_option"
@@ -313,32 +313,32 @@ pub struct Contact {
     pub blocked_at: Option<i64>,
 }
 
-/// The thread between one contact and one inbox.
+/// All messages between one contact and one inbox.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Conversation {
-    /// Its id.
+    /// Unique conversation identifier.
     #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: ConversationId,
-    /// The inbox that it is in.
+    /// The inbox of the conversation.
     #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub inbox_id: InboxId,
-    /// The contact.
+    /// The contact of the conversation.
     pub contact: Contact,
     /// `open` or `resolved`.
     #[schema(example = "open")]
     pub status: String,
-    /// How many messages it holds.
+    /// Number of messages in the conversation.
     #[schema(example = 2, minimum = 0)]
     pub messages_count: i64,
-    /// Its newest message.
+    /// The newest message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub last_message: Option<Message>,
-    /// When it began.
+    /// When the conversation began.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub created_at: i64,
-    /// When its last message came here.
+    /// When its last message was received here.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub updated_at: i64,

@@ -1,8 +1,9 @@
-//! Who asks: a principal, with the account that it acts for and what it may do there.
+//! Principals: who sends a request, for which account, and what it may do there.
 //!
-//! How a principal proves who it is, is not here: see `ops::keys` for API keys.
+//! `ops::keys` authenticates principals by their API keys.
 //!
-//! Invariant: a principal was good when it was made. It does not learn of a later revocation: `ops::keys::recheck` does.
+//! Invariant: a principal was valid when it was created. It does not notice a later revocation; `ops::keys::recheck`
+//! does.
 
 use crate::{
     domain::Scope,
@@ -11,17 +12,17 @@ use crate::{
 };
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// SHA-256 of an API key.
+/// The SHA-256 of an API key.
 pub type KeyHash = [u8; 32];
 
-/// Who asks, for which account, with which scopes.
+/// The sender of a request, the account that it acts for, and its scopes.
 #[derive(Debug)]
 pub struct Principal {
-    /// Who it is.
+    /// Who the principal is.
     pub actor: Actor,
     /// The account that it acts for.
     pub account: AccountId,
-    /// What it may do there.
+    /// What it may do in that account.
     pub scopes: Scopes,
 }
 
@@ -35,17 +36,17 @@ pub enum Actor {
 /// The API key that a principal presented.
 #[derive(Debug)]
 pub struct ActingKey {
-    /// Its id.
+    /// The key's id.
     pub id: KeyId,
-    /// Its hash, by which it is found.
+    /// The key's hash, by which it is found in the store.
     pub hash: KeyHash,
-    /// When it stops working, in seconds since 1970, if ever.
+    /// When the key expires, in seconds since 1970. `None` if it never does.
     pub expires_at: Option<i64>,
-    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
+    /// Requests per minute. 0 means no limit; `None` means the server's default limit.
     pub rate_limit: Option<i64>,
-    /// When a use of it was last noted, in seconds since 1970; 0 for never.
+    /// When a use of the key was last recorded, in seconds since 1970. 0 if never.
     pub use_noted_at: AtomicI64,
-    /// The last origin that [`Principal::is_new_origin`] was told; 0 for none.
+    /// The last value that was passed to [`Principal::is_new_origin`]. 0 if there was none.
     pub last_origin: AtomicU64,
 }
 
@@ -55,13 +56,13 @@ impl Principal {
         &self.account
     }
 
-    /// The key that it presented.
+    /// The API key that it presented.
     pub fn key(&self) -> &ActingKey {
         let Actor::Key(key) = &self.actor;
         key
     }
 
-    /// An error if it lacks this scope.
+    /// Returns [`Error::Forbidden`] if the principal lacks this scope.
     pub fn may(&self, scope: Scope) -> Result<(), Error> {
         if self.scopes.contains(scope) {
             Ok(())
@@ -70,30 +71,31 @@ impl Principal {
         }
     }
 
-    /// Requests a minute that it may make; 0 is no limit, and without a value the server's own limit counts.
+    /// Requests per minute. 0 means no limit; `None` means the server's default limit.
     pub fn rate_limit(&self) -> Option<i64> {
         self.key().rate_limit
     }
 
-    /// What it is counted by: no two principals share it.
+    /// The identity by which the principal's requests are counted. No two principals share it.
     pub fn fingerprint(&self) -> u128 {
         fingerprint(&self.key().hash)
     }
 
-    /// Whether its key has expired at this moment, in seconds since 1970.
+    /// True if its key has expired at `now`, in seconds since 1970.
     pub fn has_expired(&self, now: i64) -> bool {
         self.key().expires_at.is_some_and(|end| now >= end)
     }
 
-    /// Whether it comes from another origin than at the last call. What an origin is, is the caller's choice.
+    /// True if `origin` differs from that of the last call. The caller decides what an origin is.
     pub fn is_new_origin(&self, origin: u64) -> bool {
         let last = &self.key().last_origin;
-        // Writing each time would make processors compete for it.
+        // Writing at every call would make processors compete for the cache line.
         last.load(Ordering::Relaxed) != origin && last.swap(origin, Ordering::Relaxed) != origin
     }
 }
 
-/// What the key with this hash is counted by. Half of a SHA-256 is still far too much for two keys to share.
+/// The identity by which the requests of a key with this hash are counted. Half of a SHA-256 is still long enough that
+/// no two keys share it.
 pub fn fingerprint(hash: &KeyHash) -> u128 {
     let (half, _) = hash.split_at(16);
     half.iter()
@@ -105,12 +107,12 @@ pub fn fingerprint(hash: &KeyHash) -> u128 {
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// These.
+    /// The set of these scopes.
     pub fn of(scopes: &[Scope]) -> Self {
         Scopes(scopes.iter().fold(0, |set, scope| set | 1 << *scope as u8))
     }
 
-    /// Whether this is one of them.
+    /// True if this scope is in the set.
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & 1 << scope as u8 != 0
     }

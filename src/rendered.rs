@@ -1,8 +1,9 @@
-//! A body that is made once and sent many times: with its fingerprint, and compressed forms that are made when first asked for.
+//! A response body that is made once and sent many times, with its fingerprint. Its compressed forms are made when they
+//! are first needed.
 //!
-//! Which form a client wants, and in which headers it says so, is not known here.
+//! Content negotiation and headers are not handled here.
 //!
-//! Invariant: all forms are of the same bytes, which never change.
+//! Invariant: all forms contain the same bytes, which never change.
 
 use bytes::{Buf, Bytes};
 use data_encoding::BASE32_DNSSEC;
@@ -14,37 +15,38 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// A shorter body is not worth compressing: it fits into one packet as it is.
+/// The shortest body that is compressed, in bytes. A shorter one fits into one packet anyway.
 const WORTH: usize = 1024;
-/// Where brotli is quicker than gzip's usual level, and makes less of it. Its best is a hundred times slower.
+/// At this quality brotli is faster than gzip at its default level, and its output is smaller. Its best quality is a
+/// hundred times slower.
 const BROTLI_QUALITY: u32 = 5;
 const BROTLI_WINDOW: u32 = 22;
-/// Bytes around all that.
+/// The overhead of one body in memory, in bytes.
 const AROUND: usize = 256;
-/// Bytes of a body's BLAKE3 in its tag: nobody finds two bodies that share 128 bits.
+/// How many bytes of a body's BLAKE3 hash are in its tag. 128 bits are enough that no two bodies share a tag.
 const FINGERPRINT: usize = 16;
-/// Bytes of a tag: the fingerprint in base32, and two quotes.
+/// The length of a tag in bytes: the fingerprint in base32, and two quotes.
 const TAG: usize = (FINGERPRINT * 8).div_ceil(5) + 2;
 
-/// How a body is written.
+/// An encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// As it is.
+    /// Not compressed.
     Plain,
-    /// <https://www.rfc-editor.org/rfc/rfc1952>
+    /// gzip, <https://www.rfc-editor.org/rfc/rfc1952>.
     Gzip,
-    /// <https://www.rfc-editor.org/rfc/rfc7932>
+    /// Brotli, <https://www.rfc-editor.org/rfc/rfc7932>.
     Brotli,
 }
 
-/// The body.
+/// A response body with its tag and links.
 pub struct Rendered {
-    /// The tag, the links and the body in one piece: of very many bodies, few are in the processor's caches, and each piece
-    /// would have to be waited for.
+    /// The tag, the links and the body in one allocation. Of very many bodies few are in the processor's caches, and
+    /// each allocation would cost one more cache miss.
     text: Arc<[u8]>,
-    /// Bytes of the links.
+    /// The length of the links, in bytes.
     links: usize,
-    /// The compressed forms. `None` where it would be no shorter.
+    /// The compressed forms. `None` inside if compression does not make the body shorter.
     gzip: OnceLock<Option<Bytes>>,
     brotli: OnceLock<Option<Bytes>>,
 }
@@ -52,7 +54,7 @@ pub struct Rendered {
 type Compress = fn(&[u8]) -> io::Result<Vec<u8>>;
 
 impl Rendered {
-    /// Of these bytes, one piece behind the other. `links` is what goes with them about other pages.
+    /// Creates a body from these pieces, in order. `links` is the value of its `Link` header.
     pub fn new(plain: &[&[u8]], links: Option<&str>) -> Self {
         let mut hasher = blake3::Hasher::new();
         for piece in plain {
@@ -69,24 +71,26 @@ impl Rendered {
         }
     }
 
-    /// Whether it is the same body with the same links.
+    /// True if the other has the same body and the same links.
     pub fn is_same(&self, other: &Rendered) -> bool {
-        // Fingerprint and links tell.
+        // The fingerprint represents the body, so comparing it and the links is enough.
         self.text.get(..TAG + self.links) == other.text.get(..TAG + other.links)
     }
 
-    /// The fingerprint, in quotes: the same for the same bytes, another for others, and for every [`Form`] its own.
+    /// The `ETag` of the body in this form, in quotes. Equal bodies have equal tags, and each [`Form`] has a different
+    /// one.
     pub fn tag(&self, form: Form) -> Cow<'_, [u8]> {
         form.tag(&self.text[..TAG])
     }
 
-    /// What goes with it about other pages.
+    /// The value of its `Link` header, if it has one.
     pub fn links(&self) -> Option<&[u8]> {
         let links = &self.text[TAG..TAG + self.links];
         (!links.is_empty()).then_some(links)
     }
 
-    /// The body in this form, or as it is where the form is not worth it. Returns which form it has.
+    /// The body in this form, or uncompressed if compression does not make it shorter. Also returns the form of the
+    /// result.
     pub fn written(&self, form: Form) -> (Form, Bytes) {
         match self.shorter(form, &self.text[TAG + self.links..]) {
             Some(body) => (form, body),
@@ -116,16 +120,16 @@ impl Rendered {
         made.get_or_init(make).clone()
     }
 
-    /// Bytes of memory that it may come to take.
+    /// How many bytes of memory it may take, including compressed forms that are made later.
     pub fn bytes(&self) -> usize {
-        // JSON of many things of one kind shrinks to less than an eighth, in either form.
+        // A JSON list of similar objects shrinks to less than an eighth in either form.
         let text = self.text.len();
         let forms = if text < WORTH { 0 } else { text / 4 };
         text + forms + AROUND
     }
 }
 
-/// All of these, copied only once.
+/// Joins the pieces with a single copy.
 fn joined(pieces: &[&[u8]]) -> Arc<[u8]> {
     let length = pieces.iter().map(|piece| piece.len()).sum();
     let mut text: Arc<[u8]> = repeat_n(0, length).collect();
@@ -139,7 +143,7 @@ fn joined(pieces: &[&[u8]]) -> Arc<[u8]> {
 }
 
 impl Form {
-    /// Each form has a tag of its own, since its bytes are others.
+    /// Each form needs a different tag, since its bytes are different.
     fn tag(self, plain: &[u8]) -> Cow<'_, [u8]> {
         let suffix = match self {
             Form::Plain => return plain.into(),

@@ -1,4 +1,4 @@
-//! Every route on one page, and what surrounds them all.
+//! Defines every route, and the middleware around all of them.
 
 use crate::{
     api::{conversations, events, health, home, inboxes, messages, openapi},
@@ -67,7 +67,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The whole service.
+/// The router of the whole service.
 pub fn router(app: App) -> Router {
     let (api, _) = api().split_for_parts();
     let (hooks, _) = hooks().split_for_parts();
@@ -76,11 +76,11 @@ pub fn router(app: App) -> Router {
     surround(api, hooks, documents(), app)
 }
 
-/// The path of the list.
+/// The path of the list of inboxes.
 const LIST: &str = "/inboxes";
 
-/// The answer to a request without a body, if memory has it: giving it at once costs less than the way through the routes
-/// and what surrounds them. `None`, and nothing has happened yet, if the request has to go that way.
+/// The answer to a request without a body, if it is cached. This is faster than the router and the middleware. `None`
+/// if the request has to go through them; it has had no effect then.
 pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
     match (&request.method, request.uri.path()) {
         (&Method::GET, LIST) => observe_at_once(app, request, LIST, inboxes::list::at_once),

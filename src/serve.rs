@@ -1,4 +1,4 @@
-//! The running server: accepting connections, background work, and a stop that loses nothing.
+//! The running server: accepts connections, does background work, and stops without losing anything.
 //!
 //! Invariant: a stop first lets the requests in flight finish, then the updates in line, then closes the store.
 
@@ -26,12 +26,12 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-/// How often uses of keys go to the store, and metrics are tidied.
+/// How often the uses of API keys are written to the store, and old entries of metrics and live-chat limits are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
-/// How often the log says again that no connection can be accepted.
-const REPEATED: Duration = Duration::from_secs(60);
+/// How often the log may repeat that connections cannot be accepted.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
 
-/// A server that answers.
+/// A running server.
 pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
@@ -45,7 +45,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to answer.
+    /// Binds the address of the configuration, and starts to answer.
     pub async fn start(context: Context, config: &Config) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
@@ -68,7 +68,7 @@ impl Server {
         let following = tokio::spawn(changes::follow(context.clone(), stopped.clone()));
         let purging = tokio::spawn(purge::work(context.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
-        let housekeeping = tokio::spawn(keep_house(
+        let housekeeping = tokio::spawn(run_housekeeping(
             context.clone(),
             uses.clone(),
             bounds,
@@ -88,12 +88,12 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops it. Requests in flight finish first.
+    /// Stops the server. Requests in flight finish first, within the configured time.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for task in [
@@ -104,15 +104,15 @@ impl Server {
             self.purging,
         ] {
             if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the server failed");
+                tracing::error!(%error, "a background task of the server failed");
             }
         }
-        noted(self.uses.flush_all(&self.context).await);
+        log_failure(self.uses.flush_all(&self.context).await);
         self.context.db.close().await;
     }
 }
 
-/// The process's metrics. There is one recorder a process, however many servers.
+/// The recorder of the process's metrics. All servers of one process share it.
 fn recorder() -> Result<PrometheusHandle, String> {
     static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     RECORDER.get_or_init(install_recorder).clone()
@@ -133,7 +133,7 @@ fn install_recorder() -> Result<PrometheusHandle, String> {
         .map_err(|error| error.to_string())
 }
 
-async fn keep_house(
+async fn run_housekeeping(
     context: Context,
     uses: Uses,
     bounds: Bounds,
@@ -146,26 +146,32 @@ async fn keep_house(
             _ = stopped.changed() => return,
             _ = tick.tick() => {}
         }
-        noted(uses.flush(&context).await);
+        log_failure(uses.flush(&context).await);
         match quarantine::count(&context).await {
             Ok(count) => metrics::gauge!("inboxd_quarantined_updates").set(count as f64),
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
         }
         if let Err(error) = context.db.tend().await {
-            tracing::warn!(%error, "the store could not be tended");
+            tracing::warn!(%error, "the store's statistics could not be maintained");
         }
         bounds.tidy();
         recorder.run_upkeep();
     }
 }
 
-fn noted(flushed: Result<(), Error>) {
+fn log_failure(flushed: Result<(), Error>) {
     match flushed {
         Ok(()) => {}
         Err(Error::Unavailable(cause)) => {
-            tracing::warn!(cause, "uses of keys are noted later");
+            tracing::warn!(
+                cause,
+                "the uses of API keys cannot be stored now, and are kept for later"
+            );
         }
-        Err(error) => tracing::error!(cause = error.cause(), "uses of keys cannot be noted"),
+        Err(error) => tracing::error!(
+            cause = error.cause(),
+            "the uses of API keys cannot be stored"
+        ),
     }
 }
 
@@ -177,9 +183,10 @@ async fn accept(
 ) {
     let all = app.limits.connections;
     let places = Arc::new(Semaphore::new(all));
-    let mut said: Option<Instant> = None;
+    let mut logged_at: Option<Instant> = None;
     loop {
-        // A place first: who finds none waits in the kernel's queue, and costs nothing here.
+        // Reserves a slot first. A connection without one waits in the kernel's queue, where it costs this process
+        // nothing.
         let place = tokio::select! {
             _ = stopped.changed() => break,
             place = places.clone().acquire_owned() => place,
@@ -189,11 +196,11 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => (stream, Peer(peer)),
                 Err(error) => {
-                    // Out of file handles, most likely. Trying again at once would only burn CPU.
+                    // Most likely there are no file descriptors left. Retrying at once would only waste CPU time.
                     metrics::counter!("inboxd_accept_failures_total").increment(1);
-                    if said.is_none_or(|at| at.elapsed() > REPEATED) {
+                    if logged_at.is_none_or(|at| at.elapsed() > LOG_AGAIN) {
                         tracing::error!(%error, "connections cannot be accepted");
-                        said = Some(clock::stopwatch());
+                        logged_at = Some(clock::stopwatch());
                     }
                     sleep(Duration::from_millis(100)).await;
                     continue;
@@ -209,13 +216,13 @@ async fn accept(
             place,
         ));
     }
-    if let Err(error) = take_in_the_queue(listener, |stream, peer| {
+    if let Err(error) = accept_queued(listener, |stream, peer| {
         let place = places.clone().try_acquire_owned().ok()?;
         let (router, app, stopped) = (router.clone(), app.clone(), stopped.clone());
         tokio::spawn(converse(stream, Peer(peer), router, app, stopped, place));
         Some(())
     }) {
-        tracing::debug!(%error, "connections that nobody took are cut off");
+        tracing::debug!(%error, "the connections that are left in the queue are closed");
     }
     // Every place is free again once every connection is closed.
     let closed = async {
@@ -227,13 +234,13 @@ async fn accept(
     }
 }
 
-/// Takes those who wait in the kernel's queue, and closes it. They believe to be connected, and have sent a request by
-/// now: closing the queue over them would cut them off without an answer.
-fn take_in_the_queue(
+/// Accepts the connections that wait in the kernel's queue, and closes the queue. Their clients are connected already,
+/// and may have sent a request: closing the queue first would cut them off without an answer.
+fn accept_queued(
     listener: TcpListener,
     mut take: impl FnMut(TcpStream, SocketAddr) -> Option<()>,
 ) -> io::Result<()> {
-    // tokio may not have heard yet of who came last; the kernel has.
+    // tokio may not know of the newest connections yet, so the kernel is asked directly.
     let listener = listener.into_std()?;
     loop {
         let (stream, peer) = match listener.accept() {

@@ -1,4 +1,4 @@
-//! `/conversations`.
+//! `/conversations`: lists and reads conversations.
 
 use crate::{
     domain::Conversation,
@@ -18,19 +18,19 @@ use axum::{
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// The parameters of a listing, for the document. [`list`] reads them.
+/// The query parameters, for the OpenAPI document. [`list`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document is made from it")]
 struct ListParams {
-    /// Only this inbox.
+    /// Only conversations of this inbox.
     inbox_id: Option<String>,
-    /// Only this status: `open` or `resolved`.
+    /// Only conversations with this status: `open` or `resolved`.
     status: Option<String>,
     /// Maximum number of results to return.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<i64>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -41,13 +41,13 @@ pub(super) struct ConversationPage {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The page.
+    /// The conversations of this page.
     data: Vec<Conversation>,
-    /// Where it is in the list.
+    /// The position of the page in the list.
     pagination: CursorPagination,
 }
 
-/// One conversation.
+/// The answer with one conversation.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct ConversationAnswer {
@@ -60,7 +60,8 @@ pub(super) struct ConversationAnswer {
 
 /// List conversations
 ///
-/// The newest first, by when they began. A walk through the pages meets each once, whatever arrives meanwhile.
+/// Conversations are sorted by the time when they began, newest first. Reading all pages returns each of them exactly
+/// once, even if new ones arrive in the meantime.
 #[utoipa::path(
     get, path = "/conversations", operation_id = "listConversations", tag = "Conversations", params(ListParams),
     responses(

@@ -1,7 +1,7 @@
-//! `/events`: what happens, as server-sent events.
+//! `/events`: a stream of events, as server-sent events.
 //!
-//! Invariant: whoever comes back with the id of the last event that it got misses no message and no change of one. Nothing
-//! is sent by a key that is no longer good.
+//! Invariants: a client that reconnects with the id of the last event that it received misses no message and no change
+//! of a message. No event is sent once the client's key is no longer valid.
 
 use crate::{
     domain::Scope,
@@ -34,16 +34,17 @@ use tokio::{
     time::{Interval, interval},
 };
 
-/// How often a silent stream says that it is alive.
-const PULSE: Duration = Duration::from_secs(10);
-/// How often the key of a stream is checked when nothing says that it has changed: keys also expire.
+/// How often a keep-alive comment is sent while there are no events.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How often the key of a stream is checked even if no change of a key was announced: keys can also expire.
 const CHECK: Duration = Duration::from_millis(500);
 
-/// Live events
+/// Listen to events
 ///
-/// `message.created`, `message.changed` (both with the message as data), `inbox.changed` (with the inbox) and
-/// `inbox.deleted` (with its id). Messages handed over from before the connection raise no event. Send the id of the
-/// last event as `Last-Event-ID` to go on from there; an event can then come a second time, and its id tells.
+/// Events are `message.created` and `message.changed` (both with the message as data), `inbox.changed` (with the inbox)
+/// and `inbox.deleted` (with the inbox's id). Messages of the history from before an inbox was connected cause no
+/// events. To continue after a disconnect, send the id of the last event as `Last-Event-ID`. An event may then be sent
+/// a second time, with the same id.
 #[utoipa::path(
     get, path = "/events", operation_id = "listenToEvents", tag = "Events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
@@ -64,13 +65,13 @@ pub async fn listen(
     };
     let begin = EventId::new(&app.context.clock);
     let listener = Listener {
-        // Before catching up, so that nothing falls between the two.
+        // Listening starts before catching up, so that no event is missed in between.
         live: app.context.events.listen(),
         stopped: app.stopped.clone(),
         reading: last
             .as_ref()
             .map(|last| last.earlier(events::overlap(&app.context))),
-        // Without an id the stream begins now.
+        // Without an id the stream starts with events from now on.
         begin: last.is_none().then(|| begin.clone()),
         last: last.clone().unwrap_or(begin),
         waiting: VecDeque::new(),
@@ -81,7 +82,7 @@ pub async fn listen(
         app,
     };
     let mut response = Answer::new(stream(listener))
-        .keep_alive(KeepAlive::new().interval(PULSE))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response();
     response.extensions_mut().insert(LongLived);
     Ok(response)
@@ -100,21 +101,21 @@ fn last_event_id(text: &str) -> Result<EventId, Error> {
     }
 }
 
-/// One client's place in the stream.
+/// The state of one client's stream.
 struct Listener {
     app: App,
     principal: Arc<Principal>,
     live: Receiver<Live>,
     stopped: watch::Receiver<bool>,
-    /// From where on the store has events that may not have been sent.
+    /// The event after which the store may have events that were not sent yet.
     reading: Option<EventId>,
-    /// Before which nothing is sent.
+    /// No event before this one is sent.
     begin: Option<EventId>,
-    /// The latest that was sent.
+    /// The newest event that was sent.
     last: EventId,
     waiting: VecDeque<Event>,
     told: Told<EventId>,
-    /// When the key is checked next, however much happens in between.
+    /// When the key is checked next, however many events there are in between.
     check: Interval,
     _place: OwnedSemaphorePermit,
 }
@@ -123,15 +124,18 @@ fn stream(listener: Listener) -> impl Stream<Item = Result<Sse, Infallible>> {
     stream::unfold(listener, |mut listener| async move {
         loop {
             let event = listener.next().await?;
-            // Some time may have passed since the client took the event before.
+            // Some time may have passed since the client read the previous event.
             listener.check_key().await.ok()?;
             match listener.render(&event).await {
                 Ok(Some(sse)) => return Some((Ok(sse), listener)),
-                // What it was about is gone again.
+                // The message or inbox of the event was deleted in the meantime.
                 Ok(None) => {}
                 Err(error) => {
-                    // The client comes back, and goes on where it was.
-                    tracing::warn!(cause = error.cause(), "a stream of events ends");
+                    // The client will connect again, and continue after its last event.
+                    tracing::warn!(
+                        cause = error.cause(),
+                        "a stream of events is closed, because an event cannot be read"
+                    );
                     return None;
                 }
             }
@@ -140,11 +144,11 @@ fn stream(listener: Listener) -> impl Stream<Item = Result<Sse, Infallible>> {
 }
 
 impl Listener {
-    /// The next event of this account. `None` when the stream must end.
+    /// The next event of this account. `None` if the stream must end.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
-                if let Some(event) = self.tell(event) {
+                if let Some(event) = self.if_unsent(event) {
                     return Some(event);
                 }
                 continue;
@@ -158,7 +162,7 @@ impl Listener {
                 _ = self.check.tick() => self.check_key().await.ok()?,
                 event = self.live.recv() => match event {
                     Ok(Live::Happened(event)) if event.account == *self.account() => {
-                        if let Some(event) = self.tell(event) {
+                        if let Some(event) = self.if_unsent(event) {
                             return Some(event);
                         }
                     }
@@ -166,7 +170,7 @@ impl Listener {
                     Ok(Live::KeysChanged) => self.check_key().await.ok()?,
                     Ok(Live::Missed) | Err(RecvError::Lagged(_)) => {
                         self.check_key().await.ok()?;
-                        self.miss();
+                        self.start_catching_up();
                     }
                     Err(RecvError::Closed) => return None,
                 },
@@ -178,8 +182,8 @@ impl Listener {
         self.principal.account()
     }
 
-    /// The event, unless it was sent already.
-    fn tell(&mut self, event: Event) -> Option<Event> {
+    /// Returns the event, unless it was sent before.
+    fn if_unsent(&mut self, event: Event) -> Option<Event> {
         if self.begin.as_ref().is_some_and(|begin| event.id < *begin)
             || !self.told.first_time(&event.id)
         {
@@ -191,12 +195,12 @@ impl Listener {
         Some(event)
     }
 
-    /// Something may have happened that was not told.
-    fn miss(&mut self) {
+    /// Starts catching up, since events may have been missed.
+    fn start_catching_up(&mut self) {
         self.reading = Some(self.last.earlier(events::overlap(&self.app.context)));
     }
 
-    /// Reads a page of what happened after an event, and goes on after it until there is nothing more.
+    /// Reads the next page of events after `from`. An empty page ends the catching up.
     async fn catch_up(&mut self, from: EventId) -> Result<(), Error> {
         let missed = events::catch_up(&self.app.context, self.account(), &from).await?;
         self.reading = missed.last().map(|last| last.id.clone());
@@ -204,7 +208,7 @@ impl Listener {
         Ok(())
     }
 
-    /// A stream does not outlive its key.
+    /// Returns an error if the stream's key is no longer valid.
     async fn check_key(&self) -> Result<(), Error> {
         keys::recheck(&self.app.context, &self.principal)
             .await?
@@ -229,7 +233,7 @@ impl Listener {
     }
 }
 
-/// A thing as JSON, or nothing if it is gone.
+/// Converts an object to JSON. `None` if it was not found.
 fn present(found: Result<impl serde::Serialize, Error>) -> Result<Option<Value>, Error> {
     match found {
         Ok(thing) => serde_json::to_value(thing)

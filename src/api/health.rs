@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`: for those who operate the server. No key is needed.
+//! `/healthz`, `/readyz` and `/metrics`: for those who operate the server. They need no API key.
 
 use crate::{
     http::{
@@ -15,43 +15,43 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// All is well.
+/// The answer of a healthy server.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct HealthAnswer {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// What is well.
+    /// The server's state.
     data: Health,
 }
 
-/// How the server is.
+/// The state of the server.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok` or `ready`.
+    /// `ok` for the process, or `ready` for the whole server.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// Is the process up?
+/// Check that the process is running
 #[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "Operation", security(()),
-    responses((status = 200, description = "The process answers", body = HealthAnswer,
+    responses((status = 200, description = "The process is running", body = HealthAnswer,
         example = json!({"success": true, "data": {"status": "ok"}}))))]
 pub async fn healthz() -> Response {
     envelope::ok(Health { status: "ok" })
 }
 
-/// Can it serve requests?
+/// Check that the server can handle requests
 #[utoipa::path(get, path = "/readyz", operation_id = "getReadiness", tag = "Operation", security(()),
-    responses((status = 200, description = "The store answers", body = HealthAnswer,
+    responses((status = 200, description = "The store can be read and written", body = HealthAnswer,
         example = json!({"success": true, "data": {"status": "ready"}}))))]
 pub async fn readyz(State(app): State<App>) -> Result<Response, ApiError> {
     health::ready(&app.context).await?;
     Ok(envelope::ok(Health { status: "ready" }))
 }
 
-/// Metrics for Prometheus
+/// Get metrics for Prometheus
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "Operation", security(()),
     responses((status = 200, description = "Prometheus text format", content_type = "text/plain", body = String)))]
 pub async fn metrics(State(app): State<App>) -> Response {

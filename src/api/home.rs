@@ -1,4 +1,4 @@
-//! `/`: leads a browser to the documentation. For any other client there is nothing here, as under any unknown path.
+//! `/`: redirects a browser to the documentation. Other clients get the 404 of an unknown path.
 
 use crate::http::envelope::Refusal;
 use axum::{
@@ -6,10 +6,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-/// Where a browser is led.
+/// The path of the documentation.
 const DOCS: &str = "/docs/";
 
-/// Answers a browser, which says that it takes HTML, with a redirect, and anybody else with the 404 of an unknown path.
+/// Answers with a redirect to the documentation if the client accepts HTML, as browsers do. All others get the 404 of
+/// an unknown path.
 pub async fn home(method: Method, headers: HeaderMap) -> Response {
     let reads = matches!(method, Method::GET | Method::HEAD);
     let accepted = headers.get_all(header::ACCEPT).iter();

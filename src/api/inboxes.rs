@@ -34,7 +34,7 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Header)]
 #[allow(dead_code, reason = "the document is made from it")]
 struct Conditional {
-    /// The `ETag` of the answer that you have.
+    /// The `ETag` of the answer that the client has.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
@@ -50,18 +50,18 @@ pub(super) struct InboxAnswer {
     data: Inbox,
 }
 
-/// How to connect one inbox.
+/// The answer with the setup of an inbox.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct SetupAnswer {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// How to connect it.
+    /// The setup.
     data: Setup,
 }
 
-/// What a create says, for the document. The operation reads it.
+/// The request to create an inbox, for the OpenAPI document. The operation reads it.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct NewInbox {
@@ -70,62 +70,64 @@ pub(super) struct NewInbox {
     name: String,
     /// Channel type.
     r#type: Channel,
-    /// E.164 with `+`. Type whatsapp only, and required there.
+    /// Phone number, E.164 with `+`. Required for type whatsapp, and not allowed for other types.
     #[schema(
         nullable = false,
         example = "+62812345678",
         pattern = r"^\+[1-9][0-9]{6,14}$"
     )]
     phone_number: Option<String>,
-    /// Type instagram only, and required there.
+    /// Instagram account ID. Required for type instagram, and not allowed for other types.
     #[schema(nullable = false, example = "ig_789")]
     instagram_account_id: Option<String>,
-    /// What the channel needs; which fields, depends on the type.
+    /// Settings of the channel. Which ones, depends on the type.
     #[schema(nullable = false)]
     channel: Option<ChannelSettings>,
 }
 
-/// What an update may change.
+/// The request to change an inbox.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct InboxChange {
     /// Display name.
     #[schema(nullable = false, min_length = 1, max_length = 100)]
     name: Option<String>,
-    /// `inactive` switches the inbox off; `active` switches it on again (it is then `pending` if it never proved itself).
+    /// `inactive` switches the inbox off. `active` switches it on again; its status is then `pending` if its channel
+    /// has never proved that it works.
     #[schema(nullable = false, example = "inactive")]
     status: Option<String>,
-    /// Fields of the channel to change. `null` takes an optional one away.
+    /// Settings of the channel to change. `null` removes an optional one.
     #[schema(nullable = false)]
     channel: Option<ChannelSettings>,
 }
 
-/// What a channel needs. Secrets are write-only.
+/// Settings of a channel. Secrets can be set, but never read.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct ChannelSettings {
-    /// whatsapp, required: the number's id at Meta.
+    /// whatsapp, required: the phone number's id at Meta.
     #[schema(nullable = false, example = "106540352242922")]
     phone_number_id: Option<String>,
     /// whatsapp, optional: the business account's id at Meta.
     business_account_id: Option<String>,
-    /// whatsapp and instagram, required: the secret with which Meta signs deliveries.
+    /// whatsapp and instagram, required: the secret with which Meta signs updates.
     #[schema(nullable = false, write_only)]
     app_secret: Option<String>,
     /// whatsapp and instagram, optional: the token for Meta's API.
     #[schema(write_only)]
     access_token: Option<String>,
-    /// telegram, required: the token that BotFather gave.
+    /// telegram, required: the token from BotFather.
     #[schema(nullable = false, write_only)]
     bot_token: Option<String>,
-    /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without it any may.
+    /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without this setting every
+    /// page may.
     allowed_origins: Option<Vec<String>>,
 }
 
 /// Create an inbox
 ///
-/// A new inbox is `pending` until its channel has proved that it works; live chat starts `active`.
-/// What to paste at the provider is in its setup.
+/// A new inbox is `pending` until its channel has proved that it works. A live chat is `active` from the start. Its
+/// setup shows what to paste at the provider.
 #[utoipa::path(
     post, path = "/inboxes", operation_id = "createInbox", tag = "Inboxes",
     request_body(content = NewInbox, examples(
@@ -140,7 +142,7 @@ pub(super) struct ChannelSettings {
     )),
     responses(
         (status = 201, description = "The new inbox", body = InboxAnswer,
-            headers(("Location" = String, description = "Its path"))),
+            headers(("Location" = String, description = "The path of the new inbox"))),
         (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "address_taken",
                 "message": "This whatsapp address is already connected to an inbox of this server (channel.phone_number_id)"}}))
@@ -165,8 +167,8 @@ pub async fn create(
     params(("id" = String, Path, description = "Inbox id"), Conditional),
     responses(
         (status = 200, description = "The inbox", body = InboxAnswer,
-            headers(("ETag" = String, description = "Another for every other answer"))),
-        (status = 304, description = "The answer is the one that `If-None-Match` names")
+            headers(("ETag" = String, description = "Identifies this very answer"))),
+        (status = 304, description = "The answer is still the one that `If-None-Match` names")
     )
 )]
 pub async fn get(
@@ -183,8 +185,8 @@ pub async fn get(
 
 /// Change an inbox
 ///
-/// Only what is given changes. Another `phone_number_id` makes the inbox `pending` until that number proves itself. A bot
-/// cannot be replaced by another one: create another inbox for it. A new token of the same bot is fine.
+/// Fields that are not given stay as they are. A new `phone_number_id` makes the inbox `pending` until that number has
+/// proved that it works. A new token of the same bot is accepted; for another bot, create another inbox.
 #[utoipa::path(
     patch, path = "/inboxes/{id}", operation_id = "updateInbox", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     request_body(content = InboxChange, example = json!({"name": "Support", "status": "inactive"})),
@@ -212,12 +214,12 @@ pub async fn update(
     Ok(envelope::ok(inbox))
 }
 
-/// The parameters of a deletion, for the document. [`delete`] reads them.
+/// The query parameters, for the OpenAPI document. [`delete`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document is made from it")]
 struct DeleteParams {
-    /// Delete the inbox's messages with it. They cannot be brought back.
+    /// Delete the inbox's messages, too. They cannot be recovered.
     #[param(default = false)]
     purge: Option<bool>,
 }
@@ -230,8 +232,8 @@ struct DeleteParams {
     delete, path = "/inboxes/{id}", operation_id = "deleteInbox", tag = "Inboxes",
     params(("id" = String, Path, description = "Inbox id"), DeleteParams),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 409, description = "It holds messages", body = crate::http::envelope::Failure,
+        (status = 204, description = "The inbox is deleted"),
+        (status = 409, description = "The inbox has messages", body = crate::http::envelope::Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "has_messages",
                 "message": "Messages in this inbox: 3. To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true"}}))
     )
@@ -259,14 +261,14 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// How to connect an inbox
+/// Get the setup of an inbox
 ///
-/// What to paste at the provider, which credentials are set (never their values), and what proof is still missing. For
-/// telegram, once it is connected, also how Telegram's deliveries go: `provider` then comes from Telegram itself, or
-/// says within seconds why it does not.
+/// Shows what to paste at the provider, which credentials are set (never their values), and which proof is still
+/// missing. For a connected telegram inbox, `provider` also has Telegram's own report on the webhook, or after a few
+/// seconds the reason why there is none.
 #[utoipa::path(
     get, path = "/inboxes/{id}/setup", operation_id = "getInboxSetup", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
-    responses((status = 200, description = "How to connect it", body = SetupAnswer))
+    responses((status = 200, description = "The setup", body = SetupAnswer))
 )]
 pub async fn setup(
     Writer(principal): Writer,
@@ -279,15 +281,15 @@ pub async fn setup(
 
 /// Connect an inbox
 ///
-/// telegram: checks `bot_token`, sets the webhook with its secret, stores the bot's name; the inbox is then proved, and
-/// `active` unless you have switched it off. whatsapp, instagram: checks `access_token`, which does not change the
-/// status; what came of it is in `provider`. livechat: is connected already. The answer is the inbox's setup. May be
-/// called again at any time. A body is ignored.
+/// telegram: checks `bot_token`, sets the webhook with its secret, and stores the bot's name. The inbox is then proved,
+/// and `active` unless you have switched it off. whatsapp, instagram: checks `access_token`. This does not change the
+/// status; the result is in `provider`. livechat: nothing to do, since it is always connected. The answer is the
+/// inbox's setup. You can call this again at any time. A request body is ignored.
 #[utoipa::path(
     post, path = "/inboxes/{id}/connect", operation_id = "connectInbox", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     responses(
-        (status = 200, description = "It is connected, or its credential is good; its setup", body = SetupAnswer),
-        (status = 409, description = "The provider refuses, there is no credential to ask it with, or the credential was replaced meanwhile",
+        (status = 200, description = "The inbox is connected, or its credential is valid. The answer is its setup", body = SetupAnswer),
+        (status = 409, description = "The provider refuses, there is no credential to call it with, or the credential was replaced in the meantime",
             body = crate::http::envelope::Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "provider_refused",
                 "message": "Telegram refuses this bot_token. It says: Unauthorized"}})),

@@ -1,4 +1,4 @@
-//! `/messages`.
+//! `/messages`: lists and reads messages.
 
 use crate::{
     domain::Message,
@@ -20,19 +20,19 @@ use axum::{
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// The parameters of a listing, for the document. [`list`] reads them.
+/// The query parameters, for the OpenAPI document. [`list`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document is made from it")]
 struct ListParams {
-    /// The messages of this conversation. This or `inbox_id` is required.
+    /// Only messages of this conversation. Either this or `inbox_id` is required.
     conversation_id: Option<String>,
-    /// The messages of this inbox.
+    /// Only messages of this inbox.
     inbox_id: Option<String>,
     /// Maximum number of results to return.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<i64>,
-    /// Only messages before this one: `next_cursor` of the page before, or any message's id.
+    /// Only messages before this one: the `next_cursor` of the previous page, or the id of any message.
     before: Option<String>,
 }
 
@@ -43,13 +43,13 @@ pub(super) struct MessagePage {
     /// Always `true`.
     #[schema(example = true)]
     success: bool,
-    /// The page, oldest first.
+    /// The messages of this page, oldest first.
     data: Vec<Message>,
-    /// Where it is in the list.
+    /// The position of the page in the list.
     pagination: CursorPagination,
 }
 
-/// One message.
+/// The answer with one message.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct MessageAnswer {
@@ -62,7 +62,7 @@ pub(super) struct MessageAnswer {
 
 /// List messages
 ///
-/// The newest page first, and within a page the oldest message first. `before` walks back.
+/// Returns the newest messages, oldest first within the page. `before` requests older pages.
 #[utoipa::path(
     get, path = "/messages", operation_id = "listMessages", tag = "Messages", params(ListParams),
     responses(

@@ -1,4 +1,4 @@
-//! The REST API: one file a noun, as in the URL.
+//! The REST API, with one file for each resource.
 
 pub mod conversations;
 pub mod events;

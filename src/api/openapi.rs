@@ -1,6 +1,6 @@
-//! The OpenAPI document: what the handlers' own notes cannot say once for all.
+//! The OpenAPI document: the parts that all operations share.
 //!
-//! Invariant: every operation lists every error that it can answer with, in the envelope.
+//! Invariant: every operation lists every error that it can return, as an error envelope.
 
 use crate::http::envelope::{Failure, JSON};
 use axum::{body::Bytes, http::header, response::IntoResponse};
@@ -15,12 +15,12 @@ use utoipa::{
     },
 };
 
-/// The document's frame. The router adds the paths.
+/// The document without paths. The router adds them.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "inboxd",
-        description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.\n\nEvery answer to a good key that has a limit, whatever its status, says how the key's count stands: `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. A key's minute begins with its first request. Each node of a server counts for itself.",
+        description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.\n\nEvery answer to a good key that has a limit, whatever its status, has the key's count of requests: `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. A key's minute starts with its first request. Each node of a server counts separately.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     // Relative to where the document is: behind any proxy, that is this server.
@@ -29,12 +29,12 @@ use utoipa::{
     modifiers(&Security, &RateHeaders),
     security(("bearer" = []), ("api_key_header" = []), ("api_key_query" = [])),
     tags(
-        (name = "Inboxes", description = "The addresses under which customers reach you"),
-        (name = "Conversations", description = "One for each contact in each inbox"),
-        (name = "Messages", description = "What was said"),
-        (name = "Events", description = "What happens, as it happens"),
-        (name = "Hooks", description = "What providers call"),
-        (name = "Live chat", description = "What the chat on a website calls"),
+        (name = "Inboxes", description = "The connected addresses under which customers reach you"),
+        (name = "Conversations", description = "The messages of one contact in one inbox"),
+        (name = "Messages", description = "Messages of all conversations"),
+        (name = "Events", description = "A live stream of new and changed messages and inboxes"),
+        (name = "Hooks", description = "Endpoints that receive updates from providers"),
+        (name = "Live chat", description = "Endpoints for the chat on a website"),
         (name = "Operation", description = "For those who run the server")
     )
 )]
@@ -65,28 +65,28 @@ impl Modify for Security {
     }
 }
 
-/// The headers with which a key's count is told, and what they say.
+/// The headers with a key's count: name, description, and example.
 const RATE_HEADERS: [(&str, &str, i64); 3] = [
     (
         "X-RateLimit-Limit",
-        "Requests a minute that this key may make. Absent, as are the others, for a key without a limit",
+        "Requests per minute that this key may make. A key without a limit has none of these headers",
         1000,
     ),
     (
         "X-RateLimit-Remaining",
-        "How many more it may make before `X-RateLimit-Reset`",
+        "Requests that are left until `X-RateLimit-Reset`",
         999,
     ),
     (
         "X-RateLimit-Reset",
-        "When it may make all of them again: seconds since 1970, UTC",
+        "When the count starts again, in seconds since 1970 (UTC)",
         1_736_928_060,
     ),
 ];
 const RETRY_AFTER: (&str, &str, i64) =
     ("Retry-After", "Seconds to wait before the next request", 60);
 
-/// Declares the headers once; [`complete`] refers to them.
+/// Declares these headers once. [`complete`] refers to them.
 struct RateHeaders;
 
 impl Modify for RateHeaders {
@@ -119,13 +119,13 @@ const FORBIDDEN: Shared = Shared {
     status: "403",
     code: "FORBIDDEN",
     message: "This API key lacks the scope 'write'",
-    description: "A good key without the scope",
+    description: "The key is valid, but lacks the scope",
 };
 const NOT_FOUND: Shared = Shared {
     status: "404",
     code: "NOT_FOUND",
     message: "Inbox not found",
-    description: "No such thing in this account",
+    description: "There is no such object in this account",
 };
 const TOO_SLOW: Shared = Shared {
     status: "408",
@@ -143,7 +143,7 @@ const MEDIA_TYPE: Shared = Shared {
     status: "415",
     code: "UNSUPPORTED_MEDIA_TYPE",
     message: "Send the body as application/json",
-    description: "The body is not JSON by its own word",
+    description: "The body's `Content-Type` is not JSON",
 };
 const TOO_MANY: Shared = Shared {
     status: "429",
@@ -155,13 +155,13 @@ const INTERNAL: Shared = Shared {
     status: "500",
     code: "INTERNAL_ERROR",
     message: "An unexpected error occurred",
-    description: "A fault of the server; its log has the cause under the request id",
+    description: "An error in the server. Its log has the cause, with the request id",
 };
 const UNAVAILABLE: Shared = Shared {
     status: "503",
     code: "UNAVAILABLE",
     message: "The service is temporarily unavailable: nothing was accepted, try again",
-    description: "The store cannot be reached; nothing was accepted. With `Retry-After`",
+    description: "The store cannot be reached, and nothing was accepted. With `Retry-After`",
 };
 
 /// Where the document is.
@@ -214,7 +214,7 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     if with_key && path.contains('{') {
         add_shared(operation, &NOT_FOUND);
     }
-    // Any request may have a body, and it is read even where it is of no use.
+    // Every request may have a body, and the server reads it even if the operation does not use it.
     add_shared(operation, &TOO_SLOW);
     add_shared(operation, &TOO_LARGE);
     // Hooks take what providers send, whatever they call it.
@@ -231,7 +231,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     }
 }
 
-/// On successes and on 429, where clients look for them; the frame's description says that all other answers have them, too.
+/// Adds them to successes and to 429, where clients look for them. The description of the document says that all other
+/// answers have them, too.
 fn add_rate_headers(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else {

@@ -1,7 +1,7 @@
-//! What the cache knows of each account's changes: the generations that its entries are compared with.
+//! What the cache knows about changes of each account: the generations that its entries are compared with.
 //!
-//! Invariant: an account has one state as long as anything refers to it (an entry, a fill, a commit under way). So
-//! nobody can change an account without every entry of it learning of that.
+//! Invariant: an account has one state as long as anything refers to it (an entry, a fill, or a commit under way). So
+//! every entry of an account sees every change of it.
 
 use crate::{id::AccountId, store::inboxes::Page};
 use std::{
@@ -16,15 +16,15 @@ use std::{
 /// What a change makes untrue of an account's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
-    /// How many messages its inboxes hold: its pages.
+    /// Pages only: the number of messages of an inbox has changed.
     Counts,
-    /// A key or an inbox: everything.
+    /// All entries: a key or an inbox has changed.
     All,
 }
 
 /// The state of one account.
 pub struct AccountState {
-    /// Unique in this process: pages are found by it.
+    /// A number that is unique in this process. It is a part of the pages' cache key.
     pub(super) serial: u64,
     state: Mutex<State>,
 }
@@ -32,7 +32,7 @@ pub struct AccountState {
 struct State {
     /// Changes of any extent.
     any: Changes,
-    /// Those of [`Extent::All`].
+    /// Changes of [`Extent::All`].
     all: Changes,
     news: News,
     /// The pages that are cached, or were.
@@ -52,46 +52,46 @@ struct KnownPages {
 
 /// Changes of one extent.
 struct Changes {
-    /// The generation: it rises with each change.
+    /// The generation. It rises with each change.
     generation: u64,
-    /// How many are being committed.
+    /// How many such changes are being committed now.
     under_way: usize,
 }
 
-/// The last read of the store that showed something that was not cached. On PostgreSQL it may have seen a change that is
-/// not heard of yet; then other pages are older than what was shown.
+/// The last read of the store that returned something that was not cached. On PostgreSQL it may have seen a change
+/// whose notification has not arrived yet. Then cached pages may be older than what was shown.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct News {
     pub(super) number: u64,
-    /// When it was read, as [`super::freshness::FreshnessSource::now`] tells.
+    /// When it was read, as returned by [`super::freshness::FreshnessSource::now`].
     pub(super) at: u64,
 }
 
 impl AccountState {
     fn state(&self) -> MutexGuard<'_, State> {
-        // No panic can leave it half-changed: everything below is assignments.
+        // A panic cannot leave the state half-changed: the code below only assigns values.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing of this extent has changed since this generation, and nothing is being changed.
+    /// True if nothing of this extent has changed since this generation, and no such change is being committed.
     pub(super) fn is_unchanged(&self, extent: Extent, since: u64) -> bool {
         self.state().is_unchanged(extent, since)
     }
 
-    /// The generation of its pages, and the last news.
+    /// The current generation of the account's pages, and the last news.
     pub(super) fn now(&self) -> (u64, News) {
         let state = self.state();
         (state.any.generation, state.news)
     }
 
-    /// The last news, if its pages have not changed since this generation.
+    /// The last news, or `None` if the account's pages have changed since this generation.
     pub(super) fn news_if_unchanged(&self, since: u64) -> Option<News> {
         let state = self.state();
         let unchanged = state.is_unchanged(Extent::Counts, since);
         unchanged.then_some(state.news)
     }
 
-    /// The store was read, and showed something that was not cached. Returns the number of that news.
+    /// Records that the store was read and returned something that was not cached. Returns the number of this news.
     pub(super) fn note_news(&self, at: u64) -> u64 {
         let news = &mut self.state().news;
         news.number += 1;
@@ -119,14 +119,15 @@ impl AccountState {
         leave
     }
 
-    /// A change is about to be committed.
+    /// Records that a change is about to be committed.
     fn begin_change(&self, extent: Extent) {
         for changes in self.state().of(extent) {
             changes.under_way += 1;
         }
     }
 
-    /// For one that reads all of the account's list. `None` if somebody does, or inboxes are being changed.
+    /// Reserves the reading of the account's whole list. `None` if somebody is reading it already, or inboxes are being
+    /// changed.
     pub(super) fn begin_marking(self: &Arc<Self>) -> Option<Marking> {
         let mut state = self.state();
         if state.marking || state.all.under_way > 0 {
@@ -146,14 +147,14 @@ impl State {
         changes.under_way == 0 && changes.generation <= since
     }
 
-    /// What a change of this extent counts in.
+    /// The counters that a change of this extent raises.
     fn of(&mut self, extent: Extent) -> impl Iterator<Item = &mut Changes> {
         let all = (extent == Extent::All).then_some(&mut self.all);
         std::iter::once(&mut self.any).chain(all)
     }
 }
 
-/// The right to read all of an account's list: one at a time is enough.
+/// The reservation for reading an account's whole list. One reader at a time is enough.
 pub(super) struct Marking(pub(super) Arc<AccountState>);
 
 impl Drop for Marking {
@@ -165,19 +166,19 @@ impl Drop for Marking {
 /// The states of all accounts that anything refers to.
 pub(super) struct Accounts {
     states: Mutex<States>,
-    /// The generation of the last change of [`Extent::All`] of any account. Whoever does not know yet which account it will
-    /// read of, takes it beforehand.
+    /// The generation of the last change of [`Extent::All`] in any account. A reader that does not know yet which
+    /// account it will read from uses this one.
     generation: AtomicU64,
 }
 
 struct States {
     by_id: HashMap<AccountId, Weak<AccountState>>,
-    /// When there are so many, those that nothing refers to any more are removed.
+    /// At this number of states, those that nothing refers to any more are removed.
     sweep_at: usize,
     serials: u64,
 }
 
-/// Fewer are not worth sweeping.
+/// Below this number of states, removing unused ones is not worth the time.
 const FEW: usize = 1024;
 
 impl Accounts {
@@ -193,11 +194,11 @@ impl Accounts {
     }
 
     fn states(&self) -> MutexGuard<'_, States> {
-        // A panic cannot leave a map half-changed here.
+        // A panic cannot leave the map half-changed here.
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The generation of the last change of a key or an inbox of any account.
+    /// The generation of the last change of a key or an inbox in any account.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -206,7 +207,7 @@ impl Accounts {
         self.generation.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// The state of this account.
+    /// The state of an account, created if it has none.
     pub(super) fn get(&self, id: &AccountId) -> Arc<AccountState> {
         let mut states = self.states();
         if let Some(state) = states.by_id.get(id).and_then(Weak::upgrade) {
@@ -217,7 +218,8 @@ impl Accounts {
             states.sweep_at = FEW.max(2 * states.by_id.len());
         }
         states.serials += 1;
-        // What happened to it while nothing referred to it, is not known: as if it had changed at the last change of all.
+        // Changes of the account are not recorded while nothing refers to it. So it is treated as if it had changed at
+        // the last change of any account.
         let generation = self.generation();
         let changes = || Changes {
             generation,
@@ -237,14 +239,14 @@ impl Accounts {
         state
     }
 
-    /// A change of this account is about to be committed.
+    /// Records that a change of this account is about to be committed.
     pub(super) fn begin_change(&self, id: &AccountId, extent: Extent) -> Arc<AccountState> {
         let state = self.get(id);
         state.begin_change(extent);
         state
     }
 
-    /// That attempt is over. Returns the pages that are cached no longer.
+    /// Records that the attempt to commit is over. Returns the pages that must be evicted.
     pub(super) fn end_change(&self, account: &AccountState, extent: Extent) -> HashSet<Page> {
         let mut state = account.state();
         for changes in state.of(extent) {
@@ -253,7 +255,8 @@ impl Accounts {
         self.change(&mut state, extent)
     }
 
-    /// An account has changed. Returns its state, and the pages that are cached no longer, if anything refers to it.
+    /// Records a change of an account. Returns its state and the pages that must be evicted, or `None` if nothing
+    /// refers to the account.
     pub(super) fn note_change(
         &self,
         id: &AccountId,
@@ -261,7 +264,7 @@ impl Accounts {
     ) -> Option<(Arc<AccountState>, HashSet<Page>)> {
         let states = self.states();
         let Some(account) = states.by_id.get(id).and_then(Weak::upgrade) else {
-            // Somebody may be reading one of its keys without knowing yet whose it is.
+            // Somebody may be reading one of its keys, and not know yet that it belongs to this account.
             if extent == Extent::All {
                 self.next_generation();
             }

@@ -1,6 +1,6 @@
-//! Where updates go: the inbox behind an address, and the secret that its updates are signed with.
+//! Destinations of updates: the inbox for an address, and the secret that its updates are signed with.
 //!
-//! How it is looked up in the store is not here: see `ops::destinations`.
+//! `ops::destinations` looks them up in the store.
 
 use crate::{
     domain::Channel,
@@ -8,32 +8,32 @@ use crate::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// Bytes that one takes without its texts of any length: itself, what the map keeps of it, and its account's state.
+/// The size of an entry in bytes without its texts, with the map's overhead and its account's state.
 const DESTINATION: usize = 512;
 
-/// By what an update names the inbox that it is for.
+/// How an update names the inbox that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HookAddress {
-    /// By the address that it has at its provider.
+    /// By the inbox's address at its provider.
     Provider(Channel, String),
-    /// By its own id.
+    /// By the inbox's id.
     Inbox(Channel, InboxId),
 }
 
 /// The inbox that an update is for.
 #[derive(Debug)]
 pub struct Destination {
-    /// Whose inbox it is.
+    /// The account that owns the inbox.
     pub account: AccountId,
-    /// Which.
+    /// The inbox's id.
     pub inbox: InboxId,
-    /// Whether the channel has proved already that it works.
+    /// True if the channel has already proved that it works.
     pub proved: bool,
-    /// What Meta signs updates with, if it is set.
+    /// The secret that Meta signs updates with, if it is set.
     pub app_secret: Option<SecretString>,
 }
 
-/// Bytes that an entry takes, on the safe side.
+/// The size of an entry in bytes. Estimated, and rather too high than too low.
 pub(super) fn bytes(address: &HookAddress, destination: &Destination) -> usize {
     let address = match address {
         HookAddress::Provider(_, address) => address.len(),

@@ -1,31 +1,32 @@
-//! Entries of one kind, each with the generation that it was read in.
+//! Cache entries of one kind, each with the generation at which it was read.
 //!
-//! Invariant: [`Entries::get`] gives nothing that has changed since it was read, as far as the cache knows.
+//! Invariant: [`Entries::get`] returns no entry whose account has changed since it was read, as far as the cache knows.
 
 use super::account::{AccountState, Extent};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use std::{hash::Hash, sync::Arc};
 
-/// Taken before something is read from the store. What changes afterwards makes the read worthless for the cache.
+/// The state of the cache before something was read from the store. If anything relevant changes after that, the value
+/// is not cached.
 #[derive(Debug, Clone, Copy)]
 pub struct FillToken {
     pub(super) era: u64,
     pub(super) generation: u64,
 }
 
-/// Something cached.
+/// A cached value.
 #[derive(Clone)]
 pub(super) struct CacheEntry<V> {
     pub(super) value: V,
-    /// Whose it is.
+    /// The account that the value belongs to.
     pub(super) account: Arc<AccountState>,
     pub(super) read: FillToken,
 }
 
-/// Entries of one kind; the least recently used leaves first.
+/// Entries of one kind. The least recently used one is evicted first.
 pub(super) struct Entries<K, V> {
     cache: Cache<K, CacheEntry<V>>,
-    /// Which changes make them untrue.
+    /// Which changes make these entries invalid.
     extent: Extent,
 }
 
@@ -34,7 +35,7 @@ where
     K: Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// With room for so many bytes. `bytes` tells how many an entry takes with all that surrounds it.
+    /// Entries of at most `room` bytes in total. `bytes` returns the size of an entry, with overhead.
     pub(super) fn new(
         room: u64,
         extent: Extent,
@@ -51,18 +52,18 @@ where
         Entries { cache, extent }
     }
 
-    /// The entry, if it is true in this era.
+    /// The entry, if it is still valid in this era.
     pub(super) fn get(&self, key: &K, era: u64) -> Option<CacheEntry<V>> {
         let entry = self.cache.get(key)?;
         self.holds(&entry.account, entry.read, era).then_some(entry)
     }
 
-    /// The same of an entry whose account's generation its caller compares.
+    /// The entry, if it is of this era. The caller must compare its account's generation.
     pub(super) fn get_unchecked(&self, key: &K, era: u64) -> Option<CacheEntry<V>> {
         self.cache.get(key).filter(|entry| entry.read.era == era)
     }
 
-    /// Caches something that was read after the token was taken, unless its account has changed since.
+    /// Caches a value that was read after the token was taken, unless its account has changed since.
     pub(super) fn fill(
         &self,
         key: K,
@@ -89,7 +90,7 @@ where
         self.cache.invalidate(key);
     }
 
-    /// How many there are, and how many bytes they take.
+    /// The number of entries, and their size in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
         self.cache.run_pending_tasks();
         (self.cache.entry_count(), self.cache.weighted_size())

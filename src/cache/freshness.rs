@@ -1,9 +1,10 @@
-//! How the cache knows that nothing has changed without its knowledge.
+//! Tells whether the cache knows of every change.
 //!
-//! SQLite says so itself: every commit, of any process, moves the stamp of its write-ahead log. PostgreSQL sends every
-//! node a notice of every commit; how long its silence may be trusted is a lease.
+//! On SQLite the database shows this: every commit of any process changes the stamp of its write-ahead log. On
+//! PostgreSQL every commit sends a notification to every node. A lease limits how long a node may rely on having
+//! received all of them.
 //!
-//! Invariant: what is said here errs on one side only. [`Freshness::Fresh`] is never said when a change may be missing.
+//! Invariant: errors are on the safe side. [`Freshness::Fresh`] is never returned if a change may be missing.
 
 use db::{Database, EngineKind, Stamp};
 use std::{
@@ -15,22 +16,22 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long PostgreSQL's silence is trusted after it was last known to have told everything. It is shorter than the
-/// second within which every node must know what any node acknowledged; the rest is for the request itself.
+/// How long the cache may be used after the last moment for which every notification has certainly arrived. A node must
+/// know within one second what any node has acknowledged. This leaves 0.1 s for the request itself.
 pub const LEASE: Duration = Duration::from_millis(900);
 
-/// Whether the cache may be used, as of one moment during a request.
+/// Whether the cache may be used, at one moment during a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
-    /// Every change up to that moment that must be known is known.
+    /// The cache knows every change that it must know at that moment.
     Fresh,
-    /// Something may have changed: only the store knows.
+    /// A change may be missing, so the store must be read.
     Unknown,
 }
 
-/// What tells that nothing has changed.
+/// The source of [`Freshness`].
 pub(super) struct FreshnessSource {
-    /// How often everything was forgotten. What was cached in an earlier era is not used.
+    /// How often all entries were dropped. An entry of an earlier era is not used.
     era: AtomicU64,
     engine: Engine,
 }
@@ -42,18 +43,18 @@ enum Engine {
     },
     Postgres {
         start: Instant,
-        /// Until when the lease lasts, in microseconds since `start`.
+        /// When the lease ends, in microseconds since `start`.
         until: AtomicU64,
-        /// All that anybody could see in the store before this moment has been heard of.
+        /// The moment for which every notification has arrived, in microseconds since `start`.
         heard: AtomicU64,
     },
 }
 
-/// How far the embedded database is known.
+/// Which commits to the SQLite database are known.
 struct Known {
-    /// Every commit up to this stamp is accounted for.
+    /// Every commit up to this stamp is known.
     stamp: Option<Stamp>,
-    /// Commits of this process that are under way: while there are any, nobody can tell who moved the stamp.
+    /// How many commits of this process are under way. Meanwhile nobody can tell which process has changed the stamp.
     own_commits: usize,
 }
 
@@ -79,7 +80,8 @@ impl FreshnessSource {
         }
     }
 
-    /// Looks whether the cache may be used now. Begins a new era if another process has written to the file.
+    /// Checks whether the cache may be used now. Begins a new era if another process has written to the SQLite
+    /// database.
     pub(super) fn look(&self) -> Freshness {
         let fresh = match &self.engine {
             Engine::Sqlite { db, known } => self.knows_every_commit(db, known),
@@ -110,7 +112,8 @@ impl FreshnessSource {
         if known.own_commits > 0 {
             return false;
         }
-        // While this thread waited, the file may have moved on, and another thread may have seen it.
+        // While this thread waited for the lock, there may have been another commit, or another thread may have handled
+        // this one.
         let now = db.stamp();
         if known.stamp != now {
             self.begin_era();
@@ -123,12 +126,13 @@ impl FreshnessSource {
         self.era.load(Ordering::Acquire)
     }
 
-    /// Forgets everything that is cached.
+    /// Drops every entry.
     pub(super) fn begin_era(&self) {
         self.era.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// On PostgreSQL: everything that anybody could see in the store before this moment has been heard of.
+    /// Renews the lease. PostgreSQL only: every notification of what could be seen in the store before `at` has
+    /// arrived.
     pub(super) fn renew_lease(&self, at: Instant) {
         if let Engine::Postgres { until, heard, .. } = &self.engine {
             heard.store(self.moment(at), Ordering::Release);
@@ -136,7 +140,7 @@ impl FreshnessSource {
         }
     }
 
-    /// On PostgreSQL: nothing is heard from here on.
+    /// Ends the lease. PostgreSQL only: no notifications arrive from now on.
     pub(super) fn end_lease(&self) {
         if let Engine::Postgres { until, .. } = &self.engine {
             until.store(0, Ordering::Release);
@@ -144,12 +148,12 @@ impl FreshnessSource {
         self.begin_era();
     }
 
-    /// A write transaction of this process, which began at this stamp, is about to be committed.
+    /// Records that this process is about to commit a write transaction, which began at this stamp.
     pub(super) fn commit_begins(&self, began: Option<Stamp>) {
         if let Engine::Sqlite { known, .. } = &self.engine {
             let mut known = write(known);
             known.own_commits += 1;
-            // The transaction holds the write lock, so whatever moved the stamp came before it.
+            // The transaction holds the write lock, so any other change of the stamp was before it.
             if known.stamp != began {
                 self.begin_era();
                 known.stamp = began;
@@ -157,13 +161,13 @@ impl FreshnessSource {
         }
     }
 
-    /// That attempt is over, and everything that it changed is forgotten.
+    /// Records that the attempt to commit is over. The caller must have dropped what it changed.
     pub(super) fn commit_ended(&self, began: Option<Stamp>) {
         if let Engine::Sqlite { db, known } = &self.engine {
             let now = db.stamp();
             let mut known = write(known);
             known.own_commits -= 1;
-            // If the stamp moved by more than this one commit, another process's commit is among them.
+            // If the stamp has advanced by more than one commit, another process has committed, too.
             if let (Some(began), Some(now)) = (began, now)
                 && known.stamp == Some(began)
                 && now.follows(&began)
@@ -173,7 +177,8 @@ impl FreshnessSource {
         }
     }
 
-    /// Now, in microseconds, to be compared by [`FreshnessSource::has_heard_all_up_to`]. Always 0 on SQLite.
+    /// The current time in microseconds since the start, for [`FreshnessSource::has_heard_all_up_to`]. Always 0 on
+    /// SQLite.
     pub(super) fn now(&self) -> u64 {
         match &self.engine {
             Engine::Sqlite { .. } => 0,
@@ -181,8 +186,8 @@ impl FreshnessSource {
         }
     }
 
-    /// Whether every change that a read of the store could see at this moment is accounted for. On SQLite a look at
-    /// the stamp has told that already.
+    /// True if every change that a read of the store could see at this moment is known. Always true on SQLite, where
+    /// the stamp was checked before.
     pub(super) fn has_heard_all_up_to(&self, moment: u64) -> bool {
         match &self.engine {
             Engine::Sqlite { .. } => true,

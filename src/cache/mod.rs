@@ -1,20 +1,25 @@
-//! The cache: what need not be read from the store again.
+//! The cache: keeps what would otherwise be read from the store again for each request.
 //!
-//! Three things are cached: API keys (by the SHA-256 of the key), pages of inboxes as finished answers, and destinations
-//! of hooks (which inbox a provider's address leads to, and the secret that its updates are signed with). Beside them it
-//! keeps marks of long lists, which make pages that are not cached cheap to read. Every entry belongs to an account, and
-//! remembers the account's generation at the time when it was read from the store, and the era. It is used only if both
-//! are still the same. A message raises the generation of its account's pages; a change of a key or an inbox raises that
-//! of everything cached of its account; nobody else's is touched. The era is everybody's, and ends when something changed
-//! of which nobody knows what it was. On SQLite every request compares the stamp of the write-ahead log, which every
-//! commit of any process moves, so the cache is as fresh as the store. On PostgreSQL every commit tells all nodes what it
-//! changed; a node uses its cache only within 0.9 s of the last moment up to which it has certainly heard everything (the
-//! lease). While a commit of this process is under way, nothing that it touches is used ([`InvalidationGuard`]), and what
+//! It holds three kinds of entries: API keys (by the SHA-256 of the key), pages of the list of inboxes as finished
+//! answers, and the destinations of updates (the inbox that a provider's address leads to, and the secret that its
+//! updates are signed with). It also holds the marks of long lists, which make a page that is not cached cheap to read.
+//!
+//! Every entry belongs to an account. It records the account's generation and the era at which it was read from the
+//! store, and is used only while both are still the same. A new message raises the generation of its account's pages. A
+//! change of a key or an inbox raises the generation of everything that is cached of its account. Entries of other
+//! accounts stay valid. The era is shared by all accounts. It ends when something was changed and it is not known what.
+//!
+//! On SQLite every request compares the stamp of the write-ahead log, which changes with every commit of any process.
+//! So the cache is as fresh as the store. On PostgreSQL every commit notifies all nodes of what it changed. A node uses
+//! its cache only within 0.9 s of the last moment for which it has certainly received every notification (the lease).
+//!
+//! While this process is committing a change, it uses no entry that the change affects ([`InvalidationGuard`]). What
 //! was read from the store before a change is never cached after it ([`FillToken`]).
 //!
-//! Invariant: an entry that is used was true of the store at the moment of the [`Freshness`] that it was asked for with: on
-//! SQLite to the commit, on PostgreSQL to the commit for this process's own and to [`LEASE`] for others'. And no page is
-//! older than what was read from the store, and shown, before it was asked for.
+//! Invariants: an entry that is used was true in the store at the moment when its [`Freshness`] was checked. On SQLite
+//! that is exact. On PostgreSQL it is exact for commits of this process; commits of others may be missing for up to
+//! [`LEASE`]. And a page is never older than anything that was read from the store and shown before the page was
+//! requested.
 
 mod account;
 mod destinations;
@@ -44,17 +49,17 @@ use pages::Pages;
 use std::{collections::BTreeMap, hash::Hash, sync::Arc};
 use tokio::time::Instant;
 
-/// Sixteenths of the room for each kind but pages, which have the rest.
+/// The room is divided into sixteenths. Each kind of entry gets its part of them, and pages get the rest.
 const SIXTEENTHS: u64 = 16;
 const FOR_KEYS: u64 = 2;
 const FOR_MARKS: u64 = 1;
 const FOR_DESTINATIONS: u64 = 1;
 
-/// Bytes that an entry takes with what the map keeps of it and the state of its account; of marks, without themselves.
+/// The size of a key's entry in bytes, with the map's overhead and its account's state. For marks, the overhead alone.
 const KEY: usize = 768;
 const MARKS: usize = 256;
 
-/// From how many inboxes on counting and skipping rows costs more than the page itself.
+/// The length of a list, in inboxes, from which counting and skipping rows costs more than reading the page itself.
 const LONG: i64 = 200;
 
 /// The cache of one process. Cheap to clone.
@@ -62,52 +67,52 @@ const LONG: i64 = 200;
 pub struct Cache(Arc<Parts>);
 
 struct Parts {
-    /// Bytes that there is room for.
+    /// The size limit of the whole cache, in bytes.
     room: u64,
     source: FreshnessSource,
     accounts: Accounts,
     keys: Entries<KeyHash, Arc<Principal>>,
     pages: Pages,
-    /// By the serial of the account's state. `None` where they would take more than their part of the room.
+    /// Marks by the serial number of the account's state. `None` if they would take more than their part of the room.
     marks: Entries<u64, Option<Arc<Marks>>>,
     destinations: Entries<HookAddress, Arc<Destination>>,
 }
 
-/// What changes.
+/// What a commit changes.
 #[derive(Debug, Default)]
 pub struct Invalidation {
-    /// Nobody knows what.
+    /// True if it is not known what was changed.
     pub everything: bool,
-    /// These accounts.
+    /// The accounts that were changed, and how much of each.
     pub accounts: BTreeMap<AccountId, Extent>,
 }
 
-/// What the cache was good for since the start, and what it takes.
+/// Statistics of the cache. Hits and misses count from the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
-    /// Pages that were cached.
+    /// Pages that were answered from the cache.
     pub hits: u64,
     /// Pages that had to be read from the store.
     pub misses: u64,
-    /// Bytes that it takes now, on the safe side.
+    /// Bytes that the cache takes now. Estimated, and rather too high than too low.
     pub bytes: u64,
-    /// Keys that are cached.
+    /// Cached keys.
     pub keys: u64,
-    /// Pages that are cached.
+    /// Cached pages.
     pub pages: u64,
-    /// Destinations that are cached.
+    /// Cached destinations.
     pub destinations: u64,
 }
 
-/// Marks that are being made.
+/// Marks that are being read from the store.
 pub struct MarksFill {
     marking: Marking,
     token: FillToken,
 }
 
 impl Cache {
-    /// For this database, with room for so many bytes; with 0 nothing is cached. On PostgreSQL it is used only as long as
-    /// somebody keeps the lease up with [`Cache::renew_lease`].
+    /// Creates a cache of at most `bytes` bytes for this database. With 0 it caches nothing. On PostgreSQL it is used
+    /// only while [`Cache::renew_lease`] is called often enough.
     pub fn new(db: &Database, bytes: u64) -> Self {
         let part = |sixteenths| bytes * sixteenths / SIXTEENTHS;
         let for_pages = SIXTEENTHS - FOR_KEYS - FOR_MARKS - FOR_DESTINATIONS;
@@ -126,7 +131,7 @@ impl Cache {
         }))
     }
 
-    /// Looks whether the cache may be used now. One look is enough for a request, before anything is asked for.
+    /// Checks whether the cache may be used now. A request checks once, before it reads anything.
     pub fn freshness(&self) -> Freshness {
         match self.0.room {
             0 => Freshness::Unknown,
@@ -134,28 +139,29 @@ impl Cache {
         }
     }
 
-    /// How often everything was forgotten so far, because of what another process did.
+    /// The current era: how often everything was dropped so far, because another process changed something unknown.
     pub fn era(&self) -> u64 {
         self.0.source.look();
         self.0.source.era()
     }
 
-    /// On PostgreSQL: this process was told of everything that anybody could see in the store before this moment.
+    /// Renews the lease. PostgreSQL only: the caller has received every notification of what could be seen in the store
+    /// before `at`.
     pub fn renew_lease(&self, at: Instant) {
         self.0.source.renew_lease(at);
     }
 
-    /// On PostgreSQL: this process is told nothing from here on.
+    /// Ends the lease. PostgreSQL only: the caller receives no notifications from now on.
     pub fn end_lease(&self) {
         self.0.source.end_lease();
     }
 
-    /// Forgets everything.
+    /// Drops every entry.
     pub fn forget(&self) {
         self.0.source.begin_era();
     }
 
-    /// Forgets what these changes make untrue. They are committed.
+    /// Drops the entries that these committed changes make invalid.
     pub fn invalidate(&self, changes: &Invalidation) {
         if changes.everything {
             self.forget();
@@ -167,8 +173,9 @@ impl Cache {
         }
     }
 
-    /// Announces a commit that changes this, by the session that began at this stamp. Until the returned value is
-    /// dropped nobody uses what it touches; then it is forgotten, whether the commit went well or not.
+    /// To be called before a commit that makes these changes, with the stamp at which its session began. Until the
+    /// returned guard is dropped, the affected entries are not used. Then they are dropped, whether the commit
+    /// succeeded or not.
     pub fn guard(&self, began: Option<Stamp>, changes: Invalidation) -> InvalidationGuard {
         self.0.source.commit_begins(began);
         let begin = |(id, extent)| (self.0.accounts.begin_change(&id, extent), extent);
@@ -180,12 +187,13 @@ impl Cache {
         }
     }
 
-    /// The state of this account.
+    /// The state of an account, created if it has none yet.
     pub fn account(&self, id: &AccountId) -> Arc<AccountState> {
         self.0.accounts.get(id)
     }
 
-    /// To be taken before a key or a destination is read from the store that is to be cached. `None` if it cannot be.
+    /// Returns a token that must be taken before a key or a destination is read from the store, so that it can be
+    /// cached. `None` if it cannot be cached.
     pub fn fill_token(&self, freshness: Freshness) -> Option<FillToken> {
         (freshness == Freshness::Fresh).then(|| FillToken {
             era: self.0.source.era(),
@@ -193,7 +201,7 @@ impl Cache {
         })
     }
 
-    /// The principal whose key has this hash, and the state of its account. The key may have expired.
+    /// The principal of the key with this hash, and the state of its account. The key may have expired.
     pub fn key(
         &self,
         freshness: Freshness,
@@ -212,7 +220,7 @@ impl Cache {
             .fill(hash, principal.clone(), account, token, era);
     }
 
-    /// The destination of updates that name it so.
+    /// The destination of updates for this address.
     pub fn destination(
         &self,
         freshness: Freshness,
@@ -236,14 +244,15 @@ impl Cache {
             .fill(address, destination, account, token, era);
     }
 
-    /// The marks of this account's lists.
+    /// The marks of an account's lists. `None` if they are not cached.
     pub fn marks(&self, freshness: Freshness, account: &AccountState) -> Option<Arc<Marks>> {
         let (marks, _) = self.found(freshness, &self.0.marks, &account.serial)?;
         marks
     }
 
-    /// For making the marks of an account that has a list of so many inboxes. `None` if that is not worth it: the list is
-    /// short, somebody is making them already, or they could not be cached.
+    /// To be called before the marks of an account are read from the store. `total` is the length of its list. `None`
+    /// if marks should not be read: the list is short, the marks are cached or being read already, or they could not be
+    /// cached.
     pub fn begin_marks(
         &self,
         freshness: Freshness,
@@ -259,7 +268,7 @@ impl Cache {
         Some(MarksFill { marking, token })
     }
 
-    /// Caches marks.
+    /// Caches marks that were read after `fill` was made.
     pub fn fill_marks(&self, fill: MarksFill, marks: Marks) {
         let (account, era) = (fill.marking.0.clone(), self.0.source.era());
         let fits = (MARKS + marks.bytes()) as u64 <= self.0.marks.room();
@@ -286,7 +295,7 @@ impl Cache {
         Some((entry.value, entry.account))
     }
 
-    /// A page of this account's inboxes.
+    /// A cached page of an account's inboxes.
     pub fn page(
         &self,
         freshness: Freshness,
@@ -299,7 +308,7 @@ impl Cache {
         }
     }
 
-    /// To be taken before a page is read from the store.
+    /// To be called before a page is read from the store.
     pub fn begin_page(
         &self,
         freshness: Freshness,
@@ -310,18 +319,18 @@ impl Cache {
         self.0.pages.begin(&self.0.source, account, page, fresh)
     }
 
-    /// Takes in a page that was read from the store. To be called before it is shown to anybody, even if it will not
-    /// be cached.
+    /// Caches a page that was read from the store. Must be called before the page is shown to anybody, even if it
+    /// cannot be cached.
     pub fn fill_page(&self, fill: PageFill, rendered: &Arc<Rendered>) {
         self.0.pages.fill(&self.0.source, fill, rendered);
     }
 
-    /// An inbox of this account was read from the store, past the cache, and is about to be shown.
+    /// To be called after an inbox of this account was read from the store, and before it is shown.
     pub fn note_read(&self, account: &AccountId) {
         self.account(account).note_news(self.0.source.now());
     }
 
-    /// What it was good for, and what it takes.
+    /// The statistics of the cache.
     pub fn figures(&self) -> Figures {
         let (hits, misses) = self.0.pages.looks();
         let (keys, of_keys) = self.0.keys.size();
@@ -343,7 +352,7 @@ fn marks_bytes(_: &u64, marks: &Option<Arc<Marks>>) -> usize {
     MARKS + marks.as_ref().map_or(0, |marks| marks.bytes())
 }
 
-/// A commit under way.
+/// Marks a commit as under way. See [`Cache::guard`].
 pub struct InvalidationGuard {
     cache: Cache,
     began: Option<Stamp>,

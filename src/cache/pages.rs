@@ -1,8 +1,8 @@
-//! Cached pages of inboxes.
+//! Cached pages of the list of inboxes.
 //!
-//! Invariant: a page that is used is no older than anything that was read from the store for its account and shown before.
-//! SQLite's stamp alone ensures that. On PostgreSQL a read of the store may see a change that is not heard of yet: that
-//! is what [`News`] is for.
+//! Invariant: a page that is used is no older than anything that was read from the store for its account and shown
+//! before. On SQLite the stamp is enough for that. On PostgreSQL a read of the store may see a change whose
+//! notification has not arrived yet. [`News`] records such reads.
 
 use super::{
     account::{AccountState, Extent, News},
@@ -22,7 +22,7 @@ const PAGE: usize = 384;
 const PART: u64 = 2;
 
 pub(super) struct Pages {
-    /// By the serial of the account's state.
+    /// By the serial number of the account's state, and the page.
     entries: Entries<(u64, Page), CachedPage>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -31,9 +31,9 @@ pub(super) struct Pages {
 #[derive(Clone)]
 struct CachedPage {
     rendered: Arc<Rendered>,
-    /// When the read that it comes from began.
+    /// When the read of this page began, as returned by [`FreshnessSource::now`].
     asked: u64,
-    /// The number of the news that it is, if nothing else was read meanwhile.
+    /// The number of the news that this read was, if nothing else was read at the same time.
     news: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ pub struct PageFill {
     account: Arc<AccountState>,
     page: Page,
     token: FillToken,
-    /// Whether it may be cached.
+    /// True if the page may be cached.
     fresh: bool,
     asked: u64,
     news: News,
@@ -109,8 +109,8 @@ impl Pages {
         } = fill;
         let key = (account.serial, page);
         let era = source.era();
-        // Who is shown what was cached anyway learns nothing new. Were that news, too, then requests for several pages that
-        // go on all the time would keep each other from being answered from the cache.
+        // A read that returns the same as the cached page shows nothing new, so it does not count as news. Otherwise
+        // clients that constantly request several pages would keep each other from using the cache.
         let cached = self.entries.get(&key, era);
         let same = cached.filter(|cached| cached.value.rendered.is_same(rendered));
         let news = match same {
@@ -139,12 +139,12 @@ impl Pages {
         }
     }
 
-    /// How many there are, and how many bytes they take.
+    /// The number of pages, and their size in bytes.
     pub(super) fn size(&self) -> (u64, u64) {
         self.entries.size()
     }
 
-    /// How many were found, and how many had to be read from the store.
+    /// The number of hits and misses.
     pub(super) fn looks(&self) -> (u64, u64) {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (count(&self.hits), count(&self.misses))

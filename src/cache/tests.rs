@@ -1,4 +1,4 @@
-//! What the cache keeps, and what it forgets, without a server around it.
+//! Tests of what the cache keeps and drops, without a server.
 
 use super::*;
 use crate::{
@@ -22,7 +22,7 @@ const PAGE: Page = Page {
 };
 const ADDRESS: &str = "1001";
 
-/// A cache with a key, a page and a destination of each of two accounts.
+/// A cache with a key, a page and a destination for each of two accounts.
 struct Full {
     cache: Cache,
     db: Database,
@@ -162,7 +162,7 @@ async fn what_is_being_committed_is_not_used_and_then_forgotten() {
     assert_eq!(full.has(0), [true; 3]);
 }
 
-/// Of a key or an address nobody knows whose it is before it was read.
+/// The account of a key or an address is not known before it was read.
 #[tokio::test]
 async fn what_was_read_before_a_change_is_not_cached_after_it() {
     let full = Full::new().await;
@@ -173,7 +173,7 @@ async fn what_was_read_before_a_change_is_not_cached_after_it() {
     assert_eq!(full.has(0), [false; 3]);
     assert_eq!(full.has(1), [true; 3], "it is not concerned");
 
-    // Nothing refers to this one yet.
+    // Nothing refers to this account yet.
     let mut full = full;
     full.accounts[0] = AccountId::from_text("acc_new");
     let token = full.cache.fill_token(full.cache.freshness());

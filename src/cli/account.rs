@@ -1,4 +1,4 @@
-//! `inboxd account`.
+//! The commands `inboxd account …`.
 
 use super::{Global, failure::Failure, output::Output};
 use crate::{clock::rfc3339, domain, ops::accounts};
@@ -9,7 +9,7 @@ use db::Missing;
 pub(super) enum Account {
     /// Create an account
     Create {
-        /// Its name
+        /// The name of the business
         #[arg(long)]
         name: String,
     },

@@ -1,15 +1,15 @@
-//! Why a command did not do what it was told, in the words of the command line: flags, not fields of the API.
+//! Errors of commands, in the terms of the command line: with flags, not with the fields of the API.
 
 use crate::{
     error::{Error, Reason},
     ops::StartError,
 };
 
-/// Why a command did not do what it was told.
+/// Why a command failed.
 pub(super) enum Failure {
-    /// It made no sense: exit code 2.
+    /// The command line is wrong. Exit code 2.
     Usage(String),
-    /// It did not work: exit code 1.
+    /// The command did not succeed. Exit code 1.
     Failed(String),
 }
 
@@ -27,7 +27,7 @@ impl From<Error> for Failure {
                 let advice = advice(*reason).map(|advice| format!(". {advice}"));
                 Failure::Failed(with_flags(message) + &advice.unwrap_or_default())
             }
-            // Whoever runs a command operates the server: the cause is for them.
+            // The user of the command line operates the server, so the internal cause is shown.
             _ => Failure::Failed(match error.cause() {
                 Some(cause) => format!("{error} ({cause})"),
                 None => error.to_string(),
@@ -42,16 +42,16 @@ impl From<StartError> for Failure {
     }
 }
 
-/// The flag that sets a field of the API.
+/// The flag that sets this field of the API.
 fn flag(field: &str) -> String {
     let name = field.strip_prefix(CHANNEL).unwrap_or(field);
     format!("--{}", name.replace('_', "-").replace("origins", "origin"))
 }
 
-/// What the API calls a channel's fields.
+/// The API's prefix for fields of a channel.
 const CHANNEL: &str = "channel.";
 
-/// A message in which fields of a channel are named by their flags.
+/// Replaces the names of a channel's fields in a message by their flags.
 fn with_flags(message: &str) -> String {
     let mut text = String::new();
     let mut rest = message;
@@ -67,7 +67,7 @@ fn with_flags(message: &str) -> String {
     text + rest
 }
 
-/// What can be done about a conflict.
+/// What the user can do about a conflict.
 fn advice(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::HasMessages => Some(

@@ -1,4 +1,4 @@
-//! `inboxd hooks`: deliveries that were set aside because they could not be understood.
+//! The commands `inboxd hooks …`: quarantined updates, which were correctly signed but could not be read.
 
 use super::{
     Global,
@@ -19,31 +19,31 @@ use serde_json::{Value, json};
 
 #[derive(Subcommand)]
 pub(super) enum Hooks {
-    /// List the deliveries in quarantine, oldest first
+    /// List the quarantined updates, oldest first
     List {
         #[command(flatten)]
         whose: Whose,
-        /// Only what comes after this entry
+        /// Only updates after this entry
         #[arg(long, value_name = "ID")]
         after: Option<String>,
-        /// At most so many
+        /// The most updates to list
         #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
     },
-    /// Show one, with its headers and body
+    /// Show an update, with its headers and body
     Show(Which),
-    /// Read one again: what this version understands is stored, once
+    /// Read an update again. What this version can read is stored, once
     Replay(Which),
-    /// Drop one for good
+    /// Delete an update for good
     Discard(Which),
 }
 
-/// One entry.
+/// One quarantined update.
 #[derive(Args)]
 pub(super) struct Which {
     #[command(flatten)]
     within: Within,
-    /// The entry's id
+    /// The id of the entry
     id: String,
 }
 

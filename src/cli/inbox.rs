@@ -1,4 +1,5 @@
-//! `inboxd inbox`: the same operations as `/inboxes`, by the same rules, since both hand the same body to the same functions.
+//! The commands `inboxd inbox …`. They pass the same bodies to the same functions as the API's `/inboxes`, so the same
+//! rules apply.
 
 use super::{
     Global,
@@ -36,7 +37,7 @@ pub(super) enum Inbox {
         /// whatsapp, instagram, livechat or telegram
         #[arg(long = "type", value_name = "TYPE")]
         channel: String,
-        /// whatsapp: the number, E.164 with +
+        /// whatsapp: the phone number, E.164 with +
         #[arg(long, value_name = "NUMBER")]
         phone_number: Option<String>,
         /// instagram: the account's id
@@ -63,7 +64,8 @@ pub(super) enum Inbox {
         /// The inbox's id
         id: String,
     },
-    /// Show how to connect an inbox: what to paste at the provider, what proof is missing, and how the provider sees it
+    /// Show how to connect an inbox: what to paste at the provider, which proof is missing, and what the provider
+    /// reports
     Setup {
         #[command(flatten)]
         within: Within,
@@ -72,7 +74,7 @@ pub(super) enum Inbox {
         #[command(flatten)]
         ways: Ways,
     },
-    /// Connect an inbox: telegram's webhook is set, an access token of Meta's checked. Shows its setup
+    /// Connect an inbox, and show its setup. telegram: sets the webhook; whatsapp, instagram: checks the access token
     Connect {
         #[command(flatten)]
         within: Within,
@@ -81,7 +83,7 @@ pub(super) enum Inbox {
         #[command(flatten)]
         ways: Ways,
     },
-    /// Change an inbox. Only what is given changes
+    /// Change an inbox. Values that are not given stay as they are
     Update {
         #[command(flatten)]
         within: Within,
@@ -90,7 +92,7 @@ pub(super) enum Inbox {
         /// Display name
         #[arg(long)]
         name: Option<String>,
-        /// active or inactive
+        /// active, or inactive to switch the inbox off
         #[arg(long)]
         status: Option<String>,
         #[command(flatten)]
@@ -107,7 +109,7 @@ pub(super) enum Inbox {
         within: Within,
         /// The inbox's id
         id: String,
-        /// Delete its messages with it. They cannot be brought back
+        /// Delete its messages, too. They cannot be recovered
         #[arg(long)]
         purge: bool,
     },
@@ -116,7 +118,7 @@ pub(super) enum Inbox {
 /// How the provider reaches us, and we the provider.
 #[derive(Args)]
 pub(super) struct Ways {
-    /// The address under which the provider reaches the server
+    /// The URL under which the provider reaches the server
     #[arg(
         long,
         env = "INBOXD_PUBLIC_URL",
@@ -136,7 +138,8 @@ impl Ways {
     }
 }
 
-/// What a channel needs. Each secret can come from a file instead, where other users of the machine do not see it.
+/// The fields of a channel. Each secret can be read from a file instead, since other users of the machine can see a
+/// command line.
 #[derive(Args)]
 pub(super) struct ChannelFields {
     /// whatsapp: the number's id at Meta
@@ -148,22 +151,22 @@ pub(super) struct ChannelFields {
     /// whatsapp, instagram: the app secret (better: --app-secret-file)
     #[arg(long, value_name = "SECRET", conflicts_with = "app_secret_file")]
     app_secret: Option<String>,
-    /// File with the app secret (- for standard input)
+    /// A file with the app secret (- for standard input)
     #[arg(long, value_name = "FILE")]
     app_secret_file: Option<String>,
     /// whatsapp, instagram: the access token (better: --access-token-file)
     #[arg(long, value_name = "TOKEN", conflicts_with = "access_token_file")]
     access_token: Option<String>,
-    /// File with the access token (- for standard input)
+    /// A file with the access token (- for standard input)
     #[arg(long, value_name = "FILE")]
     access_token_file: Option<String>,
     /// telegram: the bot token (better: --bot-token-file)
     #[arg(long, value_name = "TOKEN", conflicts_with = "bot_token_file")]
     bot_token: Option<String>,
-    /// File with the bot token (- for standard input)
+    /// A file with the bot token (- for standard input)
     #[arg(long, value_name = "FILE")]
     bot_token_file: Option<String>,
-    /// livechat: an origin that may embed the chat; give it again for more
+    /// livechat: the origin of a page that may embed the chat; can be given several times
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
 }
@@ -316,7 +319,7 @@ fn clear_fields(channel: &mut Map<String, Value>, clear: &[Clear]) -> Result<(),
     Ok(())
 }
 
-/// A body of those fields that were given.
+/// The JSON object of those fields that were given.
 fn given<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Value> {
     fields
         .into_iter()
@@ -324,7 +327,7 @@ fn given<const N: usize>(fields: [(&str, Option<String>); N]) -> Map<String, Val
         .collect()
 }
 
-/// All inboxes, however many: pages are for clients, not for a shell.
+/// Prints all inboxes, without pages.
 async fn list(
     context: &Context,
     account: &AccountId,

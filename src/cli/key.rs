@@ -1,4 +1,4 @@
-//! `inboxd key`.
+//! The commands `inboxd key …`.
 
 use super::{
     Global,
@@ -20,14 +20,14 @@ use serde_json::json;
 
 #[derive(Subcommand)]
 pub(super) enum Key {
-    /// Create a key. It is shown this once
+    /// Create a key. This is the only time that the key itself is shown
     Create {
         #[command(flatten)]
         whose: Whose,
-        /// What it is for
+        /// A name that says what the key is for
         #[arg(long)]
         name: String,
-        /// What it may do: one scope or several, as in read,write
+        /// What the key may do: one scope or several, for example read,write
         #[arg(
             long = "scope",
             value_enum,
@@ -35,33 +35,33 @@ pub(super) enum Key {
             value_delimiter = ','
         )]
         scopes: Vec<Scope>,
-        /// When it stops working, as in 90d, 12h or 30m. Without it, never
+        /// How long the key is valid, for example 90d, 12h or 30m. By default it never expires
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires_in: Option<i64>,
-        /// Requests a minute that it may make, 0 for no limit. Without it, the server's own limit counts
+        /// Requests per minute that the key may make; 0 for no limit. By default the server's limit applies
         #[arg(long, value_name = "N")]
         rate_limit: Option<i64>,
     },
-    /// List the keys, without the keys themselves
+    /// List the keys, without their secrets
     List {
         #[command(flatten)]
         whose: Whose,
     },
-    /// Change how much a key may ask. It holds from the next request on
+    /// Change a key's rate limit. It applies from the next request on
     Update {
         #[command(flatten)]
         within: Within,
-        /// The key's id (not the key)
+        /// The id of the key (not the key itself)
         id: String,
-        /// Requests a minute that it may make: a number, 0 for no limit, or default for the server's own
+        /// Requests per minute that the key may make; 0 for no limit, or "default" for the server's limit
         #[arg(long, value_name = "N", value_parser = rate_limit)]
         rate_limit: RateLimit,
     },
-    /// Make a key stop working, at once and for good
+    /// Revoke a key. It stops working at once and for good
     Revoke {
         #[command(flatten)]
         within: Within,
-        /// The key's id (not the key)
+        /// The id of the key (not the key itself)
         id: String,
     },
 }
@@ -90,7 +90,7 @@ impl Key {
                     "created_at": rfc3339(key.created_at),
                     "expires_at": key.expires_at.map(rfc3339),
                 });
-                // Scripts were promised these keys. Only who asked for a limit gets one more.
+                // Scripts rely on exactly these fields. Only a key with a limit of its own has one more.
                 if let Some(limit) = key.rate_limit {
                     shown["rate_limit"] = limit.into();
                 }
@@ -169,7 +169,7 @@ fn scopes_text(key: &ApiKey) -> String {
     names.join(", ")
 }
 
-/// A limit as `--rate-limit` takes it.
+/// A key's limit, in the form that `--rate-limit` accepts.
 fn limit_text(key: &ApiKey) -> String {
     match key.rate_limit {
         None => SERVERS_OWN.to_owned(),
@@ -177,10 +177,10 @@ fn limit_text(key: &ApiKey) -> String {
     }
 }
 
-/// The word for the server's own limit.
+/// Stands for the server's own limit.
 const SERVERS_OWN: &str = "default";
 
-/// A key's limit that was written out; `None` is the server's own.
+/// A parsed rate limit. `None` means the server's own.
 #[derive(Clone, Copy)]
 pub(super) struct RateLimit(Option<i64>);
 

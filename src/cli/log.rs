@@ -1,9 +1,9 @@
-//! The log: lines for people on a terminal, JSON for machines anywhere else; always on standard error.
+//! The log, always on standard error: formatted for people on a terminal, and as JSON lines otherwise.
 //!
-//! The line of a request was a fifth of what the request cost, with the subscriber's own JSON and a write for each.
-//! Away from a terminal, lines are therefore made in one pass, gathered for a moment, and written together.
+//! With the JSON formatter of `tracing_subscriber` and one write per line, logging took a fifth of a request's time. So
+//! JSON lines are formatted in a single pass here, collected for a moment, and written together.
 //!
-//! Invariant: no line waits longer than [`MOMENT`], and none is lost by an orderly end.
+//! Invariant: no line waits longer than [`MOMENT`], and an orderly shutdown loses none.
 
 use super::output;
 use crate::clock;
@@ -22,23 +22,23 @@ use tracing::{
 };
 use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, layer::Context, prelude::*};
 
-/// How long a line may wait for others.
+/// How long a line may wait to be written.
 const MOMENT: Duration = Duration::from_millis(50);
-/// Bytes that are written at once, without waiting.
+/// The number of collected bytes from which they are written without waiting.
 const ENOUGH: usize = 16 * 1024;
 
-/// Lines that are not written yet.
+/// Lines that are not yet written.
 static GATHERED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Starts the log with this filter, or with the usual one if it makes no sense.
+/// Starts the log with this filter. If the filter is not valid, the `usual` one is used.
 pub(super) fn start(filter: &str, usual: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
-        output::error(&format!("--log is passed over: {error}"));
+        output::error(&format!("--log is ignored: {error}"));
         EnvFilter::new(usual)
     });
     let registry = tracing_subscriber::registry()
         .with(filter)
-        .with(filter_fn(holds_no_data));
+        .with(filter_fn(has_no_secrets));
     if stderr().is_terminal() {
         registry
             .with(fmt::layer().with_writer(stderr).compact())
@@ -54,13 +54,15 @@ pub(super) fn start(filter: &str, usual: &str) {
         }
     });
     if let Err(error) = started {
-        output::error(&format!("the log is written in larger pieces: {error}"));
+        output::error(&format!(
+            "the log is written with delays, since its thread cannot be started: {error}"
+        ));
     }
 }
 
-/// Writes what is gathered. If standard error does not take it, there is nobody to tell.
+/// Writes the collected lines. If standard error fails, there is nowhere left to report it.
 pub(super) fn flush() {
-    // Taken first, so that nobody who logs has to wait for the write.
+    // The buffer is emptied first, so that threads that log need not wait for the write.
     let lines = mem::take(&mut *gathered());
     if !lines.is_empty() {
         stderr().write_all(&lines).ok();
@@ -68,32 +70,32 @@ pub(super) fn flush() {
 }
 
 fn gathered() -> std::sync::MutexGuard<'static, Vec<u8>> {
-    // A panic cannot leave a vector of bytes half-changed in a way that matters to a log.
+    // A panic cannot damage the buffer in a way that matters.
     GATHERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whose details hold what no log may: the PostgreSQL driver's repeat what statements store, people's words among it,
-/// and an HTTP client's could repeat an address of Telegram's, which holds the bot's token.
-const TALKATIVE: [&str; 3] = ["tokio_postgres", "hyper", "reqwest"];
+/// Crates whose debug logs may contain secrets. The PostgreSQL driver logs the parameters of statements, which include
+/// people's messages. An HTTP client could log a URL of Telegram's API, which contains the bot's token.
+const LOGS_SECRETS: [&str; 3] = ["tokio_postgres", "hyper", "reqwest"];
 
-/// No `--log` brings those details out.
-fn holds_no_data(metadata: &Metadata<'_>) -> bool {
-    let talkative = TALKATIVE
+/// Filters out their debug logs, whatever `--log` says.
+fn has_no_secrets(metadata: &Metadata<'_>) -> bool {
+    let secrets = LOGS_SECRETS
         .iter()
         .any(|name| metadata.target().starts_with(name));
-    !talkative || *metadata.level() <= Level::WARN
+    !secrets || *metadata.level() <= Level::WARN
 }
 
-/// Makes each event one line with one JSON object.
+/// Formats each event as a line with one JSON object.
 struct Lines;
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         thread_local! {
-            /// The room of the last line, for the next one.
+            /// The buffer of the last line, reused for the next one.
             static ROOM: Cell<String> = const { Cell::new(String::new()) };
         }
-        // Taken, not borrowed: a value may log while it is written.
+        // The buffer is taken, not borrowed, since a value may itself log while it is formatted.
         let mut line = ROOM.take();
         line.clear();
         if write_line(&mut line, event).is_ok() {
@@ -115,7 +117,7 @@ fn write_line(line: &mut String, event: &Event<'_>) -> std::fmt::Result {
     Ok(())
 }
 
-/// The fields of an event, written one after the other.
+/// Writes the fields of an event, one after the other.
 struct Fields<'a> {
     line: &'a mut String,
     done: std::fmt::Result,
@@ -151,7 +153,7 @@ impl Fields<'_> {
     }
 }
 
-/// Whether a JSON string of this text is the text.
+/// True if the text needs no escaping in JSON.
 fn is_plain(text: &str) -> bool {
     text.bytes()
         .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\')
@@ -179,7 +181,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Adds a line to those that are to be written.
+/// Adds a line to the collected ones.
 fn gather(line: &str) {
     let mut gathered = gathered();
     gathered.extend_from_slice(line.as_bytes());

@@ -1,11 +1,11 @@
-//! `inboxd migrate`.
+//! The command `inboxd migrate`.
 
 use super::{Global, failure::Failure, output::Output};
 use crate::{clock::Clock, ops, store};
 use db::{Database, Missing};
 use serde_json::json;
 
-/// Brings the schema up to date, and says from where to where.
+/// Migrates the schema, and prints its version and the number of migrations that were applied.
 pub(super) async fn run(global: &Global, output: &Output) -> Result<(), Failure> {
     let failed = |error: db::Error| Failure::Failed(error.to_string());
     let db = Database::open(&global.address()?, Missing::Create)

@@ -1,8 +1,10 @@
-//! The command line: the same operations as the API, and those that exist only here.
+//! The command line. It offers the operations of the API, and some that exist only here.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage (what was asked makes no sense, so trying again will not help).
+//! Exit codes: 0 for success, 1 for failure, 2 for a wrong command line or wrong values, where another try will not
+//! help.
 //!
-//! Invariant: with `--json` standard output gets exactly one JSON value. Errors and logs go to standard error.
+//! Invariant: with `--json`, exactly one JSON value is written to standard output. Errors and logs go to standard
+//! error.
 
 mod account;
 mod failure;
@@ -25,9 +27,11 @@ use failure::Failure;
 use output::Output;
 use std::process::ExitCode;
 
-/// Self-hosted customer messaging: one program that WhatsApp, Instagram, Telegram and live chat deliver to, and one API to ask.
+/// Self-hosted customer messaging: one program that receives messages from WhatsApp, Instagram, Telegram and live chat,
+/// and one API to read them.
 ///
-/// Start with `inboxd serve`: on an empty database it makes an account and a key, and prints a curl line to try.
+/// Start with `inboxd serve`: on an empty database it creates an account and an API key, and prints a curl command to
+/// try.
 #[derive(Parser)]
 #[command(name = "inboxd", version, propagate_version = true)]
 struct Cli {
@@ -37,13 +41,13 @@ struct Cli {
     command: Command,
 }
 
-/// Above the flags of every command, so that those of this one stand apart in `--help`.
+/// The heading of these flags in `--help`, which separates them from those of the command itself.
 const GLOBAL: &str = "Options of every command";
 
-/// What every command takes.
+/// The flags of every command.
 #[derive(Args)]
 struct Global {
-    /// Where the data is: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME
+    /// The database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME
     #[arg(
         long,
         global = true,
@@ -54,7 +58,7 @@ struct Global {
         help_heading = GLOBAL
     )]
     database_url: String,
-    /// File with the database's URL, for one that holds a password (- for standard input)
+    /// A file with the database URL, in case it contains a password (- for standard input)
     #[arg(
         long,
         global = true,
@@ -63,7 +67,8 @@ struct Global {
         help_heading = GLOBAL
     )]
     database_url_file: Option<String>,
-    /// Key that seals channel secrets: 32 bytes as 64 hex digits or base64. With SQLite one is made beside the database if this is not given
+    /// The key that encrypts stored credentials: 32 bytes as 64 hex digits or base64. With SQLite, a key file beside
+    /// the database is created by default
     #[arg(
         long,
         global = true,
@@ -73,7 +78,7 @@ struct Global {
         help_heading = GLOBAL
     )]
     secret_key: Option<String>,
-    /// File with that key (- for standard input)
+    /// A file with this key (- for standard input)
     #[arg(
         long,
         global = true,
@@ -83,10 +88,10 @@ struct Global {
         help_heading = GLOBAL
     )]
     secret_key_file: Option<String>,
-    /// Print one JSON value instead of lines
+    /// Print one JSON value instead of text
     #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
-    /// What to log, as in info or debug or inboxd=debug
+    /// What to log, for example info, debug or inboxd=debug
     #[arg(
         long,
         global = true,
@@ -99,9 +104,9 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Answer the API and the providers
+    /// Run the server
     Serve(serve::Serve),
-    /// Bring the database's schema up to date (serve does so, too)
+    /// Migrate the database schema to the newest version (serve does this, too)
     Migrate,
     /// Businesses on this server
     #[command(subcommand)]
@@ -109,17 +114,17 @@ enum Command {
     /// API keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Inboxes: connected addresses
+    /// Inboxes: the connected addresses of a business
     #[command(subcommand)]
     Inbox(inbox::Inbox),
-    /// Deliveries in quarantine: signed, and not understood
+    /// Quarantined updates: correctly signed, but not readable
     #[command(subcommand)]
     Hooks(hooks::Hooks),
-    /// Check everything that is promised of the data
+    /// Check that the stored data is consistent
     Verify(verify::Verify),
 }
 
-/// Runs the command that the process was started with.
+/// Parses the command line of the process, and runs the command.
 pub async fn run() -> ExitCode {
     let cli = Cli::parse();
     start_logging(&cli);
@@ -147,11 +152,11 @@ pub async fn run() -> ExitCode {
     }
 }
 
-/// Lines for people on a terminal, JSON for machines anywhere else; always on standard error.
+/// Starts the log, with a default filter that depends on the command.
 fn start_logging(cli: &Cli) {
     let demo = format!("info,{REQUEST_LOG}=warn");
     let usual = match &cli.command {
-        // What the demonstration says at its start stays on the screen: its requests are not logged unless they fail.
+        // Requests are not logged unless they fail, so that the text that the demonstration prints stays visible.
         Command::Serve(serve) if serve.is_demo() => &demo,
         Command::Serve(_) => "info",
         _ => "warn",

@@ -1,11 +1,11 @@
-//! How many files the operating system lets the server have open: each connection is one.
+//! Raises the operating system's limit of open files. Each connection needs one.
 //!
-//! Invariant: connections leave room for the store's files, so that who got through to the server is not refused for
-//! want of them.
+//! Invariant: the number of connections leaves enough files for the store. So a request that was accepted does not fail
+//! because the store cannot open a file.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files beside the connections: the store's, the log, and connections to providers.
+/// Files that are needed besides those of the connections: for the store, the log, and connections to providers.
 const OTHERS: u64 = 128;
 
 /// Raises the limit of open files as far as so many connections and streams need, and as is allowed. Returns for how many of
@@ -24,7 +24,7 @@ pub(super) fn make_room(connections: usize, streams: usize) -> (usize, usize) {
 fn make_room_for(all: usize) -> usize {
     let needed = all as u64 + OTHERS;
     let limit = getrlimit(Resource::Nofile);
-    // Without a value there is no limit.
+    // `None` means that there is no limit.
     let Some(now) = limit.current.filter(|now| *now < needed) else {
         return all;
     };
@@ -43,7 +43,7 @@ fn make_room_for(all: usize) -> usize {
     if open_files >= needed {
         return all;
     }
-    // Under so low a limit half of it must do.
+    // With such a low limit, connections get half of the files.
     let room = open_files.saturating_sub(OTHERS).max(open_files / 2).max(1);
     tracing::warn!(
         open_files,

@@ -1,25 +1,25 @@
-//! What commands print: one JSON value, or text in columns.
+//! The output of commands: one JSON value, or text in columns.
 //!
-//! Invariant: a value is never cut or broken over lines, so that ids and tokens can be copied. What does not fit side by
-//! side into the terminal stands one below the other.
+//! Invariant: a value is never shortened or wrapped, so that ids and tokens can be copied. A table that is too wide for
+//! the terminal is printed with one field per line.
 
 use super::failure::Failure;
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
 use std::io::{Write, stderr, stdout};
 
-/// How a command answers.
+/// The format of a command's output.
 pub(super) enum Output {
     /// One JSON value.
     Json,
-    /// For a program that reads lines: values separated by tabs, as `cut` and `awk` take them.
+    /// Values separated by tabs, for programs that read lines, such as `cut` and `awk`.
     Tabs,
-    /// For people: columns in a terminal of this width, in characters.
+    /// Aligned columns for people, in a terminal of this width in characters.
     Columns(u16),
 }
 
 impl Output {
-    /// JSON if it is asked for, columns on a terminal, tabs anywhere else.
+    /// Selects JSON if the user asked for it, aligned columns on a terminal, and tabs otherwise.
     pub(super) fn new(json: bool) -> Self {
         let terminal = Table::new();
         match (json, terminal.is_tty()) {
@@ -29,7 +29,7 @@ impl Output {
         }
     }
 
-    /// One thing: an object, or a line for each of its fields.
+    /// Prints one object: as JSON, or with one line for each of its fields.
     pub(super) fn one(
         &self,
         thing: &impl Serialize,
@@ -41,7 +41,7 @@ impl Output {
         }
     }
 
-    /// Many things: an array, or a line for each below the columns' names.
+    /// Prints a list: as a JSON array, or as a table with the columns' names in its first line.
     pub(super) fn many<T: Serialize>(
         &self,
         things: &[T],
@@ -87,7 +87,7 @@ impl Output {
         }
     }
 
-    /// The rows as lines, and the width of the longest.
+    /// Formats the rows as lines. Also returns the width of the longest line, in characters; 0 without columns.
     fn lines(&self, rows: Vec<Vec<String>>) -> (String, usize) {
         let Output::Columns(_) = self else {
             let line = |row: &Vec<String>| {
@@ -117,10 +117,11 @@ impl Output {
     }
 }
 
-/// Characters between two columns.
+/// Spaces between two columns.
 const GAP: u16 = 2;
 
-/// A value without control characters but for these: what a customer wrote must not steer the terminal.
+/// Escapes control characters, except those in `kept`: text that a customer wrote must not be able to control the
+/// terminal.
 fn visible(text: &str, kept: &str) -> String {
     let escaped = |char: char| char.is_control() && !kept.contains(char);
     text.chars().fold(String::new(), |mut shown, char| {
@@ -132,7 +133,7 @@ fn visible(text: &str, kept: &str) -> String {
     })
 }
 
-/// A line on standard output. A reader that has gone away (`| head`) is no fault of the command.
+/// Prints a line on standard output. It is no error if the reader has closed the pipe (`| head`).
 pub(super) fn say(text: &str) -> Result<(), Failure> {
     match writeln!(stdout(), "{text}").and_then(|()| stdout().flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -142,12 +143,12 @@ pub(super) fn say(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// An error on standard error. If even that cannot be written, there is nobody to tell.
+/// Prints an error on standard error. If that fails, there is nowhere left to report it.
 pub(super) fn error(message: &str) {
     writeln!(stderr(), "inboxd: {}", visible(message, "\n")).ok();
 }
 
-/// A table's text for what may not be there.
+/// The text of an optional value in a table.
 pub(super) fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }

@@ -1,4 +1,4 @@
-//! `inboxd serve`.
+//! The command `inboxd serve`.
 
 use super::{
     Global,
@@ -28,10 +28,10 @@ use std::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Answers until SIGTERM or SIGINT, then lets requests in flight finish.
+/// Runs the server until SIGTERM or SIGINT. Requests in flight are finished first
 #[derive(Args)]
 pub(super) struct Serve {
-    /// Where to listen: ADDRESS:PORT. Port 0 picks a free one
+    /// The address to listen on: ADDRESS:PORT. Port 0 picks a free port
     #[arg(
         long,
         env = "INBOXD_LISTEN",
@@ -40,18 +40,19 @@ pub(super) struct Serve {
         value_name = "ADDRESS"
     )]
     listen: SocketAddr,
-    /// The address under which providers and browsers reach this server, used in hook URLs. Without it, the address it listens on
+    /// The URL under which providers and browsers reach this server, used in webhook URLs. By default the address that
+    /// it listens on
     #[arg(long, env = "INBOXD_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     public_url: Option<String>,
     #[command(flatten)]
     providers: ProviderFlags,
-    /// Show it on a throw-away database, with four inboxes and a few messages
+    /// Run a demonstration on a temporary database, with four inboxes and a few messages
     #[arg(long)]
     demo: bool,
-    /// Bytes of memory for keys, answers and app secrets that need not be read again; 0 caches nothing
+    /// Size of the cache for API keys, answers and app secrets, in bytes; 0 turns it off
     #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_name = "N")]
     cache_bytes: u64,
-    /// Connections open at once
+    /// Connections that may be open at the same time
     #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_name = "N", help_heading = "Limits")]
     max_connections: usize,
     /// Streams of events and live-chat sockets open at once, beside the connections; more are refused
@@ -60,7 +61,7 @@ pub(super) struct Serve {
     /// Bytes of a request's URL and headers
     #[arg(long, env = "INBOXD_MAX_HEADER_BYTES", default_value_t = Limits::default().head, value_name = "N", help_heading = "Limits")]
     max_header_bytes: usize,
-    /// Bytes of an API call's body
+    /// Longest body of an API request, in bytes
     #[arg(long, env = "INBOXD_MAX_BODY_BYTES", default_value_t = Limits::default().body, value_name = "N", help_heading = "Limits")]
     max_body_bytes: usize,
     /// Bytes of an update that a provider sends
@@ -78,25 +79,26 @@ pub(super) struct Serve {
     /// Live-chat sockets that one client address may have open
     #[arg(long, env = "INBOXD_MAX_SOCKETS_PER_ADDRESS", default_value_t = Limits::default().sockets_per_address, value_name = "N", help_heading = "Limits")]
     max_sockets_per_address: usize,
-    /// Requests a minute of an API key that has no limit of its own; 0 for no limit
+    /// Requests per minute of an API key that has no limit of its own; 0 for no limit
     #[arg(long, env = "INBOXD_RATE_LIMIT", default_value_t = Limits::default().rate_limit, value_parser = value_parser!(i64).range(0..=MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
     rate_limit: i64,
-    /// Wrong API keys a minute from one client address; 0 for no limit
+    /// Wrong API keys per minute from one client address; 0 for no limit
     #[arg(long, env = "INBOXD_AUTH_FAILURES", default_value_t = Limits::default().auth_failures, value_parser = value_parser!(i64).range(0..=MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
     auth_failures: i64,
-    /// Proxies whose X-Forwarded-For is believed: addresses and ranges, as in 127.0.0.1,10.0.0.0/8. Without it, none
+    /// Proxies whose X-Forwarded-For is trusted: addresses and ranges, for example 127.0.0.1,10.0.0.0/8. By default
+    /// none
     #[arg(long, env = "INBOXD_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network, value_name = "ADDRESSES", help_heading = "Limits")]
     trusted_proxies: Vec<IpNet>,
-    /// How long a request's head may take to arrive
+    /// How long the headers of a request may take to arrive
     #[arg(long, env = "INBOXD_HEADER_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     header_timeout: i64,
-    /// How long a request's body may take to arrive
+    /// How long the body of a request may take to arrive
     #[arg(long, env = "INBOXD_BODY_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     body_timeout: i64,
-    /// How long a connection may be idle, or take nothing of its answer
+    /// How long a connection may be idle, or a client read nothing of its answer
     #[arg(long, env = "INBOXD_IDLE_TIMEOUT", default_value = "75s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     idle_timeout: i64,
-    /// How long requests in flight may take to finish at a stop
+    /// How long requests in flight may take to finish when the server stops
     #[arg(long, env = "INBOXD_SHUTDOWN_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "DURATION", help_heading = "Limits")]
     shutdown_timeout: i64,
 }
@@ -107,10 +109,10 @@ impl Serve {
     }
 
     pub(super) async fn run(self, global: &Global) -> Result<(), Failure> {
-        // From here on a signal stops the server, also one that comes during the start.
+        // From here on a signal stops the server, even while it is starting.
         let mut stop = Stop::listen()?;
         if self.demo {
-            let folder = Throwaway::make()?;
+            let folder = TemporaryFolder::make()?;
             let address = Address::Sqlite(folder.0.join("demo.db"));
             return self
                 .serve(address, SecretKey::BesideDatabase, global.json, &mut stop)
@@ -160,7 +162,7 @@ impl Serve {
         let lost = accounts::first_key_is_unseen(&context).await?;
         if lost {
             tracing::warn!(
-                "the first API key was made, but no server has shown it: make another with \
+                "the first API key was created, but was never shown: create another with \
                  `inboxd key create --name NAME --scope read --scope write`"
             );
         }
@@ -168,7 +170,7 @@ impl Serve {
         if let Some((account, _)) = &first
             && self.demo
         {
-            show_demo(&context, account, listening).await?;
+            set_up_demo(&context, account, listening).await?;
         }
         tracing::info!(store = ops::engine_name(&context), %listening, "ready");
         let url = format!("http://{}", reachable(listening));
@@ -179,16 +181,16 @@ impl Serve {
             say(&json!({"url": url, "first_account": first}).to_string())?;
         } else {
             if let Some((account, key)) = &first {
-                welcome(account, key, &url)?;
+                print_first_account(account, key, &url)?;
                 if let Address::Sqlite(path) = &address
                     && self.demo
                 {
-                    introduce_demo(path)?;
+                    print_demo(path)?;
                 }
             }
             say(&format!("inboxd is ready at {url}"))?;
         }
-        // Whoever ends before this says at the next start what to do.
+        // If the process ends before this line, the next start warns that the key was never shown.
         if first.is_some() || lost {
             accounts::first_key_was_shown(&context).await?;
         }
@@ -265,8 +267,8 @@ impl Serve {
     }
 }
 
-/// Makes the demonstration's inboxes, and delivers to them.
-async fn show_demo(
+/// Creates the inboxes of the demonstration, and sends updates to them.
+async fn set_up_demo(
     context: &Context,
     account: &Account,
     listening: SocketAddr,
@@ -277,12 +279,12 @@ async fn show_demo(
         .map_err(|error| Failure::Failed(error.to_string()))
 }
 
-/// Says what the first account is, and how to use it.
-fn welcome(account: &Account, key: &SecretString, url: &str) -> Result<(), Failure> {
+/// Prints the first account and its key, and how to use it.
+fn print_first_account(account: &Account, key: &SecretString, url: &str) -> Result<(), Failure> {
     say(&format!(
         "Account {} ({}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
          curl -X GET \"{url}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
-         If the key is lost: `inboxd key create --name NAME --scope read,write,admin` makes another.\n\
+         If you lose the key, create another: inboxd key create --name NAME --scope read,write,admin\n\
          Documentation: {url}/docs\n",
         account.id,
         account.name,
@@ -290,12 +292,12 @@ fn welcome(account: &Account, key: &SecretString, url: &str) -> Result<(), Failu
     ))
 }
 
-/// Says what the demonstration is, and how commands find it.
-fn introduce_demo(database: &Path) -> Result<(), Failure> {
+/// Prints what the demonstration is, and how to use commands with it.
+fn print_demo(database: &Path) -> Result<(), Failure> {
     say(&format!(
-        "This is a demonstration on a throw-away database, gone when it stops. Commands reach it so:\n\n  \
+        "This is a demonstration on a temporary database, which is deleted when the server stops. To use commands with it:\n\n  \
          inboxd inbox list --database-url sqlite:{}\n\n\
-         Requests are not logged, unless they fail: --log info shows them.\n",
+         Only failed requests are logged. To log all of them, use --log info.\n",
         database.display()
     ))
 }
@@ -317,7 +319,7 @@ pub(super) fn reachable(listening: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The signals that end the server.
+/// The signals that stop the server.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
@@ -340,22 +342,22 @@ impl Stop {
     }
 }
 
-/// A folder that is gone when this is dropped.
-struct Throwaway(PathBuf);
+/// A temporary folder, which is deleted when this is dropped.
+struct TemporaryFolder(PathBuf);
 
-impl Throwaway {
+impl TemporaryFolder {
     fn make() -> Result<Self, Failure> {
         let name = format!("inboxd-demo-{}", Clock::system().uuid().simple());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).map_err(|error| failed(&path, &error))?;
-        Ok(Throwaway(path))
+        Ok(TemporaryFolder(path))
     }
 }
 
-impl Drop for Throwaway {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "the throw-away database stays");
+            tracing::warn!(path = %self.0.display(), %error, "the temporary database could not be deleted");
         }
     }
 }

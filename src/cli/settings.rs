@@ -1,4 +1,4 @@
-//! From what was written on the command line to checked values.
+//! Parses and checks the values of the command line.
 
 use super::{Global, failure::Failure};
 use crate::{
@@ -20,7 +20,7 @@ use std::{
 };
 
 impl Global {
-    /// The database's address.
+    /// The address of the database.
     pub(super) fn address(&self) -> Result<Address, Failure> {
         let from_file = self
             .database_url_file
@@ -35,7 +35,7 @@ impl Global {
             .map_err(|error: db::Error| Failure::Usage(format!("--{flag}: {error}")))
     }
 
-    /// Where the key that seals secrets comes from.
+    /// The source of the secret key.
     pub(super) fn secret_key(&self) -> Result<SecretKey, Failure> {
         let (flag, text) = match (&self.secret_key, self.secret_key_file.as_deref()) {
             (Some(text), _) => ("secret-key", text.clone()),
@@ -47,20 +47,20 @@ impl Global {
         Ok(SecretKey::Text(text))
     }
 
-    /// Opens everything that a command needs.
+    /// Opens the store for a command.
     pub(super) async fn open(&self, missing: Missing) -> Result<Context, Failure> {
         let (address, secret_key) = (self.address()?, self.secret_key()?);
-        // Only `serve` knows and needs the public address; `inbox setup` takes it as a flag.
+        // The public URL stays empty, since only `serve` and `inbox setup` need one. They have a flag for it.
         let mut context = ops::open(&address, missing, &secret_key, "", Clock::system()).await?;
         context.command = true;
         Ok(context)
     }
 }
 
-/// Whose things a command is about.
+/// Selects the account that a command is about.
 #[derive(Args)]
 pub(super) struct Whose {
-    /// The account. May be left out where there is one
+    /// The id of the account. Not needed if there is only one account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
 }
@@ -71,10 +71,10 @@ impl Whose {
     }
 }
 
-/// In which account a thing is looked for that has an id.
+/// Limits the search for an object with an id to one account.
 #[derive(Args)]
 pub(super) struct Within {
-    /// Only look in this account. Without it, the id says whose it is
+    /// Only look in this account. By default the id alone identifies the object
     #[arg(long, value_name = "ID")]
     account: Option<String>,
 }
@@ -89,10 +89,10 @@ impl Within {
     }
 }
 
-/// Where the providers' APIs are.
+/// The addresses of the providers' APIs.
 #[derive(Args)]
 pub(super) struct ProviderFlags {
-    /// Telegram's Bot API, for one of your own
+    /// URL of Telegram's Bot API, in case you run your own
     #[arg(
         long,
         env = "INBOXD_TELEGRAM_API_URL",
@@ -102,7 +102,7 @@ pub(super) struct ProviderFlags {
         help_heading = "Providers"
     )]
     telegram_api_url: String,
-    /// Meta's Graph API
+    /// URL of Meta's Graph API
     #[arg(
         long,
         env = "INBOXD_GRAPH_API_URL",
@@ -112,7 +112,7 @@ pub(super) struct ProviderFlags {
         help_heading = "Providers"
     )]
     graph_api_url: String,
-    /// Instagram's part of it
+    /// URL of Instagram's Graph API
     #[arg(
         long,
         env = "INBOXD_INSTAGRAM_API_URL",
@@ -125,7 +125,7 @@ pub(super) struct ProviderFlags {
 }
 
 impl ProviderFlags {
-    /// The same as checked values.
+    /// The addresses as configuration.
     pub(super) fn config(&self) -> config::Providers {
         config::Providers {
             telegram_url: self.telegram_api_url.clone(),
@@ -136,7 +136,7 @@ impl ProviderFlags {
     }
 }
 
-/// A secret from a file, `-` meaning standard input. Line ends around it are no part of it.
+/// Reads a secret from a file, or from standard input if `file` is `-`. Surrounding white space is removed.
 pub(super) fn read_secret(flag: &str, file: &str) -> Result<String, Failure> {
     let text = if file == "-" {
         let mut text = String::new();
@@ -150,7 +150,7 @@ pub(super) fn read_secret(flag: &str, file: &str) -> Result<String, Failure> {
     }
 }
 
-/// Checks the address under which the outside reaches the server.
+/// Checks the URL under which providers and browsers reach the server. Returns it without a trailing slash.
 pub(super) fn public_url(text: &str) -> Result<String, String> {
     let trimmed = text.trim_end_matches('/');
     let host = trimmed
@@ -164,7 +164,8 @@ pub(super) fn public_url(text: &str) -> Result<String, String> {
     Ok(trimmed.to_owned())
 }
 
-/// A network, or an address as one that holds nothing else. IPv4 that is written as IPv6 is the IPv4 that it means.
+/// Parses a network. A single address becomes a network of one address. IPv4 addresses that are written as IPv6 are
+/// converted to IPv4.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     const RULE: &str = "must be an address or a range, as in 127.0.0.1 or 10.0.0.0/8";
     let text = text.trim();
@@ -184,7 +185,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     }
 }
 
-/// How long: a number and `s`, `m`, `h` or `d`. In seconds.
+/// Parses a duration: a number with the unit `s`, `m`, `h` or `d`. Returns seconds.
 pub(super) fn duration(text: &str) -> Result<i64, String> {
     const RULE: &str = "must be a whole number and s, m, h or d, as in 90d";
     let unit = text.chars().last().ok_or(RULE)?;
@@ -201,7 +202,7 @@ pub(super) fn duration(text: &str) -> Result<i64, String> {
     }
     let number: i64 = digits.parse().map_err(|_| RULE.to_owned())?;
     match number.checked_mul(factor) {
-        // A century: beyond it the timestamp would leave the years that the API can write.
+        // At most a century: longer durations could lead to years that the API's timestamps cannot express.
         Some(seconds @ 1..=3_153_600_000) => Ok(seconds),
         _ => Err("must be from 1s to 36500d".to_owned()),
     }

@@ -1,11 +1,11 @@
-//! How an inbox's setup is shown to people.
+//! Formats the setup of an inbox for people.
 
 use crate::{
     clock::rfc3339,
     ops::setup::{ProviderReport, Setup},
 };
 
-/// Its rows, under the names that they have in JSON.
+/// The rows of the table. They have the same names as the JSON keys.
 pub(super) fn rows(setup: &Setup) -> Vec<(&'static str, String)> {
     let credentials: Vec<_> = setup
         .credentials
@@ -45,7 +45,7 @@ pub(super) fn rows(setup: &Setup) -> Vec<(&'static str, String)> {
     rows
 }
 
-/// What the provider says.
+/// The rows of the provider's report.
 fn report_rows(report: &ProviderReport) -> [(&'static str, Option<String>); 10] {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     [

@@ -1,4 +1,4 @@
-//! `inboxd verify`.
+//! The command `inboxd verify`.
 
 use super::{Global, failure::Failure, output::Output};
 use crate::ops::verify;
@@ -6,10 +6,11 @@ use clap::Args;
 use db::Missing;
 use serde_json::json;
 
-/// Checks everything that is promised of the data, also while a server runs. Exit code 1 if something does not hold
+/// Checks that the stored data is consistent. This is safe while a server is running. The exit code is 1 if a check
+/// fails
 #[derive(Args)]
 pub(super) struct Verify {
-    /// First set every count to what is there
+    /// First correct all stored message counts
     #[arg(long)]
     repair: bool,
 }
@@ -37,7 +38,7 @@ impl Verify {
         })?;
         match breaches {
             0 => Ok(()),
-            _ => Err(Failure::Failed(format!("{breaches} breaches were found"))),
+            _ => Err(Failure::Failed(format!("problems found: {breaches}"))),
         }
     }
 }

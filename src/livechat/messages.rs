@@ -1,4 +1,5 @@
-//! `/livechat/{inbox_id}/messages`: saying and hearing over plain HTTP, where a WebSocket cannot be had.
+//! `/livechat/{inbox_id}/messages`: sends and lists messages over plain HTTP, for browsers that cannot open a
+//! WebSocket.
 
 use super::visitor;
 use crate::{
@@ -20,14 +21,14 @@ use axum::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-/// What a visitor says.
+/// A message of a visitor.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct NewMessage {
-    /// The browser's own id for it: the same again is the same message.
+    /// The browser's own id for the message. Sending the same id again does not store the message again.
     #[schema(example = "b8f1c2", min_length = 1, max_length = 64)]
     client_id: String,
-    /// What it says.
+    /// The text of the message.
     #[schema(
         example = "Is the blue one still available?",
         min_length = 1,
@@ -62,7 +63,7 @@ pub(super) struct VisitorMessagePage {
 
 /// Says something
 ///
-/// 201 once it is durable; 200 if it was there already.
+/// Answers 201 once the message is durable, or 200 if it was stored before.
 #[utoipa::path(
     post, path = "/livechat/{id}/messages", operation_id = "sendLivechatMessage", tag = "Live chat", security(("visitor" = [])),
     params(("id" = String, Path, description = "Inbox id")),
@@ -73,7 +74,7 @@ pub(super) struct VisitorMessagePage {
         (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
         (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
         (status = 404, description = "No such chat", body = crate::http::envelope::Failure),
-        (status = 429, description = "Too many at once. With `Retry-After`", body = crate::http::envelope::Failure)
+        (status = 429, description = "Too many messages. With `Retry-After`", body = crate::http::envelope::Failure)
     )
 )]
 pub async fn say(
@@ -94,24 +95,24 @@ pub async fn say(
     Ok(envelope::success(status, message))
 }
 
-/// The parameters of hearing, for the document. [`hear`] reads them.
+/// The query parameters, for the OpenAPI document. [`hear`] reads them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "the document is made from it")]
-struct HearParams {
-    /// Only what came after this message.
+struct ListParams {
+    /// Only messages that were received after this one.
     after: Option<String>,
     /// Maximum number of results to return.
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<i64>,
 }
 
-/// Hears what was said
+/// List a visitor's messages
 ///
-/// The visitor's own conversation, in the order in which it came here.
+/// The messages of the visitor's own conversation, in the order in which they were received.
 #[utoipa::path(
     get, path = "/livechat/{id}/messages", operation_id = "listLivechatMessages", tag = "Live chat", security(("visitor" = [])),
-    params(("id" = String, Path, description = "Inbox id"), HearParams),
+    params(("id" = String, Path, description = "Inbox id"), ListParams),
     responses(
         (status = 200, description = "What was said", body = VisitorMessagePage),
         (status = 400, description = "A parameter is wrong", body = crate::http::envelope::Failure),

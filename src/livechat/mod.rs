@@ -1,6 +1,7 @@
-//! `/livechat/{inbox_id}/…`: what the chat on a website calls. docs/livechat.md is its protocol.
+//! `/livechat/{inbox_id}/…`: the endpoints for the chat on a website. The protocol is described in docs/livechat.md.
 //!
-//! A visitor gets a token, and sends and receives over a WebSocket, or over plain HTTP where there is none.
+//! A visitor gets a token. With it, the chat sends and receives messages over a WebSocket, or over plain HTTP if it
+//! cannot open one.
 //!
 //! Invariant: a message is acknowledged only after it is durable.
 
@@ -20,7 +21,7 @@ fn origin(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::ORIGIN)?.to_str().ok()
 }
 
-/// The visitor whose token a request carries.
+/// The visitor that the request's token belongs to.
 async fn visitor(app: &App, inbox: &InboxId, headers: &HeaderMap) -> Result<Visitor, ApiError> {
     let token = headers
         .get(header::AUTHORIZATION)

@@ -1,4 +1,4 @@
-//! `POST /livechat/{inbox_id}/sessions`: a visitor comes in.
+//! `POST /livechat/{inbox_id}/sessions`: creates a session for a visitor.
 
 use super::origin;
 use crate::{
@@ -20,14 +20,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a visitor may say of itself.
+/// The request to create a session.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct NewSession {
-    /// Its name.
+    /// The visitor's name.
     #[schema(example = "Ayu", max_length = 100)]
     name: Option<String>,
-    /// The website's own id for it, vouched for by `user_hash`.
+    /// The website's own id for the visitor. `user_hash` proves it.
     #[schema(example = "customer-17", max_length = 200)]
     user_id: Option<String>,
     /// HMAC-SHA256 of `user_id` under the inbox's identity secret, in lower-case hex.
@@ -37,14 +37,14 @@ pub(super) struct NewSession {
 /// A visitor's session.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Session {
-    /// Who it is.
+    /// The visitor's id.
     #[schema(example = "visitor_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     visitor_id: String,
-    /// What the browser keeps, and sends from then on. It does not expire.
+    /// The token that the browser keeps, and sends with every later request. It does not expire.
     token: String,
 }
 
-/// A visitor's session.
+/// The answer with a visitor's session.
 #[derive(Serialize, ToSchema)]
 #[allow(dead_code, reason = "the document is made from it")]
 pub(super) struct SessionAnswer {
@@ -55,18 +55,18 @@ pub(super) struct SessionAnswer {
     data: Session,
 }
 
-/// A visitor comes in
+/// Create a visitor's session
 ///
-/// Nothing is stored of it before it says something.
+/// Nothing is stored about a visitor before its first message.
 #[utoipa::path(
     post, path = "/livechat/{id}/sessions", operation_id = "createLivechatSession", tag = "Live chat", security(()),
     params(("id" = String, Path, description = "Inbox id")),
     request_body(content = NewSession, example = json!({"name": "Ayu"})),
     responses(
-        (status = 201, description = "Its token", body = SessionAnswer),
+        (status = 201, description = "The session with its token", body = SessionAnswer),
         (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
         (status = 404, description = "No such chat", body = crate::http::envelope::Failure),
-        (status = 429, description = "Too many from this address. With `Retry-After`", body = crate::http::envelope::Failure)
+        (status = 429, description = "Too many sessions from this address. With `Retry-After`", body = crate::http::envelope::Failure)
     )
 )]
 pub async fn enter(

@@ -1,10 +1,10 @@
-//! `GET /livechat/{inbox_id}/socket`: saying and hearing over a WebSocket.
+//! `GET /livechat/{inbox_id}/socket`: sends and receives messages over a WebSocket.
 //!
-//! Every frame is a JSON object with a `type`. The first must be a `hello` with the visitor's token: a browser
-//! cannot send headers with a WebSocket, and a token in the URL would land in logs.
+//! Every frame is a JSON object with a `type`. The first frame must be a `hello` with the visitor's token: a browser
+//! cannot send headers with a WebSocket, and a token in the URL would end up in logs.
 //!
-//! Invariant: between `welcome` and the end, a socket shows every message of its conversation, once and in order. Nothing
-//! is taken or shown once the inbox is gone, or no longer allows the page.
+//! Invariant: from `welcome` to its end, a socket sends every message of its conversation once and in order. It neither
+//! stores nor sends a message after the inbox was deleted, or after the inbox no longer allows the page.
 
 use super::origin;
 use crate::{
@@ -38,26 +38,26 @@ use tokio::{
     time::{Instant, interval_at, timeout},
 };
 
-/// How long a client may take to say `hello`.
+/// How long a client may take to send `hello`.
 const HELLO: Duration = Duration::from_secs(10);
-/// How often a silent client is asked whether it is there. One that misses two in a row is gone.
-const PULSE: Duration = Duration::from_secs(30);
-/// Bytes of one frame: room for the longest text in four-byte characters, escaped or not.
+/// How often a client without traffic is pinged. If it misses two pings in a row, the socket is closed.
+const PING: Duration = Duration::from_secs(30);
+/// The longest frame, in bytes: enough for the longest text in four-byte characters, with or without JSON escapes.
 const FRAME: usize = 64 * 1024;
-/// Wrong frames in a row after which a client is no longer listened to.
-const PATIENCE: u32 = 20;
-/// Messages that are read from the store at once.
+/// How many wrong frames in a row are accepted before the socket is closed.
+const MAX_WRONG: u32 = 20;
+/// How many messages are read from the store at once.
 const PAGE: i64 = 100;
 
-/// A WebSocket
+/// Open a visitor's WebSocket
 ///
-/// The protocol is in docs/livechat.md.
+/// The protocol is described in docs/livechat.md.
 #[utoipa::path(
     get, path = "/livechat/{id}/socket", operation_id = "openLivechatSocket", tag = "Live chat", security(()),
     params(("id" = String, Path, description = "Inbox id")),
     responses(
-        (status = 101, description = "The socket is open: say `hello`"),
-        (status = 400, description = "Not a WebSocket's request", body = crate::http::envelope::Failure),
+        (status = 101, description = "The socket is open. The first frame must be `hello`"),
+        (status = 400, description = "Not a WebSocket request", body = crate::http::envelope::Failure),
         (status = 429, description = "Too many sockets from this address. With `Retry-After`", body = crate::http::envelope::Failure)
     )
 )]
@@ -72,7 +72,7 @@ pub async fn open(
         upgrade.map_err(|error| Error::field("upgrade", error.body_text().to_lowercase()))?;
     let places = (app.bounds.socket(address)?, app.bounds.stream()?);
     let origin = origin(&headers).map(str::to_owned);
-    let talk = Talk {
+    let session = Session {
         inbox: InboxId::from_text(id),
         origin,
         address,
@@ -85,82 +85,83 @@ pub async fn open(
     Ok(upgrade
         .max_message_size(FRAME)
         .max_frame_size(FRAME)
-        // The defaults are made for throughput, and cost 256 KB a socket.
+        // The default sizes favour throughput, and take 256 KB per socket.
         .read_buffer_size(4096)
         .write_buffer_size(0)
         .max_write_buffer_size(1024 * 1024)
-        .on_upgrade(move |socket| talk.run(socket, places)))
+        .on_upgrade(move |socket| session.run(socket, places)))
 }
 
-/// One socket's side of the conversation.
-struct Talk {
+/// The state of one socket.
+struct Session {
     app: App,
     inbox: InboxId,
     origin: Option<String>,
     address: IpAddr,
-    /// Wrong frames in a row.
+    /// The number of wrong frames in a row.
     wrong: u32,
-    /// The latest message that was shown.
+    /// The newest message that was sent to the client.
     last: Option<MessageId>,
-    /// What was shown lately.
+    /// The messages that were sent lately.
     told: Told<MessageId>,
-    /// The visitor's conversation, once it is known to have one.
+    /// The visitor's conversation, as soon as it is known.
     conversation: Option<ConversationId>,
 }
 
 /// Why a socket ends.
 enum End {
-    /// The client is gone, or does not take what it is sent.
+    /// The client is gone, or does not read what it is sent.
     Gone,
-    /// With this code and reason. <https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1>
+    /// The server closes it with this code and reason. <https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1>
     Close(u16, &'static str),
 }
 
-impl Talk {
+impl Session {
     async fn run(mut self, mut socket: WebSocket, places: impl Sized) {
-        let end = self.converse(&mut socket).await;
+        let end = self.serve(&mut socket).await;
         if let End::Close(code, reason) = end {
             let reason = reason.into();
             let frame = Frame::Close(Some(CloseFrame { code, reason }));
-            // A client that is gone need not be told.
+            // If the client is gone, there is nobody to tell.
             socket.send(frame).await.ok();
         }
         drop(places);
     }
 
-    async fn converse(&mut self, socket: &mut WebSocket) -> End {
+    async fn serve(&mut self, socket: &mut WebSocket) -> End {
         let hello = match timeout(HELLO, receive(socket)).await {
             Ok(Some(frame)) => frame,
             Ok(None) => return End::Gone,
             Err(_) => return End::Close(close_code::POLICY, "no hello in time"),
         };
-        // Before the visitor is told that it is in, so that nothing falls between.
+        // Listening starts before `welcome` is sent, so that no message is missed in between.
         let mut live = self.app.context.events.listen();
         let visitor = match self.hello(hello).await {
             Ok(visitor) => visitor,
             Err(error) => return self.refuse(socket, &error).await,
         };
         let welcome = json!({"type": "welcome", "visitor_id": visitor.who.id});
-        if self.send(socket, &welcome).await.is_err() || self.show(socket, &visitor).await.is_err()
+        if self.send(socket, &welcome).await.is_err()
+            || self.send_new(socket, &visitor).await.is_err()
         {
             return End::Gone;
         }
-        self.listen(socket, &visitor, &mut live).await
+        self.run_loop(socket, &visitor, &mut live).await
     }
 
-    async fn listen(
+    async fn run_loop(
         &mut self,
         socket: &mut WebSocket,
         visitor: &Visitor,
         live: &mut Receiver<Live>,
     ) -> End {
         let mut stopped = self.app.stopped.clone();
-        let mut pulse = interval_at(Instant::now() + PULSE, PULSE);
+        let mut ping = interval_at(Instant::now() + PING, PING);
         let mut unanswered = 0;
         loop {
             tokio::select! {
                 _ = stopped.changed() => return End::Close(close_code::AWAY, "the server stops"),
-                _ = pulse.tick() => {
+                _ = ping.tick() => {
                     unanswered += 1;
                     if unanswered > 2 || socket.send(Frame::Ping(Bytes::new())).await.is_err() {
                         return End::Gone;
@@ -169,7 +170,7 @@ impl Talk {
                 frame = receive(socket) => {
                     unanswered = 0;
                     let Some(frame) = frame else { return End::Gone };
-                    let answer = match self.take(visitor, frame).await {
+                    let answer = match self.handle_frame(visitor, frame).await {
                         Ok(Some(answer)) => answer,
                         Ok(None) => continue,
                         Err(end) => return end,
@@ -182,7 +183,7 @@ impl Talk {
                     let relevant = match event {
                         Ok(Live::Happened(event)) => self.concerns(&event),
                         Ok(Live::KeysChanged) => false,
-                        // Too far behind: the store knows what was missed.
+                        // Events may be missing. The store has them.
                         Ok(Live::Missed) | Err(RecvError::Lagged(_)) => true,
                         Err(RecvError::Closed) => return End::Gone,
                     };
@@ -192,7 +193,7 @@ impl Talk {
                     if let Err(error) = self.admit().await {
                         return self.refuse(socket, &error).await;
                     }
-                    if self.show(socket, visitor).await.is_err() {
+                    if self.send_new(socket, visitor).await.is_err() {
                         return End::Gone;
                     }
                 }
@@ -203,7 +204,7 @@ impl Talk {
     fn concerns(&self, event: &Event) -> bool {
         event.inbox == self.inbox
             && match &event.what {
-                // Otherwise each message in the inbox would have every socket look into the store.
+                // Without this check, every socket of the inbox would read the store for each message.
                 What::MessageCreated { conversation, .. } => self
                     .conversation
                     .as_ref()
@@ -213,16 +214,16 @@ impl Talk {
             }
     }
 
-    /// That the inbox is still there, and still allows the page.
+    /// Checks that the inbox still exists, and still allows the page.
     async fn admit(&self) -> Result<(), Error> {
         let context = &self.app.context;
         livechat::admit(context, &self.inbox, self.origin.as_deref()).await?;
         Ok(())
     }
 
-    /// Tells the client why it is not, or no longer, let in.
+    /// Sends the client the error, and closes the socket.
     async fn refuse(&self, socket: &mut WebSocket, error: &Error) -> End {
-        // A client that is gone need not be told.
+        // If the client is gone, there is nobody to tell.
         self.send(socket, &failure(error, None)).await.ok();
         End::Close(close_code::POLICY, "no visitor")
     }
@@ -247,8 +248,12 @@ impl Talk {
         livechat::recognise(context, &self.inbox, self.origin.as_deref(), &token).await
     }
 
-    /// Takes a frame. Returns what to answer, if anything.
-    async fn take(&mut self, visitor: &Visitor, frame: Frame) -> Result<Option<Value>, End> {
+    /// Handles a frame. Returns the answer, if there is one.
+    async fn handle_frame(
+        &mut self,
+        visitor: &Visitor,
+        frame: Frame,
+    ) -> Result<Option<Value>, End> {
         if matches!(frame, Frame::Ping(_) | Frame::Pong(_)) {
             return Ok(None);
         }
@@ -259,7 +264,7 @@ impl Talk {
                     .get("client_id")
                     .and_then(Value::as_str)
                     .map(str::to_owned);
-                self.obey(visitor, body).await
+                self.handle(visitor, body).await
             }
             Err(error) => Err(error),
         };
@@ -270,7 +275,7 @@ impl Talk {
             }
             Err(error) => {
                 self.wrong += 1;
-                if self.wrong > PATIENCE {
+                if self.wrong > MAX_WRONG {
                     return Err(End::Close(close_code::POLICY, "too many wrong frames"));
                 }
                 if let Some(cause) = error.cause() {
@@ -281,7 +286,11 @@ impl Talk {
         }
     }
 
-    async fn obey(&self, visitor: &Visitor, mut body: Map<String, Value>) -> Result<Value, Error> {
+    async fn handle(
+        &self,
+        visitor: &Visitor,
+        mut body: Map<String, Value>,
+    ) -> Result<Value, Error> {
         match type_of(&mut body).as_deref() {
             Some("message") => {
                 self.admit().await?;
@@ -298,23 +307,26 @@ impl Talk {
         }
     }
 
-    /// Shows what came after the last message that was shown.
-    async fn show(&mut self, socket: &mut WebSocket, visitor: &Visitor) -> Result<(), ()> {
+    /// Sends the client every message after the last one that was sent.
+    async fn send_new(&mut self, socket: &mut WebSocket, visitor: &Visitor) -> Result<(), ()> {
         let overlap = events::overlap(&self.app.context);
         let mut from = self.last.as_ref().map(|last| last.earlier(overlap));
         loop {
-            let heard = livechat::hear(&self.app.context, visitor, from.as_ref(), PAGE);
-            let page: Vec<Heard> = match heard.await {
+            let read = livechat::hear(&self.app.context, visitor, from.as_ref(), PAGE);
+            let page: Vec<Heard> = match read.await {
                 Ok(page) => page,
                 Err(error) => {
-                    // The client comes back, and goes on where it was.
-                    tracing::warn!(cause = error.cause(), "a live-chat socket ends");
+                    // The client will connect again, and continue after its last message.
+                    tracing::warn!(
+                        cause = error.cause(),
+                        "a live-chat socket is closed, because its messages cannot be read"
+                    );
                     return Err(());
                 }
             };
             if self.conversation.is_none() && !page.is_empty() {
                 let found = livechat::conversation(&self.app.context, visitor).await;
-                // Not knowing costs look-ups, and nothing else.
+                // If this fails, the only cost is more reads of the store.
                 self.conversation = found.ok().flatten();
             }
             let full = page.len() as i64 == PAGE;
@@ -337,15 +349,15 @@ impl Talk {
 
     async fn send(&self, socket: &mut WebSocket, body: &Value) -> Result<(), ()> {
         let frame = Frame::Text(body.to_string().into());
-        // A client that takes nothing for so long is gone, whatever its connection says.
-        match timeout(PULSE, socket.send(frame)).await {
+        // A client that reads nothing for this long is gone, whatever its connection says.
+        match timeout(PING, socket.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(()),
         }
     }
 }
 
-/// The next frame. `None` at the end, and for one that is not a WebSocket's as it should be.
+/// The next frame. `None` if the connection has ended, or if the frame breaks the WebSocket protocol.
 async fn receive(socket: &mut WebSocket) -> Option<Frame> {
     match socket.recv().await? {
         Ok(Frame::Close(_)) | Err(_) => None,
@@ -363,7 +375,7 @@ fn object(frame: Frame) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// Takes the type out of a frame's object.
+/// Removes and returns the type of a frame's object.
 fn type_of(body: &mut Map<String, Value>) -> Option<String> {
     match body.shift_remove("type")? {
         Value::String(text) => Some(text),
@@ -374,7 +386,7 @@ fn type_of(body: &mut Map<String, Value>) -> Option<String> {
 fn failure(error: &Error, client_id: Option<&str>) -> Value {
     let mut body = json!({"type": "error", "error": problem(error)});
     if let Error::RateLimited(seconds) = error {
-        // A frame has no header in which it could say so.
+        // In HTTP this is a header, which a frame does not have.
         body["retry_after"] = (*seconds).into();
     }
     if let Some(client_id) = client_id {

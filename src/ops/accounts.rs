@@ -116,7 +116,7 @@ pub async fn holder(
     let noun = match thing {
         Thing::Key(_) => "API key",
         Thing::Inbox(_) => "inbox",
-        Thing::Quarantined(_) => "quarantined delivery",
+        Thing::Quarantined(_) => "quarantined update",
     };
     let mut session = context.db.snapshot().await?;
     let all = accounts::list(&mut session).await?;

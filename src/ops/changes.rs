@@ -1,7 +1,7 @@
-//! What transactions change, and how everybody who has to know hears of it: this process's cache and listeners, and
+//! Records what a transaction changes, and announces it after the commit: to this process's cache and listeners, and to
 //! the other processes on the same database.
 //!
-//! Invariant: every write of `ops` is committed by [`commit`], so that nothing changes unannounced.
+//! Invariant: [`commit`] commits every write of `ops`, so that every change is announced.
 
 use super::{
     Context,
@@ -20,46 +20,46 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-/// Where processes on one PostgreSQL tell each other what they committed.
+/// The PostgreSQL channel on which processes announce what they committed.
 const CHANNEL: &str = "inboxd";
-/// Where they say that they have heard it.
+/// The PostgreSQL channel on which servers confirm that they have received the announcements.
 const HEARD: &str = "inboxd_heard";
-/// How long a command waits until all servers have heard what it did. After that none of them can still have it
-/// otherwise in its cache: [`crate::cache::LEASE`] is over.
+/// How long a command waits until all servers have confirmed its changes. After that time no server can still use an
+/// older cache entry, because its lease ([`crate::cache::LEASE`]) is over.
 const CONFIRMATION: Duration = Duration::from_secs(1);
-/// How often a server looks whether another process has changed the embedded database.
-const PULSE: Duration = Duration::from_millis(250);
-/// How long a server waits before it listens anew to a PostgreSQL that it lost.
+/// How often a server checks whether another process has changed the SQLite database.
+const FILE_CHECK: Duration = Duration::from_millis(250);
+/// How long a server waits before it listens again, after its connection to PostgreSQL was lost.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a transaction changes of what is cached or told to listeners.
+/// What a transaction changes, as far as caches and listeners must know.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Changes {
-    /// Accounts whose counts change, beside those of the events.
+    /// Accounts whose message counts change, in addition to those of the events.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub accounts: BTreeSet<AccountId>,
-    /// Accounts of which a key is no longer what it was.
+    /// Accounts with a changed or revoked API key.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     key_accounts: BTreeSet<AccountId>,
-    /// Whether a key is no longer what it was. That is all that the version before this one says and understands: it does not
-    /// name the account.
+    /// True if any API key was changed. The previous version of inboxd sends and understands only this field, without
+    /// the accounts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     keys: bool,
-    /// Whether any count may be another.
+    /// True if any message count may have changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everything: bool,
-    /// What happens, by its own words.
+    /// Events, in the order in which they happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
 }
 
 impl Changes {
-    /// None that anybody has to hear of.
+    /// No changes that need to be announced.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// A key of this account is no longer what it was.
+    /// A change of an API key of this account.
     pub fn of_keys(account: &AccountId) -> Self {
         Changes {
             key_accounts: [account.clone()].into(),
@@ -68,7 +68,7 @@ impl Changes {
         }
     }
 
-    /// Any count may be another.
+    /// Any message count may have changed.
     pub fn of_everything() -> Self {
         Changes {
             everything: true,
@@ -76,7 +76,7 @@ impl Changes {
         }
     }
 
-    /// These events, and what they mean for the accounts' inboxes.
+    /// These events, and what they change for the inboxes of their accounts.
     pub fn of(events: Vec<Event>) -> Self {
         Changes {
             events,
@@ -84,7 +84,7 @@ impl Changes {
         }
     }
 
-    /// What the cache must forget.
+    /// The cache entries that these changes make invalid.
     pub fn invalidation(&self) -> Invalidation {
         let mut forget = Invalidation {
             everything: self.everything || self.keys && self.key_accounts.is_empty(),
@@ -111,7 +111,7 @@ impl Changes {
         forget
     }
 
-    /// And these.
+    /// Adds other changes to these.
     pub fn add(&mut self, others: Changes) {
         self.accounts.extend(others.accounts);
         self.key_accounts.extend(others.key_accounts);
@@ -125,27 +125,27 @@ impl Changes {
     }
 }
 
-/// What one process tells the others.
+/// An announcement to the other processes.
 #[derive(Serialize, Deserialize)]
 enum Notice {
-    /// This was committed.
+    /// These changes were committed.
     Changed(Changes),
-    /// Say with this word on [`HEARD`] that you have heard all that came before.
+    /// Asks every server to send this text on [`HEARD`] after it has handled everything before it.
     Confirm(String),
 }
 
-/// Commits a transaction, and lets everybody know what it changed.
+/// Commits a transaction, and announces what it changed.
 ///
-/// After this returns, nobody is shown anything older by this process. Other servers know within a second, or, if this
-/// is no server itself, at once.
+/// After this returns, this process shows nobody an older state. Other servers know the changes within a second. If
+/// this process is a command and no server, this waits until they know.
 pub async fn commit(
     context: &Context,
     mut session: Session,
     changes: Changes,
 ) -> Result<(), Error> {
-    // On SQLite no process listens: its commits show in the file.
+    // On SQLite nobody receives notifications: other processes see the commit in the file.
     if changes.is_empty() || context.db.engine() == EngineKind::Sqlite {
-        return Ok(land(context, session, changes).await?);
+        return Ok(commit_and_publish(context, session, changes).await?);
     }
     let mut notices = notices(&changes)?;
     let confirmation = match context.command {
@@ -153,27 +153,31 @@ pub async fn commit(
         false => None,
     };
     if let Some(confirmation) = &confirmation {
-        notices.push(write(&Notice::Confirm(confirmation.word.clone()))?);
+        notices.push(encode(&Notice::Confirm(confirmation.reply.clone()))?);
     }
     session.notify(CHANNEL, &notices).await?;
-    land(context, session, changes).await?;
+    commit_and_publish(context, session, changes).await?;
     if let Some(confirmation) = confirmation {
         confirmation.wait(&context.db).await;
     }
     Ok(())
 }
 
-async fn land(context: &Context, session: Session, changes: Changes) -> Result<(), db::Error> {
+async fn commit_and_publish(
+    context: &Context,
+    session: Session,
+    changes: Changes,
+) -> Result<(), db::Error> {
     let guard = context.cache.guard(session.began(), changes.invalidation());
     session.commit_then(move || drop(guard)).await?;
-    // On PostgreSQL this process hears its own words, in the order of all commits.
+    // On PostgreSQL this process receives its own notifications, in the order of all commits.
     if context.db.engine() == EngineKind::Sqlite {
         publish(context, changes);
     }
     Ok(())
 }
 
-/// Tells this process's listeners.
+/// Announces the changes to the listeners of this process.
 fn publish(context: &Context, changes: Changes) {
     if changes.keys || changes.everything {
         context.events.keys_changed();
@@ -183,7 +187,7 @@ fn publish(context: &Context, changes: Changes) {
     }
 }
 
-/// The changes as texts, each short enough to be told.
+/// Encodes the changes as texts, each of which is short enough for a notification.
 fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
     let bare = Changes {
         accounts: changes.accounts.clone(),
@@ -194,56 +198,56 @@ fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
     };
     let mut notices = Vec::new();
     if !bare.is_empty() {
-        notices.push(write(&Notice::Changed(bare))?);
+        notices.push(encode(&Notice::Changed(bare))?);
     }
-    // An event takes some 300 bytes.
+    // An event takes about 300 bytes.
     for events in changes.events.chunks(NOTICE / 400) {
         let part = Changes::of(events.to_vec());
-        notices.push(write(&Notice::Changed(part))?);
+        notices.push(encode(&Notice::Changed(part))?);
     }
     Ok(notices)
 }
 
-fn write(notice: &Notice) -> Result<String, Error> {
+fn encode(notice: &Notice) -> Result<String, Error> {
     serde_json::to_string(notice).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// A wait until every server has heard what a command did.
+/// Waits until every server has handled what a command changed.
 struct Confirmation {
-    word: String,
+    reply: String,
     listener: Listener,
 }
 
 impl Confirmation {
     async fn prepare(context: &Context) -> Result<Option<Self>, Error> {
-        let word = context.clock.uuid().simple().to_string();
+        let reply = context.clock.uuid().simple().to_string();
         let listener = context.db.listen(HEARD).await?;
-        Ok(listener.map(|listener| Confirmation { word, listener }))
+        Ok(listener.map(|listener| Confirmation { reply, listener }))
     }
 
     async fn wait(mut self, db: &Database) {
-        let heard = async {
+        let confirmed = async {
             let mut missing = db.listeners(CHANNEL).await?;
             while missing > 0 {
                 match self.listener.next().await? {
-                    Heard::Notice(word) if word == self.word => missing -= 1,
+                    Heard::Notice(reply) if reply == self.reply => missing -= 1,
                     _ => {}
                 }
             }
             Ok::<_, db::Error>(())
         };
-        match timeout(CONFIRMATION, heard).await {
+        match timeout(CONFIRMATION, confirmed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%error, "servers cannot be asked whether they have heard");
+                tracing::debug!(%error, "servers cannot be asked to confirm a change");
                 sleep(CONFIRMATION).await;
             }
-            Err(_) => tracing::debug!("not every server has confirmed in time"),
+            Err(_) => tracing::debug!("not every server has confirmed a change in time"),
         }
     }
 }
 
-/// Keeps a server's cache and its listeners up with what other processes commit, until it stops.
+/// Updates a server's cache and its listeners when other processes commit, until the server stops.
 pub async fn follow(context: Context, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         _ = stopped.changed() => {}
@@ -256,27 +260,27 @@ async fn follow_others(context: &Context) {
         match context.db.listen(CHANNEL).await {
             Ok(None) => return watch_file(context).await,
             Ok(Some(listener)) => {
-                let Err(error) = hear(context, listener).await;
+                let Err(error) = receive_notices(context, listener).await;
                 tracing::warn!(
                     cause = error.cause(),
-                    "other nodes are not heard: answers come from the store"
+                    "notifications of other nodes do not arrive, so answers come from the store"
                 );
             }
-            Err(error) => tracing::debug!(%error, "other nodes are not heard yet"),
+            Err(error) => tracing::debug!(%error, "notifications of other nodes do not arrive yet"),
         }
         context.cache.end_lease();
-        // Whoever listens here finds in the store what it is not told.
+        // Listeners of this process read from the store what they were not told.
         context.events.missed();
         sleep(RETRY).await;
     }
 }
 
-/// Passes on what others say. Returns when it can no longer be heard.
-async fn hear(
+/// Handles the notifications of other processes. Returns when the connection fails.
+async fn receive_notices(
     context: &Context,
     mut listener: Listener,
 ) -> Result<std::convert::Infallible, Error> {
-    // What was said before cannot be heard any more.
+    // Notifications that were sent before this moment will never arrive.
     context.cache.forget();
     context.events.missed();
     loop {
@@ -292,11 +296,12 @@ async fn hear(
                 context.cache.invalidate(&changes.invalidation());
                 publish(context, changes);
             }
-            // Over the same connection: a pool without a free one must not stop the hearing.
-            Ok(Notice::Confirm(word)) => listener.say(HEARD, &word).await?,
-            // Another version's words: whatever they mean, nothing is certain any more.
+            // This uses the listener's own connection, since handling notifications must not wait for a free one of the
+            // pool.
+            Ok(Notice::Confirm(reply)) => listener.say(HEARD, &reply).await?,
+            // Another version sent something unknown, so anything may have changed.
             Err(error) => {
-                tracing::warn!(%error, "another node is not understood");
+                tracing::warn!(%error, "a notification of another node cannot be read");
                 context.cache.forget();
                 context.events.missed();
             }
@@ -304,9 +309,9 @@ async fn hear(
     }
 }
 
-/// Requests see for themselves whether another process has changed the file. Listeners must be told.
+/// Requests notice by themselves that another process has changed the file. Listeners must be told.
 async fn watch_file(context: &Context) {
-    let mut tick = interval(PULSE);
+    let mut tick = interval(FILE_CHECK);
     let mut known = context.cache.era();
     loop {
         tick.tick().await;

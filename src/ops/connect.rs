@@ -1,9 +1,9 @@
-//! Connecting an inbox: having its provider check the credential, and telling it where to deliver.
+//! Connects an inbox: has its provider check the credential, and sets the webhook.
 //!
-//! What a provider is asked is said in the crate `channels`. Deliveries are not here: see `hooks` and `ingest`.
+//! The crate `channels` builds the calls to providers. `hooks` and `ingest` handle the updates that providers send.
 //!
-//! Invariant: an inbox is proved only by a provider's clear yes to the credential that is stored when that is written
-//! down. Nothing else that a provider does, or fails to do, changes anything here.
+//! Invariant: an inbox is marked as proved only if the provider has clearly accepted the very credential that is stored
+//! at that moment. Nothing else that a provider answers, or fails to answer, changes anything here.
 
 use super::{
     Context,
@@ -28,13 +28,13 @@ use channels::{
 
 pub use crate::provider::base_address;
 
-/// Connects an inbox, as far as its type can be, and gives its setup. Telegram: the token is checked, the webhook set, and
-/// the inbox proved. WhatsApp and Instagram: the access token is checked, which proves nothing about deliveries. Live
-/// chat is connected from the start.
+/// Connects an inbox as far as its type allows, and returns its setup. Telegram: the token is checked, the webhook is
+/// set, and the inbox is proved. WhatsApp and Instagram: the access token is checked, which proves nothing about
+/// updates. Live chat is connected from the start.
 ///
 /// # Errors
-/// [`Error::Conflict`] if the provider refuses, or there is no credential to ask with; [`Error::ProviderAway`] if it
-/// gives no clear answer.
+/// [`Error::Conflict`] if the provider refuses, or there is no credential to call it with; [`Error::ProviderAway`] if
+/// its answer is not clear.
 pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Result<Setup, Error> {
     let mut session = context.db.read().await?;
     let details = table::find_details(&mut session, account, id).await?;
@@ -45,13 +45,13 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
         return setup::get(context, account, id).await;
     };
     let token = credentials::find(context, &mut session, account, id, name).await?;
-    // Nobody's turn at the store may hang on a provider.
+    // A session must not be held while a provider is called.
     drop(session);
     let token = token.ok_or_else(|| missing(channel, name))?;
     let settings = read_settings(&details.settings)?;
     match channel {
         Channel::Telegram => {
-            let bot = introduce(context, &token, &settings, id).await?;
+            let bot = check_bot(context, &token, &settings, id).await?;
             store_proof(context, account, id, &token, bot).await?;
             setup::get(context, account, id).await
         }
@@ -64,7 +64,7 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
     }
 }
 
-/// The credential with which the provider can be asked.
+/// The credential with which the provider is called.
 fn credential(channel: Channel) -> Option<&'static str> {
     match channel {
         Channel::Telegram => Some("bot_token"),
@@ -76,24 +76,24 @@ fn credential(channel: Channel) -> Option<&'static str> {
 fn missing(channel: Channel, name: &str) -> Error {
     let rest = match channel {
         Channel::Whatsapp | Channel::Instagram => {
-            ". Deliveries do not need one: for those, paste at Meta what the setup says"
+            ". Updates do not need one: to receive them, paste at Meta what the setup shows"
         }
         Channel::Telegram | Channel::Livechat => "",
     };
     Error::Conflict(
         Reason::CredentialMissing,
-        format!("This inbox has no {name} to ask the provider with{rest}"),
+        format!("This inbox has no {name} to call the provider with{rest}"),
     )
 }
 
-/// Asks, and gives a refusal in clear words: `what` is refused.
+/// Calls the provider. In the error of a refusal, `what` names the thing that was refused.
 async fn ask<T>(context: &Context, call: Call<T>, what: &str) -> Result<T, Error> {
     let answer = context.providers.ask(&call).await;
     answer.map_err(|failure| Error::from_provider(call.api, failure, what))
 }
 
-/// Has Telegram tell whose the token is, and deliver to us.
-async fn introduce(
+/// Asks Telegram which bot the token belongs to, and sets the webhook.
+async fn check_bot(
     context: &Context,
     token: &str,
     settings: &Settings,
@@ -104,7 +104,7 @@ async fn introduce(
         return Err(Error::Conflict(
             Reason::CredentialOfAnother,
             format!(
-                "Telegram says that this bot_token is of bot {}, and not of the one that its digits name",
+                "Telegram says that this bot_token belongs to bot {}, and not to the bot whose id it starts with",
                 bot.id
             ),
         ));
@@ -116,7 +116,7 @@ async fn introduce(
     Ok(bot)
 }
 
-/// Notes what Telegram said, if it is still the same token that it said it about.
+/// Stores Telegram's answer, unless the token was replaced in the meantime.
 async fn store_proof(
     context: &Context,
     account: &AccountId,
@@ -125,7 +125,7 @@ async fn store_proof(
     bot: Bot,
 ) -> Result<(), Error> {
     let mut session = context.db.write().await?;
-    // As a change does: from the first look to the commit.
+    // Locked from the first read to the commit, as in every change of an inbox.
     table::lock(&mut session, &[(account, id)]).await?;
     let details = table::find_details(&mut session, account, id).await?;
     let details = found(details, "inbox")?;
@@ -133,7 +133,7 @@ async fn store_proof(
     if now_stored.as_deref() != Some(token) {
         return Err(Error::Conflict(
             Reason::CredentialReplaced,
-            "The bot_token was replaced while Telegram was asked about the old one: connect again"
+            "The bot_token was replaced while Telegram was checking the old one: connect again"
                 .to_owned(),
         ));
     }
@@ -142,7 +142,7 @@ async fn store_proof(
     settings.bot_username = bot.username;
     let text = inboxes::write_settings(&settings)?;
     table::set_settings(&mut session, account, id, &text).await?;
-    // Made while the transaction is open, so that ids and commits have one order.
+    // The id is made inside the transaction, so that ids and commits have the same order.
     let change = EventId::new(&context.clock);
     let news = table::prove(&mut session, account, id, context.clock.now(), &change).await?;
     let changes = match news {
@@ -152,7 +152,7 @@ async fn store_proof(
     commit(context, session, changes).await
 }
 
-/// Has Meta check an access token.
+/// Asks Meta to check an access token.
 async fn check(
     context: &Context,
     token: &str,
@@ -166,7 +166,7 @@ async fn check(
     };
     match (&settings.phone_number_id, &inbox.instagram_account_id) {
         (Some(number), _) => {
-            // Not compared with ours: Meta writes some countries' numbers in another form.
+            // The number is not compared with ours: Meta writes the numbers of some countries in a different form.
             let number = ask(context, graph::number(token, number), WHAT).await?;
             report.display_phone_number = number.display;
             report.verified_name = number.verified_name;
@@ -176,11 +176,11 @@ async fn check(
             if owner.id != *address {
                 let message = match owner.app_scoped_id {
                     Some(id) if id == *address => format!(
-                        "{address} is this account's id for one app only, which no delivery carries. Create the inbox with instagram_account_id {}",
+                        "{address} is this account's id for one app only, which no update contains. Create the inbox with instagram_account_id {}",
                         owner.id
                     ),
                     _ => format!(
-                        "Meta says that this access_token is of the Instagram account {}, and not of {address}",
+                        "Meta says that this access_token belongs to the Instagram account {}, and not to {address}",
                         owner.id
                     ),
                 };

@@ -1,7 +1,7 @@
-//! What happens, as it happens: a stream of typed events inside the process, and catching up with what was missed.
+//! Events: a stream inside the process of what happens, and a way to read events that were missed.
 //!
-//! There is no log of events beside the data: what is stored of messages, their changes and inboxes carries
-//! ids that sort by time, and catching up reads those.
+//! There is no log of events in the store. Messages, their changes and inboxes are stored with event ids that sort by
+//! time, and [`catch_up`] reads those.
 //!
 //! Invariant: an event is published only after its change is durable.
 
@@ -16,49 +16,49 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use tokio::sync::broadcast;
 
-/// Events that a slow listener may be behind before it has to catch up from the store.
+/// How many events a slow listener may be behind before it has to catch up from the store.
 const BACKLOG: usize = 1024;
-/// Events of each kind that are read from the store at once.
+/// How many events of each kind are read from the store at once.
 const PAGE: i64 = 200;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its id; later events have greater ones.
+    /// The event's id. Later events have greater ids.
     pub id: EventId,
-    /// In whose account.
+    /// The account in which it happened.
     pub account: AccountId,
-    /// In which inbox.
+    /// The inbox in which it happened.
     pub inbox: InboxId,
-    /// What.
+    /// What happened.
     pub what: What,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// A message was stored.
     MessageCreated {
-        /// In this conversation.
+        /// The message's conversation.
         conversation: ConversationId,
-        /// This one.
+        /// The message.
         message: MessageId,
     },
-    /// A message has a new status, a reaction, an edit, or was withdrawn.
+    /// A message has a new status, a reaction or an edit, or was deleted.
     MessageChanged {
-        /// In this conversation.
+        /// The message's conversation.
         conversation: ConversationId,
-        /// This one.
+        /// The message.
         message: MessageId,
     },
-    /// An inbox was created or changed, other than in its count.
+    /// An inbox was created or changed. A new message count does not count as a change.
     InboxChanged,
-    /// An inbox is gone.
+    /// An inbox was deleted.
     InboxDeleted,
 }
 
 impl What {
-    /// Its name for listeners.
+    /// The event's name in the API.
     pub fn name(&self) -> &'static str {
         match self {
             What::MessageCreated { .. } => "message.created",
@@ -69,18 +69,18 @@ impl What {
     }
 }
 
-/// What a listener is told.
+/// What a listener receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Live {
-    /// This happened.
+    /// An event.
     Happened(Event),
-    /// An API key is no longer what it was: who listens by one must look whether it still may.
+    /// An API key was changed. A listener must check whether its own key is still valid.
     KeysChanged,
-    /// Something may have happened that nobody can tell: [`catch_up`] finds it.
+    /// An unknown number of events may have been missed. [`catch_up`] returns them.
     Missed,
 }
 
-/// The stream. Cheap to clone.
+/// The stream of events of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Events(broadcast::Sender<Live>);
 
@@ -91,46 +91,48 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells all listeners what was committed. That there is none is no error.
+    /// Sends an event to all listeners. To be called after its commit. It is no error if nobody listens.
     pub fn publish(&self, event: Event) {
         self.0.send(Live::Happened(event)).ok();
     }
 
-    /// Tells all listeners that an API key is no longer what it was.
+    /// Tells all listeners that an API key was changed.
     pub fn keys_changed(&self) {
         self.0.send(Live::KeysChanged).ok();
     }
 
-    /// Tells all listeners that something may have happened that they were not told.
+    /// Tells all listeners that they may have missed events.
     pub fn missed(&self) {
         self.0.send(Live::Missed).ok();
     }
 
-    /// From now on. A listener that is too far behind is told so, and must [`catch_up`], too.
+    /// Receives everything that is sent from now on. A listener that falls too far behind gets `RecvError::Lagged`, and
+    /// must [`catch_up`].
     pub fn listen(&self) -> broadcast::Receiver<Live> {
         self.0.subscribe()
     }
 }
 
-/// How long before the last thing that a listener was told it catches up from, in seconds. Ids sort by the moment at
-/// which they were made, by their node's clock; what is committed, or another node's, may come a little out of that order.
+/// How many seconds before the last event that a listener received it has to start catching up. Ids sort by the clock
+/// of the node that made them. Events may be committed in a slightly different order, and the clocks of nodes may
+/// differ.
 pub fn overlap(context: &Context) -> u64 {
     match context.db.engine() {
-        // One writer makes ids and commits in one order.
+        // On SQLite there is one writer, which makes ids and commits in the same order.
         EngineKind::Sqlite => 0,
         EngineKind::Postgres => 10,
     }
 }
 
-/// What a listener was told lately, so that an overlap repeats nothing.
+/// The ids that a listener received lately, so that nothing is sent twice because of the [`overlap`].
 #[derive(Debug)]
 pub struct Told<Id>(BTreeSet<Id>);
 
 impl<Id: Ord + Clone> Told<Id> {
-    /// Ids that are remembered: those of the overlap, unless very much happens.
+    /// The most ids that are kept. This covers the overlap, except at a very high rate of events.
     const MOST: usize = 16 * 1024;
 
-    /// Whether this is told for the first time.
+    /// Adds an id. True if it was not there.
     pub fn first_time(&mut self, id: &Id) -> bool {
         let first = self.0.insert(id.clone());
         if self.0.len() > Self::MOST {
@@ -146,15 +148,15 @@ impl<Id> Default for Told<Id> {
     }
 }
 
-/// What a listener says that it was told.
+/// Starts with the ids that a client says it has received.
 impl<Id: Ord> FromIterator<Id> for Told<Id> {
     fn from_iter<T: IntoIterator<Item = Id>>(told: T) -> Self {
         Told(told.into_iter().collect())
     }
 }
 
-/// What happened in an account after an event, oldest first: a page of it, which is empty at the end.
-/// Of several changes of one inbox only the last is known, and deletions are not.
+/// The next page of events in an account after an event, oldest first. An empty page is the end. If an inbox was
+/// changed several times, only the last change is returned. Deletions of inboxes are never returned.
 pub async fn catch_up(
     context: &Context,
     account: &AccountId,
@@ -166,7 +168,8 @@ pub async fn catch_up(
     let inboxes = inboxes::changed(&mut session, account, after, PAGE).await?;
     drop(session);
 
-    // A full page of one kind says nothing about what lies beyond its end: nor may the others go further.
+    // If the page of one kind is full, more of that kind may follow it. So events of the other kinds must not be
+    // returned beyond its end.
     let ends = [
         created
             .last()

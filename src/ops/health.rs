@@ -1,4 +1,4 @@
-//! Whether the store answers, and takes what it is given.
+//! Checks whether the store can be read and written.
 
 use super::{
     Context,
@@ -10,13 +10,13 @@ use crate::{
     store::{accounts, instance},
 };
 
-/// Under which name the store keeps what was written to see whether it can be.
+/// The name under which the store keeps the bytes of a test write.
 const PROBE: &str = "write_probe";
-/// Bytes of it: a disk that has room for less is as good as full.
+/// The size of a test write, in bytes. A disk without room for it is as good as full.
 const PROBE_BYTES: usize = 64 * 1024;
 
-/// That the store can be read now, that (on the embedded one) its file is still there, and that it can be written as far
-/// as is known: where the last write failed, another one is tried. As long as writes succeed, nothing is written for this.
+/// Checks that the store can be read, that the file of a SQLite database is still in place, and that the store can be
+/// written. If the last write failed, this tries a test write. As long as writes succeed, it writes nothing.
 pub async fn ready(context: &Context) -> Result<(), Error> {
     accounts::first_two(&mut context.db.read().await?).await?;
     context.db.reachable().await?;
@@ -26,7 +26,7 @@ pub async fn ready(context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes something that neither engine can leave out: other bytes than last time, which cannot be compressed.
+/// Writes bytes that neither engine can optimise away: they differ from the last ones, and cannot be compressed.
 async fn write_probe(context: &Context) -> Result<(), Error> {
     let bytes = clock::random::<PROBE_BYTES>();
     let mut session = context.db.write().await?;

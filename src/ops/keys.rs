@@ -1,7 +1,7 @@
-//! API keys: making, listing, limiting and revoking them.
+//! API keys: creates, lists, limits and revokes them.
 //!
-//! Invariant: the key itself is nowhere but in the answer to its creation. The store has its SHA-256,
-//! which is enough for 256 random bits.
+//! Invariant: the key itself appears only in the answer to its creation. The store has its SHA-256, which is enough to
+//! protect 256 random bits.
 
 mod check;
 mod text;
@@ -26,10 +26,11 @@ use db::Session;
 use secrecy::{ExposeSecret, SecretString};
 use text::{generate, hash};
 
-/// The highest limit that can be set, in requests a minute.
+/// The highest rate limit that can be set, in requests per minute.
 pub const MOST_REQUESTS: i64 = 1_000_000_000;
 
-/// Makes a key. The second value is the key itself, shown this once. `expires_in` is in seconds.
+/// Creates a key that expires after `expires_in` seconds, or never. The second value is the key itself, which cannot be
+/// read again.
 pub async fn create(
     context: &Context,
     account: &AccountId,
@@ -40,7 +41,7 @@ pub async fn create(
     create_limited(context, account, name, scopes, expires_in, None).await
 }
 
-/// The same, with a limit of its own: see [`limit`].
+/// Creates a key with a rate limit of its own. See [`limit`].
 pub async fn create_limited(
     context: &Context,
     account: &AccountId,
@@ -60,12 +61,12 @@ pub async fn create_limited(
         rate_limit,
     )
     .await?;
-    // No key that anybody could know is another now.
+    // No existing key changes, so there is nothing to announce.
     commit(context, session, Changes::none()).await?;
     Ok(made)
 }
 
-/// The same, in a transaction that is open already.
+/// Creates a key in an open transaction.
 pub(super) async fn create_in(
     context: &Context,
     session: &mut Session,
@@ -99,12 +100,13 @@ pub(super) async fn create_in(
     Ok((key, secret))
 }
 
-/// All keys of an account, oldest first, the revoked and expired ones too.
+/// All keys of an account, oldest first, including revoked and expired ones.
 pub async fn list(context: &Context, account: &AccountId) -> Result<Vec<ApiKey>, Error> {
     Ok(keys::list(&mut context.db.read().await?, account).await?)
 }
 
-/// Sets how many requests a minute a key may make, from the very next request on. 0 is no limit, `None` the server's own.
+/// Sets a key's rate limit in requests per minute, from the next request on. 0 means no limit; `None` means the
+/// server's default limit.
 pub async fn limit(
     context: &Context,
     account: &AccountId,
@@ -131,7 +133,7 @@ fn check_limit(rate_limit: Option<i64>) -> Result<(), Error> {
     }
 }
 
-/// Revokes a key: it stops working with the very next request. Revoking it again changes nothing.
+/// Revokes a key. It stops working from the next request on. Revoking it again has no effect.
 pub async fn revoke(context: &Context, account: &AccountId, id: &KeyId) -> Result<ApiKey, Error> {
     let mut session = context.db.write().await?;
     let key = keys::revoke(&mut session, account, id, context.clock.now()).await?;

@@ -1,8 +1,9 @@
-//! Live chat: who a visitor is, what it says, and what it hears.
+//! Live chat: visitors, the messages that they send, and the messages that they receive.
 //!
-//! A visitor is anonymous until the website vouches for it. Nothing is stored of one before it says something.
+//! A visitor is anonymous until the website proves who it is. Nothing about a visitor is stored before its first
+//! message.
 //!
-//! Invariant: a visitor's token works in its own inbox only, and shows its own conversation only.
+//! Invariant: a visitor's token works only in its own inbox, and gives access only to its own conversation.
 
 use super::{
     Context,
@@ -26,37 +27,38 @@ use sha2::Sha256;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The longest text of one message, in characters.
+/// The longest text of a message, in characters.
 const LONGEST_TEXT: usize = 4096;
 
-/// Somebody on the website.
+/// A visitor of a website.
 #[derive(Debug, Clone)]
 pub struct Visitor {
-    /// Whose website it is.
+    /// The account that owns the inbox.
     pub account: AccountId,
-    /// Through which inbox it talks.
+    /// The live-chat inbox that the visitor uses.
     pub inbox: InboxId,
-    /// Who it is.
+    /// The visitor's identity.
     pub who: Who,
 }
 
-/// What a visitor's token says.
+/// A visitor's identity, as its token contains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
-    /// Its id: one of ours, or `user:` and the website's own.
+    /// The visitor's id: one that this program made, or `user:` and the website's own id.
     pub id: String,
-    /// Its name, if it is known.
+    /// The visitor's name, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
-/// The key under which a website vouches for its visitors.
+/// The key with which a website proves who its visitors are.
 pub fn identity_secret(context: &Context, inbox: &InboxId) -> String {
     context.vault.sign("livechat identity", inbox, "")
 }
 
-/// Lets a visitor in. The body may hold `name`, and `user_id` with `user_hash`, which vouches for it: the
-/// HMAC-SHA256 of the id under the inbox's identity secret, in lower-case hex. Returns the visitor and its token.
+/// Creates a session for a visitor. The body may have `name`, and `user_id` with `user_hash`. The hash proves the id:
+/// it is the HMAC-SHA256 of the id under the inbox's identity secret, in lower-case hex. Returns the visitor and its
+/// token.
 pub async fn enter(
     context: &Context,
     inbox: &InboxId,
@@ -70,8 +72,8 @@ pub async fn enter(
     let hash = fields.text("user_hash", |text| Ok(text.to_owned()));
     let id = match (user, hash) {
         (Given::Value(user), Given::Value(hash)) => {
-            if !vouched(&identity_secret(context, inbox), &user, &hash) {
-                fields.wrong("user_hash", "does not vouch for this user_id");
+            if !hash_matches(&identity_secret(context, inbox), &user, &hash) {
+                fields.wrong("user_hash", "is not the right hash for this user_id");
             }
             format!("user:{user}")
         }
@@ -102,7 +104,7 @@ pub async fn enter(
     Ok((visitor, token))
 }
 
-/// The visitor whose token this is.
+/// The visitor that a token belongs to. Returns [`Error::UnknownVisitor`] if the token is wrong.
 pub async fn recognise(
     context: &Context,
     inbox: &InboxId,
@@ -110,13 +112,13 @@ pub async fn recognise(
     token: &str,
 ) -> Result<Visitor, Error> {
     let account = admit(context, inbox, origin).await?;
-    let (said, proof) = token.split_once('.').ok_or(Error::UnknownVisitor)?;
-    let expected = context.vault.sign("livechat visitor", inbox, said);
+    let (payload, proof) = token.split_once('.').ok_or(Error::UnknownVisitor)?;
+    let expected = context.vault.sign("livechat visitor", inbox, payload);
     if !signature::equal(expected.as_bytes(), proof.as_bytes()) {
         return Err(Error::UnknownVisitor);
     }
     let who = BASE64URL_NOPAD
-        .decode(said.as_bytes())
+        .decode(payload.as_bytes())
         .ok()
         .and_then(|json| serde_json::from_slice(&json).ok())
         .ok_or(Error::UnknownVisitor)?;
@@ -150,13 +152,13 @@ pub(super) fn known_visitor(
 
 fn token(context: &Context, inbox: &InboxId, who: &Who) -> Result<String, Error> {
     let json = serde_json::to_vec(who).map_err(|error| Error::Internal(error.to_string()))?;
-    let said = BASE64URL_NOPAD.encode(&json);
-    let proof = context.vault.sign("livechat visitor", inbox, &said);
-    Ok(format!("{said}.{proof}"))
+    let payload = BASE64URL_NOPAD.encode(&json);
+    let proof = context.vault.sign("livechat visitor", inbox, &payload);
+    Ok(format!("{payload}.{proof}"))
 }
 
-/// That the inbox is a live chat, and that the page may use it: checked on every call, and again before a socket says or
-/// shows anything. Returns whose it is.
+/// Checks that the inbox is a live chat, and that a page of this origin may use it. Every call does this, and a socket
+/// does it before it stores or sends each message. Returns the account that owns the inbox.
 pub async fn admit(
     context: &Context,
     inbox: &InboxId,
@@ -176,7 +178,7 @@ pub async fn admit(
     Ok(account)
 }
 
-fn vouched(secret: &str, user: &str, hash: &str) -> bool {
+fn hash_matches(secret: &str, user: &str, hash: &str) -> bool {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key length");
     mac.update(user.as_bytes());
@@ -204,22 +206,22 @@ pub struct Heard {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "b8f1c2")]
     pub client_id: Option<String>,
-    /// `inbound` (from the visitor) or `outbound` (to it).
+    /// `inbound` (from the visitor) or `outbound` (to the visitor).
     pub direction: String,
-    /// Its type.
+    /// The message's type.
     #[serde(rename = "type")]
     pub kind: String,
     /// What it says; the keys depend on the type.
     #[schema(value_type = Object, example = json!({"text": "Is the blue one still available?"}))]
     pub content: Map<String, Value>,
-    /// When it was said.
+    /// When the message was written, in seconds since 1970.
     #[serde(serialize_with = "crate::clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub timestamp: i64,
 }
 
-/// Stores what a visitor says, and returns when it is durable: the message, and whether it is new. The same
-/// `client_id` again is the same message, however often it is sent.
+/// Stores a visitor's message, and returns when it is durable. Returns the message, and true if it is new. The same
+/// `client_id` again means the same message, however often it is sent.
 pub async fn say(
     context: &Context,
     ingest: &Ingest,
@@ -283,12 +285,13 @@ pub async fn say(
     Ok((heard(visitor, message, &provider_id), new > 0))
 }
 
-/// Reads `after`: the id of the last message that a client has.
+/// Parses the parameter `after`: the id of the last message that a client has.
 pub fn after(text: &str) -> Result<MessageId, &'static str> {
     MessageId::parse(text).ok_or("must be the id of a message")
 }
 
-/// What was said in the visitor's conversation after a message (or at all), in the order in which it came.
+/// The messages of the visitor's conversation after a message, or from the start, in the order in which they were
+/// received. At most `limit`.
 pub async fn hear(
     context: &Context,
     visitor: &Visitor,
@@ -306,7 +309,7 @@ pub async fn hear(
         .collect())
 }
 
-/// The visitor's conversation, once it has said something.
+/// The visitor's conversation. `None` before the visitor's first message.
 pub async fn conversation(
     context: &Context,
     visitor: &Visitor,
@@ -356,6 +359,6 @@ pub(super) fn text(text: &str) -> Result<String, &'static str> {
     if text.chars().count() > LONGEST_TEXT {
         return Err("must have at most 4096 characters");
     }
-    // The one character that PostgreSQL cannot hold.
+    // U+0000 is the only character that PostgreSQL cannot store.
     Ok(text.replace('\0', "\u{fffd}"))
 }

@@ -1,5 +1,5 @@
-//! What the program does, in plain functions. The REST API and the command line both call these, and
-//! nothing else reaches the store. Nothing here knows HTTP.
+//! The operations of the program, as plain functions. The REST API and the command line both call them, and only they
+//! access the store. Nothing here knows HTTP.
 
 pub mod accounts;
 pub mod changes;
@@ -33,25 +33,25 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// Under which name the store keeps a mark of the secret key.
+/// The name under which the store keeps a check value of the secret key.
 const SECRET_KEY_CHECK: &str = "secret_key_check";
 
-/// Everything that an operation needs from the outside. Cheap to clone.
+/// Everything that an operation needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     /// The store.
     pub db: Database,
-    /// The time.
+    /// The source of time and ids.
     pub clock: Clock,
-    /// The secrets.
+    /// The secret key, which seals credentials and signs tokens.
     pub vault: Vault,
-    /// The address under which providers and browsers reach the server, without a trailing slash.
+    /// The URL under which providers and browsers reach the server, without a trailing slash.
     pub public_url: String,
-    /// What happens.
+    /// The stream of events of this process.
     pub events: Events,
-    /// The way to the providers. At their usual addresses, unless it is replaced.
+    /// The client for the providers' APIs. It uses their usual URLs unless it is replaced.
     pub providers: Providers,
-    /// What need not be read again.
+    /// The cache of this process.
     pub cache: Cache,
     /// Notified when an inbox was deleted, so that what it held is removed.
     pub inbox_deleted: Arc<Notify>,
@@ -60,61 +60,61 @@ pub struct Context {
 }
 
 impl Context {
-    /// Makes room for so many bytes in the cache. Without it nothing is cached.
+    /// Replaces the cache by one of at most this many bytes. Until then nothing is cached.
     pub fn set_cache(&mut self, bytes: u64) {
         self.cache = Cache::new(&self.db, bytes);
     }
 
-    /// Asks the providers at these addresses from now on.
+    /// Uses the providers' APIs at these addresses from now on.
     pub fn set_providers(&mut self, config: config::Providers) {
         self.providers = Providers::new(config);
     }
 }
 
-/// Where the key that seals secrets comes from.
+/// The source of the secret key, which seals stored credentials.
 #[derive(Debug, Clone)]
 pub enum SecretKey {
-    /// Written out: 64 hex digits or base64.
+    /// The key itself, as 64 hex digits or base64.
     Text(String),
-    /// In a file.
+    /// A file with the key.
     File(PathBuf),
-    /// In a file beside the embedded database, made if it is not there.
+    /// A file beside the SQLite database. It is created if it is missing.
     BesideDatabase,
 }
 
 /// Why the program cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database.
+    /// The database cannot be opened.
     #[error(transparent)]
     Database(#[from] db::Error),
-    /// The key that seals secrets.
+    /// The secret key cannot be used.
     #[error(transparent)]
     Vault(#[from] crate::vault::Error),
-    /// The database is there, and holds nothing of ours.
+    /// The database exists, but was never migrated by this program.
     #[error(
-        "this database holds nothing of inboxd: name another with --database-url, or begin with `inboxd migrate` or `inboxd serve`"
+        "this is not a database of inboxd: choose another with --database-url, or set this one up with `inboxd migrate` or `inboxd serve`"
     )]
     Unmigrated,
-    /// A PostgreSQL database has no folder to keep a key in.
+    /// A PostgreSQL database has no folder for a key file, and no key was given.
     #[error(
         "set INBOXD_SECRET_KEY (or INBOXD_SECRET_KEY_FILE) to 32 random bytes, the same on every node: openssl rand -hex 32"
     )]
     NoSecretKey,
-    /// The file with the key is gone.
+    /// The key file is missing.
     #[error(
-        "{} is gone, and with it the key to this database's secrets: put it back, or set INBOXD_SECRET_KEY to its content", .0.display()
+        "{} is missing. It holds the key to this database's secrets: put it back, or set INBOXD_SECRET_KEY to its content", .0.display()
     )]
     LostSecretKey(PathBuf),
-    /// The database was set up under another key.
+    /// The database was set up with a different key.
     #[error(
-        "this INBOXD_SECRET_KEY is not the one that this database was set up with: its stored secrets cannot be opened"
+        "this database was set up with a different INBOXD_SECRET_KEY: its stored secrets cannot be opened with this one"
     )]
     WrongSecretKey,
 }
 
-/// Opens the store, brings its schema up to date, and checks that the secret key is the right one. `missing` holds for a
-/// database that is there and empty, too.
+/// Opens the store, migrates its schema, and checks the secret key. `missing` also applies to a database that exists
+/// but is empty.
 pub async fn open(
     address: &Address,
     missing: Missing,
@@ -152,7 +152,7 @@ pub async fn open(
     })
 }
 
-/// Brings the schema up to date. Returns the versions that were applied.
+/// Migrates the schema to the newest version. Returns the versions that were applied.
 pub async fn migrate(db: &Database, clock: &Clock) -> Result<Vec<i64>, db::Error> {
     let applied = db.migrate(store::MIGRATIONS, clock.now()).await?;
     if !applied.is_empty() {
@@ -161,8 +161,8 @@ pub async fn migrate(db: &Database, clock: &Clock) -> Result<Vec<i64>, db::Error
     Ok(applied)
 }
 
-/// The key in the file beside the embedded database. A new one is made only for a database that never had one:
-/// another key than the first could open nothing.
+/// Reads the key file beside the SQLite database. A new key is created only for a database that never had one, since a
+/// different key could not open its secrets.
 async fn vault_beside(db: &Database, database: &Path) -> Result<Vault, StartError> {
     let file = key_file(database);
     let known = store::instance::find(&mut db.read().await?, SECRET_KEY_CHECK).await?;
@@ -183,7 +183,7 @@ async fn check_secret_key(db: &Database, vault: &Vault) -> Result<(), StartError
     if mark.is_none() {
         let mut session = db.write().await?;
         store::instance::insert(&mut session, SECRET_KEY_CHECK, &vault.mark()).await?;
-        // Another node may have been first: what is stored decides, not what was sent.
+        // Another node may have been first. Its stored check value is the one that counts.
         mark = store::instance::find(&mut session, SECRET_KEY_CHECK).await?;
         session.commit().await?;
     }
@@ -193,7 +193,7 @@ async fn check_secret_key(db: &Database, vault: &Vault) -> Result<(), StartError
     }
 }
 
-/// How the engine is called in texts for people.
+/// The engine's name in texts for people.
 pub fn engine_name(context: &Context) -> &'static str {
     match context.db.engine() {
         EngineKind::Sqlite => "SQLite",
@@ -201,7 +201,8 @@ pub fn engine_name(context: &Context) -> &'static str {
     }
 }
 
-/// The rule for what people call things: 1 to 100 characters once surrounding white space is gone, none of them a control character.
+/// Checks a name that a person has chosen, and removes surrounding white space. It must have 1 to 100 characters and no
+/// control characters.
 pub fn check_name(name: &str) -> Result<String, &'static str> {
     let name = name.trim();
     if name.is_empty() || name.chars().count() > 100 {
@@ -213,7 +214,7 @@ pub fn check_name(name: &str) -> Result<String, &'static str> {
     Ok(name.to_owned())
 }
 
-/// What is not there is reported as that.
+/// Returns [`Error::NotFound`] for `None`.
 fn found<T>(thing: Option<T>, noun: &'static str) -> Result<T, Error> {
     thing.ok_or(Error::NotFound(noun))
 }

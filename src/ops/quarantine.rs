@@ -1,6 +1,6 @@
-//! Deliveries that were set aside: looking at them, reading them again, dropping them.
+//! Quarantined updates: correctly signed, but not readable. Lists them, reads them again, and deletes them.
 //!
-//! Invariant: a replay stores what can be read now, once, and removes the entry in the same transaction.
+//! Invariant: a replay stores each part that can be read now once, and deletes the entry in the same transaction.
 
 use super::{
     Context,
@@ -21,7 +21,7 @@ use crate::{
 use channels::{Delivery, Item};
 use std::sync::Arc;
 
-/// What was set aside after an entry (or at all), oldest first: at most `limit`.
+/// The quarantined updates after an entry, or from the start, oldest first. At most `limit`.
 pub async fn list(
     context: &Context,
     account: &AccountId,
@@ -33,7 +33,7 @@ pub async fn list(
     Ok(quarantine::list(&mut session, account, after.unwrap_or(&start), limit).await?)
 }
 
-/// One entry.
+/// One quarantined update.
 pub async fn get(
     context: &Context,
     account: &AccountId,
@@ -41,10 +41,10 @@ pub async fn get(
 ) -> Result<Entry, Error> {
     let mut session = context.db.read().await?;
     let entry = quarantine::find(&mut session, account, id).await?;
-    found(entry, "quarantined delivery")
+    found(entry, "quarantined update")
 }
 
-/// Drops an entry for good.
+/// Deletes a quarantined update for good.
 pub async fn discard(
     context: &Context,
     account: &AccountId,
@@ -52,12 +52,12 @@ pub async fn discard(
 ) -> Result<(), Error> {
     let mut session = context.db.write().await?;
     let gone = quarantine::delete(&mut session, account, id).await?;
-    found(gone.then_some(()), "quarantined delivery")?;
+    found(gone.then_some(()), "quarantined update")?;
     commit(context, session, Changes::none()).await
 }
 
-/// Reads an entry again. What can be understood now is stored; the entry goes if nothing of it is left, and the
-/// outcome's `quarantined` is then 0.
+/// Reads a quarantined update again, and stores what can be read now. The entry is deleted if no unreadable part is
+/// left; the outcome's `quarantined` is 0 then.
 pub async fn replay(
     context: &Context,
     account: &AccountId,
@@ -70,7 +70,7 @@ pub async fn replay(
     let format = format(entry.channel).ok_or_else(|| {
         Error::Conflict(
             Reason::Unreadable,
-            "This channel's deliveries cannot be replayed".into(),
+            "Updates of this channel cannot be replayed".into(),
         )
     })?;
     let address = match entry.channel {
@@ -84,7 +84,7 @@ pub async fn replay(
             let reason = malformed.reason;
             return Err(Error::Conflict(
                 Reason::Unreadable,
-                format!("It still cannot be read: {reason}"),
+                format!("The update still cannot be read: {reason}"),
             ));
         }
     };
@@ -109,8 +109,8 @@ pub async fn replay(
     Ok(outcome)
 }
 
-/// What a delivery says to one address: other parts of it went to other inboxes, or to none. Without an address all of
-/// it is for the inbox that the URL named.
+/// The parts of an update that are for one address. Its other parts belong to other inboxes, or to none. Without an
+/// address the whole update is for the inbox that the URL named.
 fn items_for(delivery: Delivery, address: Option<&str>) -> Vec<Item> {
     let Some(own) = address else {
         let parts = delivery.parts.into_iter();

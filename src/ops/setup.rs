@@ -1,8 +1,8 @@
-//! What a business must paste at its provider, what proof is still missing, and how the provider itself sees it.
+//! The setup of an inbox: what to paste at its provider, which proof is missing, and what the provider reports.
 //!
-//! Connecting is not here: see `connect`.
+//! `connect` changes things at the provider; this module only reads.
 //!
-//! Invariant: a provider that does not answer, or says no, never keeps anybody from seeing the rest.
+//! Invariant: if a provider does not answer, or refuses, the rest of the setup is still shown.
 
 use super::{Context, credentials, found, inboxes::read_settings, livechat};
 use crate::{
@@ -17,22 +17,22 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// How to connect an inbox. Keys that do not apply to its type are absent.
+/// What is needed to connect an inbox. Keys that do not apply to its type are absent.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Setup {
-    /// The inbox.
+    /// The id of the inbox.
     #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: InboxId,
-    /// Its type.
+    /// The type of the inbox.
     #[serde(rename = "type")]
     pub channel: Channel,
-    /// Its status.
+    /// The status of the inbox.
     pub status: InboxStatus,
-    /// The URL that the provider is to call (whatsapp, instagram, telegram).
+    /// The URL for the provider to call (whatsapp, instagram, telegram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "https://inbox.example.com/hooks/whatsapp", nullable = false)]
     pub webhook_url: Option<String>,
-    /// What to paste as "Verify token" at Meta (whatsapp, instagram).
+    /// The text to paste as "Verify token" at Meta (whatsapp, instagram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub verify_token: Option<String>,
@@ -40,19 +40,20 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub secret_token: Option<String>,
-    /// What to paste into the website (livechat).
+    /// The HTML to paste into the website (livechat).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub embed_snippet: Option<String>,
-    /// The key under which the website vouches for a logged-in visitor, with HMAC-SHA256 over its user id (livechat).
+    /// The key with which the website proves who a logged-in visitor is: `user_hash` is the HMAC-SHA256 of the
+    /// visitor's user id under this key (livechat).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub identity_secret: Option<String>,
-    /// Where the chat may be embedded (livechat). Absent if anywhere.
+    /// The origins of pages that may embed the chat (livechat). Absent if every page may.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub allowed_origins: Option<Vec<String>>,
-    /// The number's id at Meta (whatsapp).
+    /// The phone number's id at Meta (whatsapp).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub phone_number_id: Option<String>,
@@ -60,54 +61,55 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub business_account_id: Option<String>,
-    /// The bot's display name at Telegram, once it was connected with `connect` (telegram).
+    /// The bot's display name at Telegram. Absent until the inbox is connected with `connect` (telegram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub bot_name: Option<String>,
-    /// Its user name, without `@` (telegram).
+    /// The bot's user name, without `@` (telegram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub bot_username: Option<String>,
     /// Which credentials are set. Their values are never shown.
     pub credentials: BTreeMap<&'static str, bool>,
-    /// When the channel proved that it works; absent until then.
+    /// When the channel proved that it works. Absent until then.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "clock::serialize_option"
     )]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub proved_at: Option<i64>,
-    /// What proof is still missing, in words; absent once nothing is.
+    /// The proof that is still missing, in words. Absent once the channel has proved that it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub missing_proof: Option<&'static str>,
-    /// How the provider itself sees it, asked for this answer: telegram once it was connected with `connect`; whatsapp and
-    /// instagram only in the answer to `connect`.
+    /// What the provider itself reports, read for this answer. For telegram, once the inbox was connected with
+    /// `connect`. For whatsapp and instagram, only in the answer to `connect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub provider: Option<ProviderReport>,
 }
 
-/// What a provider says about an inbox. Keys of which it says nothing are absent.
+/// What a provider reports about an inbox. Keys without information are absent.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct ProviderReport {
-    /// The credential that the provider has just accepted. Absent if it did not, or could not be asked.
+    /// The credential that the provider has just accepted. Absent if it was refused, or the provider could not be
+    /// reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "bot_token", nullable = false)]
     pub checked: Option<&'static str>,
-    /// Where the provider delivers to (telegram).
+    /// The webhook URL that is set at the provider (telegram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub webhook_url: Option<String>,
-    /// Whether that is this inbox's `webhook_url` (telegram).
+    /// True if that is this inbox's `webhook_url` (telegram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub webhook_matches: Option<bool>,
-    /// How many updates wait to be delivered (telegram).
+    /// How many updates are waiting to be sent to the webhook (telegram).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0)]
     pub pending_update_count: Option<i64>,
-    /// When a delivery last failed (telegram).
+    /// When sending an update last failed (telegram).
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "clock::serialize_option"
@@ -118,11 +120,11 @@ pub struct ProviderReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub last_error_message: Option<String>,
-    /// The number as Meta writes it (whatsapp).
+    /// The phone number as Meta writes it (whatsapp).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub display_phone_number: Option<String>,
-    /// The business's name that Meta has verified (whatsapp).
+    /// The business name that Meta has verified (whatsapp).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub verified_name: Option<String>,
@@ -130,13 +132,13 @@ pub struct ProviderReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub username: Option<String>,
-    /// Why the provider says nothing: it refuses, or could not be asked.
+    /// Why there is no report: the provider refused, or could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error: Option<String>,
 }
 
-/// How to connect this inbox, and how its provider sees it.
+/// The setup of an inbox, with its provider's report.
 pub async fn get(context: &Context, account: &AccountId, id: &InboxId) -> Result<Setup, Error> {
     let mut setup = stored(context, account, id).await?;
     if setup.bot_name.is_some() {
@@ -145,7 +147,7 @@ pub async fn get(context: &Context, account: &AccountId, id: &InboxId) -> Result
     Ok(setup)
 }
 
-/// How to connect this inbox, without asking anybody.
+/// The setup of an inbox, without calling the provider.
 pub(super) async fn stored(
     context: &Context,
     account: &AccountId,
@@ -190,12 +192,12 @@ pub(super) async fn stored(
     })
 }
 
-/// The URL to which Telegram delivers what is for this inbox.
+/// The webhook URL of a Telegram inbox.
 pub(super) fn telegram_hook(context: &Context, id: &InboxId) -> String {
     format!("{}/hooks/telegram/{id}", context.public_url)
 }
 
-/// How Telegram's deliveries go, in its own words. `None` if there is no token to ask with.
+/// Telegram's report on the webhook. `None` if there is no token to call Telegram with.
 async fn telegram_report(
     context: &Context,
     account: &AccountId,
@@ -203,7 +205,7 @@ async fn telegram_report(
 ) -> Result<Option<ProviderReport>, Error> {
     let mut session = context.db.read().await?;
     let token = credentials::find(context, &mut session, account, id, "bot_token").await?;
-    // Nobody's turn at the store may hang on a provider.
+    // A session must not be held while a provider is called.
     drop(session);
     let Some(token) = token else {
         return Ok(None);
@@ -222,7 +224,7 @@ async fn telegram_report(
         Err(failure) => {
             let error = Error::from_provider(call.api, failure, "this bot_token");
             if let Some(cause) = error.cause() {
-                tracing::warn!(inbox = %id, cause, "a provider could not be asked");
+                tracing::warn!(inbox = %id, cause, "a provider could not be reached");
             }
             ProviderReport {
                 error: Some(error.to_string()),
@@ -233,7 +235,7 @@ async fn telegram_report(
     Ok(Some(report))
 }
 
-/// The credentials that a type can have.
+/// The credentials that an inbox of this type can have.
 fn credentials(channel: Channel) -> &'static [&'static str] {
     match channel {
         Channel::Whatsapp | Channel::Instagram => &["app_secret", "access_token"],
@@ -245,10 +247,10 @@ fn credentials(channel: Channel) -> &'static [&'static str] {
 fn missing_proof(channel: Channel) -> &'static str {
     match channel {
         Channel::Whatsapp | Channel::Instagram => {
-            "Meta's verification request with this verify token, or a first correctly signed delivery"
+            "Meta's verification request with this verify token, or a first correctly signed update"
         }
         Channel::Telegram => {
-            "that Telegram accepts the webhook (connect), or a first delivery with this secret token"
+            "Telegram's acceptance of the webhook (connect), or a first update with this secret token"
         }
         Channel::Livechat => "none",
     }

@@ -402,7 +402,7 @@ async fn a_database_from_a_newer_inboxd_is_refused(store: Store) {
 async fn a_wrong_secret_key_is_refused(store: Store) {
     let shell = with_account(store).await;
     let with = |key: &str| shell.run(&["inbox", "list", "--secret-key", key]);
-    with(&"ab".repeat(32)).assert_error(1, &["INBOXD_SECRET_KEY is not the one"]);
+    with(&"ab".repeat(32)).assert_error(1, &["set up with a different INBOXD_SECRET_KEY"]);
     shell.write("key", "too short");
     key_from(&shell, "key").assert_error(1, &["file key: must be 32 bytes"]);
 }

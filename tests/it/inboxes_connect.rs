@@ -309,8 +309,7 @@ async fn a_token_of_another_bot_is_a_conflict(store: Store) {
     let bot = Bot::start(store).await;
     let other = json!({"id": 5, "is_bot": true, "first_name": "Other"});
     bot.provider.replies("getMe", ok(other));
-    let message =
-        "Telegram says that this bot_token is of bot 5, and not of the one that its digits name";
+    let message = "Telegram says that this bot_token belongs to bot 5, and not to the bot whose id it starts with";
     bot.connect()
         .await
         .assert_conflict("credential_of_another", message);
@@ -341,7 +340,7 @@ async fn a_token_that_is_replaced_meanwhile_is_not_proved_by_the_old_ones_answer
     })
     .await;
     let message =
-        "The bot_token was replaced while Telegram was asked about the old one: connect again";
+        "The bot_token was replaced while Telegram was checking the old one: connect again";
     answer.assert_conflict("credential_replaced", message);
     bot.assert_untouched().await;
     bot.provider.replies("setWebhook", ok(json!(true)));

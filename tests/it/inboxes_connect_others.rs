@@ -81,7 +81,7 @@ async fn an_instagram_token_is_checked_and_must_be_that_accounts(store: Store) {
         "me",
         Reply::Json(200, json!({"user_id": "5", "username": "other"})),
     );
-    let message = "Meta says that this access_token is of the Instagram account 5, and not of 17841405822304914";
+    let message = "Meta says that this access_token belongs to the Instagram account 5, and not to 17841405822304914";
     let answer = connect(&app, &inbox, &key).await;
     answer.assert_conflict("credential_of_another", message);
 }
@@ -94,7 +94,7 @@ async fn an_instagram_id_that_no_update_carries_is_refused(store: Store) {
     let inbox = with_access_token(&app, instagram(), "IGAA-17841477000000001").await;
     let account = json!({"user_id": "17841477000000001", "id": "17841405822304914"});
     provider.replies("me", Reply::Json(200, account));
-    let message = "17841405822304914 is this account's id for one app only, which no delivery carries. Create the inbox with instagram_account_id 17841477000000001";
+    let message = "17841405822304914 is this account's id for one app only, which no update contains. Create the inbox with instagram_account_id 17841477000000001";
     let answer = connect(&app, &inbox, &key).await;
     answer.assert_conflict("credential_of_another", message);
 }
@@ -123,7 +123,7 @@ async fn without_an_access_token_there_is_nothing_to_check(store: Store) {
     for body in [whatsapp_body("1001"), instagram()] {
         let inbox = app.inbox(body).await;
         let answer = connect(&app, &inbox, &key).await;
-        let message = "This inbox has no access_token to ask the provider with. Deliveries do not need one: for those, paste at Meta what the setup says. Set the credential with PATCH, as a field of channel";
+        let message = "This inbox has no access_token to call the provider with. Updates do not need one: to receive them, paste at Meta what the setup shows. Set the credential with PATCH, as a field of channel";
         answer.assert_conflict("credential_missing", message);
     }
     assert!(provider.questions().is_empty());

@@ -31,7 +31,7 @@ async fn setup(app: &TestApp, inbox: &InboxId) -> Value {
 }
 
 const META_PROOF: &str =
-    "Meta's verification request with this verify token, or a first correctly signed delivery";
+    "Meta's verification request with this verify token, or a first correctly signed update";
 
 async fn whatsapp_shows_the_hook_and_the_verify_token(store: Store) {
     let app = TestApp::start(store).await;
@@ -80,7 +80,7 @@ async fn telegram_shows_a_hook_and_a_secret_token(store: Store) {
             "webhook_url": format!("https://inbox.example.com/hooks/telegram/{inbox}"),
             "secret_token": app.context.vault.inbox_token(&inbox),
             "credentials": {"bot_token": true},
-            "missing_proof": "that Telegram accepts the webhook (connect), or a first delivery with this secret token",
+            "missing_proof": "Telegram's acceptance of the webhook (connect), or a first update with this secret token",
         })
     );
     // Telegram takes 1 to 256 of A-Z a-z 0-9 _ -.

@@ -238,7 +238,7 @@ async fn a_website_vouches_for_its_visitor(store: Store) {
 
     let call = || app.post(&format!("/livechat/{inbox}/sessions"));
     let forged = json!({"user_id": "customer-18", "user_hash": hash});
-    let wrong = [("user_hash", "does not vouch for this user_id")];
+    let wrong = [("user_hash", "is not the right hash for this user_id")];
     call()
         .json(&forged)
         .send()

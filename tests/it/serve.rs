@@ -230,7 +230,7 @@ async fn a_wrong_secret_key_is_an_error_at_the_start(store: Store) {
     shell.account("Toko Biru");
     let serve = ["serve", "--listen", "127.0.0.1:0"];
     let with = |key: &str| shell.run(&[&serve[..], &["--secret-key", key]].concat());
-    with(&"ab".repeat(32)).assert_error(1, &["INBOXD_SECRET_KEY is not the one"]);
+    with(&"ab".repeat(32)).assert_error(1, &["set up with a different INBOXD_SECRET_KEY"]);
     with("abc").assert_error(2, &["--secret-key: must be 32 bytes"]);
     // The right one still works.
     shell.serve().stop().await;
@@ -353,7 +353,7 @@ async fn sqlite_in_the_working_folder_is_the_default() {
         .env_remove("INBOXD_DATABASE_URL")
         .env_remove("INBOXD_SECRET_KEY");
     let wrong = crate::support::Done::of(&mut command);
-    wrong.assert_error(1, &["not the one that this database was set up with"]);
+    wrong.assert_error(1, &["set up with a different INBOXD_SECRET_KEY"]);
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
-//! One SQL text on two engines: embedded SQLite, and PostgreSQL.
+//! Runs the same SQL on two engines: embedded SQLite, and PostgreSQL.
 //!
-//! A [`Database`] hands out [`Session`]s: a read, a snapshot or a write transaction. The same text with
-//! `$1…` runs on either engine; only where the dialects must differ does a [`Sql`] hold two. This crate
-//! knows no table of ours: what is stored, and how, is its caller's.
+//! A [`Database`] opens [`Session`]s: for single reads, for a snapshot, or for a write transaction. The same text with
+//! parameters `$1…` runs on either engine. Where the dialects differ, a [`Sql`] holds two texts. This crate knows no
+//! tables except the one that records migrations: the schema belongs to the caller.
 //!
-//! Invariant: a session that is dropped without [`Session::commit`] leaves no trace in the database.
+//! Invariant: a session that is dropped without [`Session::commit`] changes nothing in the database.
 
 mod migrate;
 mod postgres;
@@ -26,42 +26,42 @@ use session::Inner;
 use std::{path::PathBuf, str::FromStr, sync::Arc};
 use writes::{VERSION, Writes};
 
-/// What went wrong in the database, by what the caller can do about it.
+/// Why a call to the database failed. The variants differ in what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store cannot be reached or written just now: nothing was changed, and a later try may work.
+    /// The store cannot be reached or written at the moment. Nothing was changed, and another try may succeed.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// A unique key is taken.
-    #[error("already there: {0}")]
+    /// The value of a unique key exists already.
+    #[error("this key exists already: {0}")]
     Taken(String),
-    /// The engine refuses this very value, today and tomorrow.
+    /// The engine does not accept this value. Another try will fail, too.
     #[error("the store refuses this value: {0}")]
     Refused(String),
-    /// The database was made by a newer version of this program.
+    /// The database was migrated by a newer version of this program.
     #[error(
         "this database is at schema version {found}, newer than this program knows ({known}): run a newer inboxd, or restore a backup"
     )]
     Newer {
-        /// The version that the database is at.
+        /// The schema version of the database.
         found: i64,
-        /// The last version that this program knows.
+        /// The newest schema version that this program knows.
         known: i64,
     },
-    /// The address of the database makes no sense.
+    /// The database URL is not valid, or the database that it names cannot be opened. The text says why.
     #[error("{0}")]
     Address(String),
-    /// A fault of this program: a statement that does not fit the schema.
+    /// A bug in this program: for example, a statement that does not fit the schema.
     #[error("the store failed: {0}")]
     Broken(String),
 }
 
-/// Where the database is.
+/// Where the database is. Parsed from the text of a database URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A file on this machine: `sqlite:PATH`.
+    /// The path of a SQLite file: `sqlite:PATH`.
     Sqlite(PathBuf),
-    /// A PostgreSQL server: `postgres://…` as libpq writes it.
+    /// The URL of a PostgreSQL server: `postgres://…`, in the format of libpq.
     Postgres(String),
 }
 
@@ -87,7 +87,7 @@ impl FromStr for Address {
     }
 }
 
-/// A database, open. Cheap to clone.
+/// An open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Database {
     engine: Engine,
@@ -100,26 +100,26 @@ enum Engine {
     Postgres(postgres::Postgres),
 }
 
-/// Which engine a database runs on.
+/// The kind of a database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
-    /// The embedded one.
+    /// SQLite, embedded in this process.
     Sqlite,
-    /// The server.
+    /// A PostgreSQL server.
     Postgres,
 }
 
-/// Whether a missing database is made.
+/// What to do if the database does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// It is an error that says so.
+    /// Return an error.
     Fail,
-    /// It is created, empty.
+    /// Create an empty database.
     Create,
 }
 
 impl Database {
-    /// Opens the database. PostgreSQL is not contacted yet: its pool connects when first asked.
+    /// Opens the database. For PostgreSQL this makes no connection yet: the pool connects at the first session.
     pub async fn open(address: &Address, missing: Missing) -> Result<Self, Error> {
         let engine = match address {
             Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path, missing).await?),
@@ -129,7 +129,7 @@ impl Database {
         Ok(Database { engine, writes })
     }
 
-    /// Which engine it runs on.
+    /// The engine of this database.
     pub fn engine(&self) -> EngineKind {
         match &self.engine {
             Engine::Sqlite(_) => EngineKind::Sqlite,
@@ -137,7 +137,8 @@ impl Database {
         }
     }
 
-    /// A session for single statements, each of which sees the latest commit. For reads: on SQLite it cannot write.
+    /// Opens a session for single read statements. Each statement sees the latest commit. On SQLite the session cannot
+    /// write.
     pub async fn read(&self) -> Result<Session, Error> {
         let inner = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.read().map(Inner::Sqlite),
@@ -146,7 +147,7 @@ impl Database {
         counted("read", inner.map(Session::reading))
     }
 
-    /// A read of many statements that all see the same commit.
+    /// Opens a session for several read statements that all see the same state of the database.
     pub async fn snapshot(&self) -> Result<Session, Error> {
         let inner = match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.snapshot().map(Inner::Sqlite),
@@ -155,10 +156,10 @@ impl Database {
         counted("snapshot", inner.map(Session::reading))
     }
 
-    /// A write transaction. On SQLite there is one at a time, and others wait in line.
+    /// Begins a write transaction. On SQLite only one is open at a time; others wait for it.
     ///
-    /// Once [`Database::migrate`] has said which schema this program knows, a newer one is [`Error::Unavailable`]: a newer
-    /// program has migrated the database under this one. See [`Database::outdated`].
+    /// Returns [`Error::Unavailable`] if the schema is newer than the one that [`Database::migrate`] brought it to: a
+    /// newer program has migrated the database while this one was running. See [`Database::outdated`].
     pub async fn write(&self) -> Result<Session, Error> {
         let begun = match self.writes.guarded() {
             true => self.begin_guarded().await,
@@ -167,7 +168,7 @@ impl Database {
         counted("write", self.writes.noted(begun))
     }
 
-    /// A write transaction on whatever schema there is.
+    /// Begins a write transaction without a check of the schema's version.
     async fn begin(&self) -> Result<Session, Error> {
         let inner = match &self.engine {
             Engine::Sqlite(sqlite) => Inner::Sqlite(sqlite.write().await?),
@@ -176,7 +177,7 @@ impl Database {
         Ok(self.writing(inner))
     }
 
-    /// A write transaction on a schema that this program knows. On PostgreSQL the look at it takes no round trip.
+    /// Begins a write transaction and checks the schema's version. On PostgreSQL the check needs no extra round trip.
     async fn begin_guarded(&self) -> Result<Session, Error> {
         let version = |row: &Row<'_>| row.get::<i64>(0);
         let (inner, found) = match &self.engine {
@@ -202,17 +203,19 @@ impl Database {
         }
     }
 
-    /// Waits until a write has met a schema that this program does not know: it must not go on. Returns what to say.
+    /// Waits until a write transaction finds a schema that is newer than this program knows. Returns the error to show.
+    /// The program must then stop.
     pub async fn outdated(&self) -> Error {
         self.writes.outdated().await
     }
 
-    /// Whether the last write found the store not available (a full disk, for one), so that the next one may, too.
+    /// True if the last write found the store unavailable (for example, because the disk is full). The next write may
+    /// fail, too.
     pub fn writes_fail(&self) -> bool {
         self.writes.failing()
     }
 
-    /// How many write transactions of one process are worth having under way at once.
+    /// How many write transactions one process should have open at the same time.
     pub fn writers(&self) -> usize {
         match &self.engine {
             Engine::Sqlite(_) => 1,
@@ -220,8 +223,8 @@ impl Database {
         }
     }
 
-    /// How far the embedded database has come, through any process. `None` if that cannot be told just now, and always
-    /// on PostgreSQL, which does not say so without being asked.
+    /// A stamp that changes with every commit of any process. `None` if it cannot be read at the moment, and always on
+    /// PostgreSQL, where reading it would need a query.
     pub fn stamp(&self) -> Option<Stamp> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.stamp(),
@@ -229,8 +232,8 @@ impl Database {
         }
     }
 
-    /// Listens to what any process says with [`Session::notify`]. `None` on SQLite, whose [`Database::stamp`] tells
-    /// that something happened, if not what.
+    /// Listens for the notifications that any process sends on this channel with [`Session::notify`]. `None` on SQLite,
+    /// where [`Database::stamp`] shows that something was committed, but not what.
     pub async fn listen(&self, channel: &str) -> Result<Option<Listener>, Error> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(None),
@@ -238,7 +241,7 @@ impl Database {
         }
     }
 
-    /// How many processes listen to this channel.
+    /// How many processes listen on this channel. Always 0 on SQLite.
     pub async fn listeners(&self, channel: &str) -> Result<usize, Error> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(0),
@@ -246,18 +249,19 @@ impl Database {
         }
     }
 
-    /// Brings the schema up to the last of `migrations`, under a lock, in one transaction: any number of
-    /// processes may start at once. Returns the versions that it applied.
+    /// Migrates the schema to the last of `migrations`, in one transaction and under a lock, so that several processes
+    /// may start at the same time. `now` is recorded as the time of the migration, in the caller's unit. Returns the
+    /// versions that were applied.
     pub async fn migrate(&self, migrations: &[Migration], now: i64) -> Result<Vec<i64>, Error> {
         migrate::run(self, migrations, now).await
     }
 
-    /// Whether the database was ever migrated. A new one was not, nor was one of another program.
+    /// True if this database was ever migrated by this program.
     pub async fn migrated(&self) -> Result<bool, Error> {
         migrate::begun(self).await
     }
 
-    /// Prepares a statement and runs nothing: whether this engine understands it.
+    /// Prepares a statement without running it, to check that this engine accepts it.
     pub async fn check(&self, sql: &Sql) -> Result<(), Error> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.check(sql.sqlite),
@@ -265,7 +269,8 @@ impl Database {
         }
     }
 
-    /// The same for one that runs many times at once, which is another text on PostgreSQL.
+    /// Prepares a statement that runs many times at once, to check that this engine accepts it. On PostgreSQL its text
+    /// is rewritten for that.
     pub async fn check_each(&self, each: &Each) -> Result<(), Error> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.check(each.sql().sqlite),
@@ -297,7 +302,8 @@ impl Database {
         }
     }
 
-    /// What has to be done for the engine every few seconds, so that it finds short ways through tables that are growing.
+    /// Maintains the engine's statistics. To be called every few seconds, so that queries on growing tables keep using
+    /// the right index.
     pub async fn tend(&self) -> Result<(), Error> {
         match &self.engine {
             // It plans by the statistics that were written with the schema.
@@ -306,7 +312,7 @@ impl Database {
         }
     }
 
-    /// Ends the connections. On SQLite the write-ahead log is folded into the database file.
+    /// Closes the connections. On SQLite the write-ahead log is first copied into the database file.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.close().await,
@@ -315,7 +321,7 @@ impl Database {
     }
 }
 
-/// Counts a call to the store by its kind and how it ended.
+/// Counts a call to the store in the metrics, by its kind and its outcome.
 fn counted<T>(call: &'static str, done: Result<T, Error>) -> Result<T, Error> {
     let outcome = if done.is_ok() { "ok" } else { "error" };
     metrics::counter!("inboxd_store_calls_total", "call" => call, "outcome" => outcome)

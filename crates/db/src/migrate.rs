@@ -1,20 +1,20 @@
-//! Schema versions: which were applied, and applying the rest.
+//! Migrations: applies those that a database does not have yet, and records them.
 //!
-//! Invariant: all missing migrations are applied in one transaction, by one process, or none is.
+//! Invariant: one process applies all missing migrations in one transaction, or none of them.
 
 use crate::{
     Database, Engine, Error, Session, Sql, Value,
     writes::{KEEP_WRITERS_OUT, VERSION},
 };
 
-/// One step of the schema.
+/// One change of the schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Its number, from 1, without gaps.
+    /// The schema version after this change. Versions start at 1 and have no gaps.
     pub version: i64,
-    /// What it does, in a word.
+    /// A short name.
     pub name: &'static str,
-    /// The statements, for each engine.
+    /// The statements for each engine.
     pub sql: Sql,
 }
 
@@ -28,7 +28,8 @@ const EXISTS: Sql = Sql {
     sqlite: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'",
     postgres: "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('schema_migrations')",
 };
-/// SQLite's write transaction is lock enough. The number is arbitrary, but must never change.
+/// Takes a lock that lets one process migrate at a time. On SQLite the write transaction is lock enough. The number is
+/// arbitrary, but must never change.
 const LOCK: Sql = Sql {
     sqlite: "SELECT 1",
     postgres: "SELECT 1 FROM (SELECT pg_advisory_xact_lock(7303014271463195236)) AS locked",
@@ -60,7 +61,7 @@ pub(crate) async fn run(
         database.writes.know(known);
         return Ok(Vec::new());
     }
-    // Nobody writes by the old schema from here on: programs that know nothing newer refuse to, and stop.
+    // From here on nobody can write under the old schema: older programs refuse to write, and stop.
     session.query(&KEEP_WRITERS_OUT, &[], |_| Ok(())).await?;
     for migration in &missing {
         session.batch(&migration.sql).await?;
@@ -80,7 +81,7 @@ pub(crate) async fn run(
     Ok(missing.iter().map(|migration| migration.version).collect())
 }
 
-/// Whether a migration was ever applied.
+/// True if any migration was ever applied.
 pub(crate) async fn begun(database: &Database) -> Result<bool, Error> {
     let mut session = database.read().await?;
     let tables: Option<i64> = session.query_opt(&EXISTS, &[], |row| row.get(0)).await?;

@@ -1,6 +1,6 @@
-//! The server engine: PostgreSQL through a pool of connections.
+//! The PostgreSQL engine: a pool of connections to a server.
 //!
-//! Invariant: no connection goes back to the pool with a transaction open on it.
+//! Invariant: no connection returns to the pool with an open transaction.
 
 mod arrays;
 pub(crate) mod listen;
@@ -27,45 +27,49 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Connections of one process. Each costs the server a few MB, and its default limit is 100 for all.
+/// Connections of one process. Each costs the server a few MB, and by default a server accepts 100 in total.
 const CONNECTIONS: usize = 16;
-/// Write transactions that go on beside each other: while one waits for the disk, another can be filled.
+/// Write transactions that run at the same time. While one waits for the disk, another can run its statements.
 pub(crate) const WRITERS: usize = 2;
-/// How long a request waits for a connection before the store counts as not available.
+/// How long a session waits for a connection before the store counts as unavailable.
 const WAIT: Duration = Duration::from_secs(5);
-/// How long a statement may take, seen from here, before the store counts as not available.
+/// How long a statement may take, measured here, before the store counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// For each connection. What a statement reads is named by its keys, and is found along an index, whatever the statistics
-/// say: those of a young table are old after a second, and a plan that reads the whole of it would be kept. Such a detour
-/// counts as very dear, which is what has statements compiled to machine code first.
+/// Settings of every connection.
+///
+/// Every statement looks up its rows by their keys, so it should always use an index, whatever the statistics say. The
+/// statistics of a new table are out of date within seconds, and a plan that scans the whole table would be kept.
+/// These settings give every other plan a very high cost. Since PostgreSQL compiles expensive statements to machine code
+/// (`jit`), that is turned off, too.
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '20s';
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off";
-/// For a transaction whose work grows with the data: as long as it takes, and in whichever way.
+/// Settings of a transaction whose work grows with the amount of data: no time limit, and any plan.
 const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_hashjoin = on;
     SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
 
 #[derive(Clone)]
 pub(crate) struct Postgres {
     pool: Pool,
-    /// For connections outside the pool.
+    /// The configuration of connections outside the pool.
     config: Arc<Config>,
 }
 
 impl Postgres {
     pub(crate) fn open(url: &str) -> Result<Self, Error> {
-        // Certificates are verified in any case: these are other words for `require`, which the driver does not know.
+        // Certificates are always verified, so these two modes mean the same as `require`. The driver does not know
+        // them.
         let url = &url
             .replace("sslmode=verify-full", "sslmode=require")
             .replace("sslmode=verify-ca", "sslmode=require");
-        // The parser's own message could repeat a piece of the URL, which holds a password.
+        // The parser's own message could quote a part of the URL, which contains a password.
         let mut config: Config = url.parse().map_err(|_| {
             Error::Address("the database URL is not a valid postgres:// address".into())
         })?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(WAIT);
         }
-        // A peer that vanished without a word is noticed within seconds, not after the kernel's two hours.
+        // With these settings a peer that has vanished is noticed within seconds. The kernel's default is two hours.
         config.keepalives_idle(Duration::from_secs(10));
         config.keepalives_interval(Duration::from_secs(5));
         config.keepalives_retries(2);
@@ -73,7 +77,8 @@ impl Postgres {
         if config.get_application_name().is_none() {
             config.application_name("inboxd");
         }
-        // On the same machine TLS protects nothing, and a distribution's self-signed certificate would not verify.
+        // On the same machine TLS adds no protection, and the self-signed certificate of a Linux distribution would not
+        // verify.
         if local(&config) && !url.contains("sslmode=") {
             config.ssl_mode(SslMode::Disable);
         }
@@ -123,7 +128,7 @@ impl Postgres {
         self.begin("BEGIN").await
     }
 
-    /// Begins with a question that has a number for an answer, in the same round trip.
+    /// Begins a transaction, and runs a query for one number in the same round trip. Returns that number.
     pub(crate) async fn write_asking(
         &self,
         question: &str,
@@ -131,7 +136,7 @@ impl Postgres {
         let session = Session::new(self.client().await?, true);
         let client = session.client();
         let question = session.answer(client.prepare_cached(question)).await?;
-        // Futures of one client are sent in the order in which they are first polled.
+        // The driver sends the requests of one client in the order in which their futures are first polled.
         let both = try_join(
             client.batch_execute("BEGIN"),
             client.query_opt(&question, &[]),
@@ -197,10 +202,10 @@ impl Postgres {
         self.plan(&many).await
     }
 
-    /// Has statistics made of tables that have grown and that the server has not looked at yet.
+    /// Computes the statistics of tables that have grown but were never analysed.
     ///
-    /// It does so by itself a minute later. Until then it plans as if they were empty, where any index is as good
-    /// as any other, and each look-up can take longer the more there is.
+    /// The server does so itself about a minute later. Until then its planner treats the tables as empty, so that every
+    /// index looks equally good, and a query can become slower with every row.
     pub(crate) async fn look_at_new_tables(&self) -> Result<(), Error> {
         const UNSEEN: &str =
             "SELECT format('ANALYZE %I.%I', schemaname, relname) FROM pg_stat_user_tables
@@ -209,7 +214,7 @@ impl Postgres {
         let mut session = self.write().await?;
         let mut read = |row: &Row<'_>| row.get::<String>(0);
         let unseen = session.query(UNSEEN, &[], &mut read).await?;
-        // Of a dump that was restored, there may be much to look at.
+        // A database that was just restored from a dump may have much to analyse.
         session.be_patient().await?;
         for analyze in unseen {
             session.batch(&analyze).await?;
@@ -217,7 +222,7 @@ impl Postgres {
         session.commit().await
     }
 
-    /// A statement prepared under the old schema may not fit the new one.
+    /// Clears the cached statements: one that was prepared under the old schema may not fit the new one.
     pub(crate) fn forget_statements(&self) {
         self.pool.manager().statement_caches.clear();
     }
@@ -234,14 +239,14 @@ fn local(config: &Config) -> bool {
     })
 }
 
-/// Certificates are checked against the system's roots, also for `sslmode=require`: stricter than libpq.
+/// Verifies certificates against the system's roots, even with `sslmode=require`. libpq is less strict.
 fn tls() -> Result<MakeRustlsConnect, Error> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for certificate in found.certs {
-        // A root that rustls cannot read is one that it will not trust: no reason to refuse to start.
+        // A root that rustls cannot read is not trusted. That is no reason not to start.
         if let Err(error) = roots.add(certificate) {
-            tracing::debug!(%error, "a system root certificate was passed over");
+            tracing::debug!(%error, "a system root certificate was ignored");
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -254,13 +259,13 @@ fn tls() -> Result<MakeRustlsConnect, Error> {
 }
 
 pub(crate) struct Session {
-    /// Gone only after a commit or a drop.
+    /// `None` only after the session has ended.
     client: Option<Object>,
-    /// Whether a transaction is open.
+    /// True while a transaction is open.
     open: bool,
-    /// How long the server may take for an answer.
+    /// How long a statement may take. `None` for no limit.
     patience: Option<Duration>,
-    /// Whether it took longer: nobody knows then what the connection is doing.
+    /// True after a statement took longer. The state of the connection is unknown then, so it is not reused.
     lost: AtomicBool,
 }
 
@@ -274,7 +279,8 @@ impl Session {
         }
     }
 
-    /// Waits for the server, but not for ever: one that accepts and does not answer is as good as away.
+    /// Waits for the server's answer up to the session's time limit. A server that accepts connections but does not
+    /// answer counts as unavailable.
     async fn answer<T>(
         &self,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -336,7 +342,8 @@ impl Session {
         let client = self.client();
         let statement = self.answer(client.prepare_cached(sql)).await?;
         let params: Vec<_> = runs.iter().map(|run| as_params(run)).collect();
-        // Futures of one client are sent in the order in which they are first polled, without waiting for each other.
+        // The driver sends the requests of one client in the order in which their futures are first polled, without
+        // waiting for the answers in between.
         let asked = params.iter().map(|run| client.query(&statement, run));
         let answers = self.answer(try_join_all(asked)).await?;
         answers
@@ -385,7 +392,7 @@ impl Drop for Session {
                 if let Err(error) = client.batch_execute("ROLLBACK").await {
                     tracing::debug!(
                         error = with_causes(&error),
-                        "a transaction ends with its connection"
+                        "a transaction could not be rolled back, so its connection is closed"
                     );
                     drop(Object::take(client));
                 }
@@ -401,11 +408,12 @@ fn as_params<'a>(params: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
         .collect()
 }
 
-/// Says which kind of failure it was. Classes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+/// Converts an error of the driver. The codes are listed at
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn explain(error: tokio_postgres::Error) -> Error {
     let text = with_causes(&error);
     let Some(code) = error.code() else {
-        // No answer from the server: the connection is what failed, unless a parameter could not be written.
+        // The server sent no answer: the connection failed, unless a parameter could not be encoded.
         return match std::error::Error::source(&error) {
             Some(cause) if cause.is::<std::io::Error>() => Error::Unavailable(text),
             None if error.is_closed() => Error::Unavailable(text),
@@ -417,21 +425,22 @@ fn explain(error: tokio_postgres::Error) -> Error {
         return Error::Taken(text);
     }
     match &code.code()[..2] {
-        // Connection, serialization, resources (a full disk), intervention, system; a read-only standby.
+        // Classes of errors that may pass: connection, serialization, resources (such as a full disk), intervention by
+        // an operator, system, locks, and a server that is read-only.
         "08" | "40" | "53" | "57" | "58" | "25" | "55" => Error::Unavailable(text),
-        // Data exceptions and broken constraints.
+        // Invalid data, and violated constraints.
         "22" | "23" => Error::Refused(text),
         _ => Error::Broken(text),
     }
 }
 
-/// The driver's own text stops at "db error": the cause is in its sources.
+/// The error's text with its causes. The driver's own text is only "db error".
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let more = cause.to_string();
-        // Some layers repeat the next one's words.
+        // Some errors repeat the text of their cause.
         if !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);

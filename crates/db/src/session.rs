@@ -1,19 +1,22 @@
-//! A conversation with the database, whichever engine it runs on.
+//! A session: one connection to the database, on either engine.
 //!
-//! What a statement means is its caller's; how it runs is the engine's. This file only leads from the one to the other.
+//! This file only passes calls on to the engine. Each engine runs statements in its own module, and their meaning
+//! belongs to the caller.
 //!
-//! Invariant: how a write transaction went is known to [`Writes`], whichever way it ended.
+//! Invariant: [`Writes`] learns the outcome of every write transaction.
 
 use crate::{Error, Row, Sql, Stamp, Value, counted, postgres, sqlite, writes::Writes};
 use std::sync::Arc;
 
-/// Bytes that a notice must stay below. <https://www.postgresql.org/docs/current/sql-notify.html>
+/// The length that a notification's text must stay below, in bytes.
+/// <https://www.postgresql.org/docs/current/sql-notify.html>
 pub const NOTICE: usize = 8000;
 
-/// A conversation with the database: a read, or a transaction that takes effect with [`Session::commit`].
+/// A connection to the database, for reads or for one transaction. A write transaction takes effect with
+/// [`Session::commit`].
 pub struct Session {
     pub(crate) inner: Inner,
-    /// Of a write transaction: whom to tell how it went.
+    /// Records the outcome of a write transaction. `None` for a session that only reads.
     pub(crate) writes: Option<Arc<Writes>>,
 }
 
@@ -30,7 +33,7 @@ impl Session {
         }
     }
 
-    /// Takes note of how a statement went.
+    /// Records the outcome of a statement.
     fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         match &self.writes {
             Some(writes) => writes.noted(done),
@@ -47,7 +50,7 @@ impl Session {
         self.noted(done)
     }
 
-    /// Runs a statement and reads each row that it gives.
+    /// Runs a statement, and reads each row of its result.
     pub async fn query<T>(
         &mut self,
         sql: &Sql,
@@ -61,7 +64,7 @@ impl Session {
         self.noted(done)
     }
 
-    /// Runs a statement that gives at most one row.
+    /// Runs a statement whose result has at most one row.
     pub async fn query_opt<T>(
         &mut self,
         sql: &Sql,
@@ -71,7 +74,8 @@ impl Session {
         Ok(self.query(sql, params, read).await?.pop())
     }
 
-    /// Runs one statement many times, in order, and reads the rows of each. On PostgreSQL the runs share one round trip.
+    /// Runs one statement many times, in order, and reads the rows of each run. On PostgreSQL the runs share one round
+    /// trip.
     pub async fn query_each<T>(
         &mut self,
         sql: &Sql,
@@ -88,9 +92,10 @@ impl Session {
         self.noted(done)
     }
 
-    /// The same for a query, whose columns must have names of their own, and whose parameters are texts or integers. On
-    /// PostgreSQL the runs are one statement, which costs far less than one for each. It, too, goes through them in order,
-    /// and locks rows in that order.
+    /// Runs a query many times, in order, and reads the rows of each run. Rows are locked in that order, too.
+    ///
+    /// On PostgreSQL the runs become one statement, which costs far less than one statement for each. So the query's
+    /// columns must have distinct names, and its parameters must be texts or integers.
     pub async fn find_each<T>(
         &mut self,
         sql: &Sql,
@@ -104,7 +109,8 @@ impl Session {
         self.noted(done)
     }
 
-    /// The same for an `INSERT` of one row of `VALUES`. Returns the rows that all runs gave back, in order.
+    /// Runs an `INSERT` of one row of `VALUES` many times, under the same rules as [`Session::find_each`]. Returns the
+    /// rows that all runs returned, in order.
     pub async fn insert_each<T>(
         &mut self,
         sql: &Sql,
@@ -121,7 +127,8 @@ impl Session {
         self.noted(done)
     }
 
-    /// The same for an `UPDATE` of one row, another one in each run. In which order they are locked is the engine's choice.
+    /// Runs an `UPDATE` of one row many times, under the same rules as [`Session::find_each`]. Each run must update a
+    /// different row. The engine chooses the order in which the rows are locked.
     pub async fn update_each(&mut self, sql: &Sql, runs: &[Vec<Value<'_>>]) -> Result<(), Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(_) => self.query_each(sql, runs, |_| Ok(())).await.map(|_| ()),
@@ -130,7 +137,7 @@ impl Session {
         self.noted(done)
     }
 
-    /// Runs a text of many statements, without parameters: for schemas.
+    /// Runs a text of several statements, without parameters. Used for migrations.
     pub async fn batch(&mut self, sql: &Sql) -> Result<(), Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(session) => session.batch(sql.sqlite),
@@ -158,7 +165,8 @@ impl Session {
         self.noted(done)
     }
 
-    /// At which stamp a write transaction on the embedded database began: nobody else can commit before it ends.
+    /// The database's stamp when this write transaction began. Nobody else can commit before it ends. `None` on
+    /// PostgreSQL.
     pub fn began(&self) -> Option<Stamp> {
         match &self.inner {
             Inner::Sqlite(session) => session.began(),
@@ -166,8 +174,8 @@ impl Session {
         }
     }
 
-    /// Lets the statements from here on take as long as they need: for work that grows with the data. Otherwise a
-    /// server that does not answer is [`Error::Unavailable`] after some seconds.
+    /// Removes the time limits of the statements that follow, for work that grows with the amount of data. Without
+    /// this, a PostgreSQL server that does not answer for some seconds is [`Error::Unavailable`].
     pub async fn be_patient(&mut self) -> Result<(), Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(_) => Ok(()),
@@ -176,13 +184,13 @@ impl Session {
         self.noted(done)
     }
 
-    /// Makes everything that a write transaction did durable: after this returns, a power cut loses nothing.
+    /// Commits. After this has returned, the changes survive a power cut.
     pub async fn commit(self) -> Result<(), Error> {
         self.commit_then(|| ()).await
     }
 
-    /// The same, and does something at once when the attempt is over, however it went: on SQLite on the very thread, so
-    /// that between a commit and what has to follow it nobody waits for a busy runtime.
+    /// Commits, and calls `then` as soon as the attempt is over, whether it succeeded or failed. On SQLite `then` runs
+    /// on the thread that committed, so that it does not have to wait for a busy runtime.
     pub async fn commit_then(self, then: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let committed = match self.inner {
             Inner::Sqlite(session) => session.commit(then).await,

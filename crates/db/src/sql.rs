@@ -1,7 +1,7 @@
-//! Statements: one text for both engines, or two side by side where the dialects must differ; and those that run many
-//! times at once.
+//! Statements: one text for both engines, or two texts where the dialects differ. Also statements that run many times
+//! at once.
 
-/// A statement, with `$1…` for its parameters.
+/// A statement. Its parameters are `$1`, `$2` and so on.
 #[derive(Debug, Clone, Copy)]
 pub struct Sql {
     /// The text for SQLite.
@@ -11,7 +11,7 @@ pub struct Sql {
 }
 
 impl Sql {
-    /// One text for both engines.
+    /// A statement with the same text on both engines.
     pub const fn same(text: &'static str) -> Self {
         Sql {
             sqlite: text,
@@ -20,19 +20,19 @@ impl Sql {
     }
 }
 
-/// A statement that runs many times at once: what `Session` makes of it on PostgreSQL depends on its kind.
+/// A statement that runs many times at once. On PostgreSQL its kind decides how it is rewritten into one statement.
 #[derive(Debug, Clone, Copy)]
 pub enum Each {
-    /// For `Session::find_each`.
+    /// A query, for `Session::find_each`.
     Find(Sql),
-    /// For `Session::insert_each`.
+    /// An `INSERT`, for `Session::insert_each`.
     Insert(Sql),
-    /// For `Session::update_each`.
+    /// An `UPDATE`, for `Session::update_each`.
     Update(Sql),
 }
 
 impl Each {
-    /// One run of it.
+    /// The statement of a single run.
     pub fn sql(&self) -> &Sql {
         match self {
             Each::Find(sql) | Each::Insert(sql) | Each::Update(sql) => sql,

@@ -1,9 +1,9 @@
-//! The embedded engine: one file, one writer, readers beside it.
+//! The SQLite engine: one file, one writer, and several readers beside it.
 //!
-//! Statements run on the calling thread, since a thread hop costs more than a short indexed read. What
-//! waits for the disk or for another process (`BEGIN IMMEDIATE`, `COMMIT`) goes to a blocking thread.
+//! Statements run on the calling thread, since a switch to another thread costs more than a short indexed read. `BEGIN
+//! IMMEDIATE` and `COMMIT` may wait for another process or for the disk. They run on a blocking thread.
 //!
-//! Invariant: a commit that returned is on the disk (`synchronous=FULL`), in the file that has the name.
+//! Invariant: when a commit returns, it is on the disk (`synchronous=FULL`), in the file at the configured path.
 
 mod checkpoint;
 mod statistics;
@@ -33,9 +33,9 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a write waits for another process that is writing, the command line for one.
+/// How long a write waits for another process that is writing (for example, the command line).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Idle readers that are kept. More may be open at once; the surplus is closed after use.
+/// How many idle readers are kept open. More may be in use at once; the surplus is closed after use.
 const IDLE_READERS: usize = 16;
 const STATEMENT_CACHE: usize = 256;
 
@@ -44,9 +44,9 @@ pub(crate) struct Sqlite(Arc<Shared>);
 
 struct Shared {
     path: PathBuf,
-    /// The file that was opened: a name that later leads elsewhere would swallow writes.
+    /// Device and inode of the opened file. If the path leads to another file later, writes would be lost.
     file: (u64, u64),
-    /// Where other processes' commits show. Without it nobody can tell whether something is still true.
+    /// The index of the write-ahead log, which shows other processes' commits. Without it nothing can be cached.
     index: Option<Index>,
     readers: Mutex<Vec<Connection>>,
     writer: Arc<AsyncMutex<Connection>>,
@@ -90,7 +90,8 @@ impl Sqlite {
                 path.display()
             ))
         };
-        // Made here and not by SQLite, for the mode: it holds what people wrote. The files beside it get the same.
+        // The file is created here, and not by SQLite, to set its mode: it contains people's messages. SQLite gives the
+        // files beside it the same mode.
         fs::OpenOptions::new()
             .append(true)
             .create(missing == Missing::Create)
@@ -118,14 +119,14 @@ impl Sqlite {
         configure(&writer).map_err(explain)?;
         let file = identity(&path)
             .ok_or_else(|| Error::Address(format!("{} vanished", path.display())))?;
-        // The first look into the database makes the index.
+        // The first query creates the index file.
         writer
             .query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))
             .map_err(explain)?;
-        // SQLite's own name for the file: links are resolved in it, as in the names of the files beside it.
+        // SQLite's own path of the file has its symbolic links resolved, as have the names of the files beside it.
         let name = writer.path().map_or_else(|| path.clone(), PathBuf::from);
         let index = Index::of(&name)
-            .inspect_err(|error| tracing::warn!(%error, "the write-ahead log's index cannot be read: nothing is kept in memory"))
+            .inspect_err(|error| tracing::warn!(%error, "the write-ahead log's index cannot be read, so nothing is cached"))
             .ok();
         let checkpoints = Checkpoints::take_over(&mut writer, &path).map_err(explain)?;
         Ok(Sqlite(Arc::new(Shared {
@@ -154,7 +155,7 @@ impl Sqlite {
         })
     }
 
-    /// The first statement fixes what all of them see.
+    /// The first statement fixes the state that all statements of the snapshot see.
     pub(crate) fn snapshot(&self) -> Result<Session, Error> {
         let session = self.read()?;
         session
@@ -173,7 +174,7 @@ impl Sqlite {
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        // A panic cannot leave a vector of connections half-changed.
+        // A panic cannot leave the vector half-changed.
         self.0
             .readers
             .lock()
@@ -181,13 +182,14 @@ impl Sqlite {
     }
 
     pub(crate) async fn write(&self) -> Result<Session, Error> {
-        // Behind a writer that waits for another process, others wait once, not one after the other.
+        // While one writer waits for another process, all others wait for at most this long in total, not one after the
+        // other.
         let turn = timeout(BUSY_TIMEOUT, self.0.writer.clone().lock_owned());
-        let guard = turn.await.map_err(|_| {
-            Error::Unavailable("other writes were waiting for too long already".into())
-        })?;
+        let guard = turn
+            .await
+            .map_err(|_| Error::Unavailable("other writes took too long".into()))?;
         self.reachable()?;
-        // A caller that gave up between here and its session left the transaction open.
+        // A caller that gave up before it had its session has left the transaction open.
         roll_back(&guard);
         let guard = match begin(&guard, Duration::ZERO) {
             // Another process is writing.
@@ -206,7 +208,7 @@ impl Sqlite {
     pub(crate) fn check(&self, sql: &str) -> Result<(), Error> {
         let session = self.read()?;
         let statement = session.connection().prepare(sql).map_err(explain)?;
-        // SQLite numbers `$…` parameters by first use, whatever the digits say.
+        // SQLite numbers `$…` parameters in the order of their first use, whatever their digits are.
         for index in 1..=statement.parameter_count() {
             let name = statement.parameter_name(index).unwrap_or_default();
             if name != format!("${index}") {
@@ -237,12 +239,12 @@ impl Sqlite {
         })
         .await;
         if let Err(error) = folded {
-            tracing::warn!(%error, "the write-ahead log stays beside the database");
+            tracing::warn!(%error, "the write-ahead log could not be copied into the database and stays beside it");
         }
     }
 }
 
-/// Opens a write transaction, and waits so long for another process that has one.
+/// Begins a write transaction, and waits up to `patience` for another process that is writing.
 fn begin(connection: &Connection, patience: Duration) -> Result<(), Error> {
     connection.busy_timeout(patience).map_err(explain)?;
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(explain);
@@ -250,7 +252,7 @@ fn begin(connection: &Connection, patience: Duration) -> Result<(), Error> {
     begun
 }
 
-/// Runs `work` on a blocking thread and gives the connection back if it succeeds.
+/// Runs `work` on a blocking thread. Returns the connection if it succeeds.
 async fn blocking(
     guard: OwnedMutexGuard<Connection>,
     work: impl FnOnce(&Connection) -> Result<(), Error> + Send + 'static,
@@ -263,10 +265,11 @@ async fn blocking(
         .map_err(|error| Error::Broken(error.to_string()))?
 }
 
-/// Has the database use a write-ahead log. Returns the journal's mode, which the database then keeps.
+/// Turns on the write-ahead log, which is a lasting property of the database. Returns the journal mode.
 ///
-/// Of several that do so at once with a new file SQLite refuses some without a wait, whatever the busy timeout: each would
-/// hold a lock that another waits for. <https://www.sqlite.org/c3ref/busy_handler.html>
+/// If several processes do this at once on a new file, SQLite refuses some of them immediately, whatever the busy
+/// timeout is, because each holds a lock that another one waits for. So this retries.
+/// <https://www.sqlite.org/c3ref/busy_handler.html>
 fn use_log(connection: &Connection) -> rusqlite::Result<String> {
     const STEP: Duration = Duration::from_millis(10);
     connection.busy_timeout(Duration::ZERO)?;
@@ -286,8 +289,8 @@ fn use_log(connection: &Connection) -> rusqlite::Result<String> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    // Without this a plan may lean on the values of `LIMIT` and other parameters, and SQLite compiles the
-    // statement anew whenever they are bound. That takes longer than running it.
+    // Without this, a query plan may depend on the values of `LIMIT` and other parameters, and SQLite recompiles the
+    // statement whenever they are bound. Compiling takes longer than running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -4096;
@@ -295,16 +298,16 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Device and inode of the file that has this name now.
+/// Device and inode of the file that is now at this path.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let meta = fs::metadata(path).ok()?;
     Some((meta.dev(), meta.ino()))
 }
 
 pub(crate) struct Session {
-    /// Gone only after a commit or a drop.
+    /// `None` only after the session has ended.
     connection: Option<Held>,
-    /// At which stamp a write transaction began.
+    /// The stamp when a write transaction began.
     began: Option<Stamp>,
 }
 
@@ -395,7 +398,8 @@ impl Drop for Session {
     }
 }
 
-/// Ends the open transaction, if there is one: some errors (a full disk) have ended it already.
+/// Rolls back the open transaction, if there is one. Some errors (for example, a full disk) have rolled it back
+/// already.
 fn roll_back(connection: &Connection) {
     if !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("ROLLBACK")

@@ -1,7 +1,8 @@
-//! How far the embedded database has come, told without asking SQLite: the head of its write-ahead log's index.
+//! Tells whether anything was committed to a SQLite database, without a query: it reads the header of the write-ahead
+//! log's index.
 //!
-//! The head changes with every commit, of whatever process, at the moment at which readers see it. Reading it takes
-//! one system call and no lock, where SQLite's own `data_version` takes a read transaction.
+//! Every commit of any process changes this header, at the moment when readers can see the commit. Reading it takes one
+//! system call and no lock, whereas SQLite's own `data_version` takes a read transaction.
 //! <https://www.sqlite.org/walformat.html#the_wal_index_header>
 //!
 //! Invariant: two stamps are equal only if nothing was committed between them.
@@ -15,19 +16,20 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-/// Bytes of the head, which is there twice: a reader that finds two different ones has met a writer half-way.
+/// The length of the header, in bytes. The file has two copies of it; if they differ, a writer is just changing them.
 const HEAD: usize = 48;
-/// Where in the head the number of commits is, in the machine's byte order.
+/// Offset of the commit counter in the header. It is in the machine's byte order.
 const COMMITS: usize = 8;
-/// Where it is said that the head was written at all.
+/// Offset of the flag that says that the header is initialised.
 const WRITTEN: usize = 12;
 
-/// A moment in the life of an embedded database.
+/// The state of a SQLite database after a certain commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp([u8; HEAD]);
 
 impl Stamp {
-    /// Whether it is what one commit makes of `before`. Another process's commit in between makes it two.
+    /// True if exactly one commit lies between `before` and this stamp. Two commits, one of them by another process, do
+    /// not qualify.
     pub fn follows(&self, before: &Stamp) -> bool {
         self.commits() == before.commits().wrapping_add(1)
     }
@@ -39,22 +41,23 @@ impl Stamp {
     }
 }
 
-/// The open index of a write-ahead log.
+/// The opened index file of a write-ahead log.
 #[derive(Clone, Copy)]
 pub(crate) struct Index(&'static File);
 
-/// Every index that this process ever read, by device and inode.
+/// Every index file that this process has opened, by device and inode.
 ///
-/// None is closed again: when a process closes a file, POSIX drops all locks that the process has on it, and
-/// SQLite's are on this one. <https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
+/// They are never closed. When a process closes a file, POSIX drops all locks that the process holds on it, and
+/// SQLite's locks are on this file.
+/// <https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>
 static OPEN: LazyLock<Mutex<HashMap<(u64, u64), &'static File>>> = LazyLock::new(Mutex::default);
 
 impl Index {
-    /// Of the database with this path, which must be open, with its write-ahead log, and stay so.
+    /// Opens the index of the database at this path. The database must be open in WAL mode, and must stay open.
     pub(crate) fn of(database: &Path) -> io::Result<Self> {
         let mut name = database.as_os_str().to_owned();
         name.push("-shm");
-        // A panic cannot leave a map of files half-changed.
+        // A panic cannot leave the map half-changed.
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let identity = |meta: Metadata| (meta.dev(), meta.ino());
         let wanted = identity(std::fs::metadata(&name)?);
@@ -66,7 +69,8 @@ impl Index {
         Ok(Index(file))
     }
 
-    /// Now. `None` while somebody is just writing it, and if it cannot be read: who then asks the store is never wrong.
+    /// Reads the current stamp. `None` while a writer is changing it, or if it cannot be read. The caller must then
+    /// query the store.
     pub(crate) fn stamp(self) -> Option<Stamp> {
         let mut bytes = [0; 2 * HEAD];
         self.0.read_exact_at(&mut bytes, 0).ok()?;

@@ -1,6 +1,6 @@
-//! What goes into a statement and what comes out of a row: integers, text and bytes, or nothing.
+//! Parameters of statements and columns of rows: integers, texts, bytes, or `NULL`.
 //!
-//! Three types are all that both engines agree on to the bit. Times are integers, JSON is text.
+//! Only these three types behave exactly the same on both engines. Times are stored as integers, and JSON as text.
 
 use crate::Error;
 use bytes::BytesMut;
@@ -10,11 +10,11 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 /// A parameter of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// `NULL`, of whatever type.
+    /// `NULL` of any type.
     Null,
     /// `BIGINT`.
     Int(i64),
-    /// `TEXT`. PostgreSQL cannot hold U+0000.
+    /// `TEXT`. PostgreSQL cannot store U+0000 in it.
     Text(&'a str),
     /// `BLOB` or `BYTEA`.
     Bytes(&'a [u8]),
@@ -82,7 +82,7 @@ impl ToSql for Value<'_> {
     to_sql_checked!();
 }
 
-/// Refuses a value whose type is not the column's, which would be written as garbage otherwise.
+/// Refuses a value that does not fit the column's type. Otherwise it would be written as garbage.
 fn checked<T: ToSql>(
     value: &T,
     ty: &Type,
@@ -94,7 +94,7 @@ fn checked<T: ToSql>(
     value.to_sql(ty, out)
 }
 
-/// One row of an answer.
+/// One row of a result.
 pub enum Row<'a> {
     #[doc(hidden)]
     Sqlite(&'a rusqlite::Row<'a>),
@@ -103,7 +103,8 @@ pub enum Row<'a> {
 }
 
 impl Row<'_> {
-    /// The value in column `index`, from 0. An error means that the statement and its reader do not fit.
+    /// Reads the column at `index`, counted from 0. An error means that the statement and the code that reads it do not
+    /// match.
     pub fn get<T: Column>(&self, index: usize) -> Result<T, Error> {
         match self {
             Row::Sqlite(row) => row
@@ -115,7 +116,7 @@ impl Row<'_> {
         }
     }
 
-    /// The text in column `index`, from 0, without a copy: for what is only looked at.
+    /// Borrows the text of the column at `index`, counted from 0, without a copy.
     pub fn text(&self, index: usize) -> Result<&str, Error> {
         match self {
             Row::Sqlite(row) => {
@@ -130,7 +131,7 @@ impl Row<'_> {
     }
 }
 
-/// A type that a column can be read as, on both engines.
+/// A type that a column can be read as on both engines.
 pub trait Column: FromSql + for<'a> tokio_postgres::types::FromSql<'a> {}
 
 impl Column for i64 {}

@@ -1,27 +1,30 @@
-//! What a process knows about writing to its database: which schema it may write to, and how its last write went.
+//! What a process knows about writing to its database: the newest schema that it may write to, and whether its last
+//! write failed.
 //!
-//! Invariant: a write transaction begins only on a schema that the program knows, and no newer one comes under it before
-//! it ends. SQLite has one writer at a time; on PostgreSQL a migration waits for all that have begun.
+//! Invariant: a write transaction begins only on a schema that the program knows, and the schema cannot change before
+//! the transaction ends. SQLite has one writer at a time. On PostgreSQL a migration waits for every open write
+//! transaction.
 
 use crate::{Error, Sql};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::watch;
 
-/// The version of the schema. On PostgreSQL whoever asks keeps a migration from its table until his transaction ends.
+/// Reads the schema's version. On PostgreSQL this also keeps a migration from changing the schema until the reader's
+/// transaction ends.
 pub(crate) const VERSION: Sql =
     Sql::same("SELECT COALESCE(MAX(version), 0) FROM schema_migrations");
-/// Waits for all transactions that have asked for [`VERSION`], and holds up those that ask from now on.
+/// Waits for every transaction that has read [`VERSION`], and blocks those that read it from now on.
 pub(crate) const KEEP_WRITERS_OUT: Sql = Sql {
     sqlite: "SELECT 1",
     postgres: "LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE",
 };
 
 pub(crate) struct Writes {
-    /// The last version that the program knows; 0 as long as it has not said so.
+    /// The newest schema version that the program knows. 0 until it is set.
     known: AtomicI64,
-    /// The version that was met and is newer.
+    /// A newer schema version that was found in the database.
     newer: watch::Sender<Option<i64>>,
-    /// Whether the last write found the store not available.
+    /// True if the last write found the store unavailable.
     failing: AtomicBool,
 }
 
@@ -34,17 +37,17 @@ impl Writes {
         }
     }
 
-    /// From now on only this version, or an older one, may be written to.
+    /// Sets the newest schema version that may be written to.
     pub(crate) fn know(&self, version: i64) {
         self.known.store(version, Ordering::Release);
     }
 
-    /// Whether the version has to be looked at.
+    /// True if a write transaction must check the schema's version.
     pub(crate) fn guarded(&self) -> bool {
         self.known.load(Ordering::Acquire) > 0
     }
 
-    /// Refuses a schema that the program does not know.
+    /// Returns an error if the schema is newer than the program knows.
     pub(crate) fn check(&self, found: i64) -> Result<(), Error> {
         let known = self.known.load(Ordering::Acquire);
         if found <= known {
@@ -55,10 +58,10 @@ impl Writes {
         Err(Error::Unavailable(newer.to_string()))
     }
 
-    /// Waits until a newer schema was met.
+    /// Waits until a newer schema is found.
     pub(crate) async fn outdated(&self) -> Error {
         let mut newer = self.newer.subscribe();
-        // The sender is in `self`, so the wait cannot fail; the value stays once it is there.
+        // The wait cannot fail: `self` owns the sender. And the value is never removed.
         let found = newer.wait_for(Option::is_some).await;
         Error::Newer {
             found: found.ok().and_then(|found| *found).unwrap_or(0),
@@ -70,7 +73,8 @@ impl Writes {
         self.failing.load(Ordering::Acquire)
     }
 
-    /// Takes note of how a part of a write went. Only a commit shows that the store can be written again.
+    /// Records the outcome of one statement of a write. A success proves nothing here: only a commit shows that the
+    /// store can be written again.
     pub(crate) fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Unavailable(_)) = done {
             self.failing.store(true, Ordering::Release);

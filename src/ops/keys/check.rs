@@ -1,6 +1,6 @@
-//! Checking API keys: from what a request presents to the principal that asks.
+//! Authentication: from a presented API key to its principal.
 //!
-//! Invariant: a key that was revoked or has expired gives no principal, from the very next request on.
+//! Invariant: a revoked or expired key is refused from the next request on.
 
 use super::{text::presented_hash, uses::Uses};
 use crate::{
@@ -16,10 +16,10 @@ use std::sync::{
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
-/// How exact `last_used_at` is, in seconds: a write for each request would cost more than the request.
+/// The accuracy of `last_used_at`, in seconds. Writing each use would cost more than the request itself.
 const USE_GRAIN: i64 = 60;
 
-/// Whose key this is, if it is good now.
+/// The principal of a presented key. Returns [`Error::Unauthorized`] if the key is unknown, revoked or expired.
 pub async fn authenticate(
     context: &Context,
     uses: &Uses,
@@ -31,18 +31,18 @@ pub async fn authenticate(
     Ok(principal)
 }
 
-/// A principal whose key is cached, and what else the cache is asked with for its request.
+/// A principal whose key is cached, and what its request needs to use the cache.
 pub struct Recalled {
-    /// Who asks.
+    /// The principal.
     pub principal: Arc<Principal>,
-    /// The state of its account.
+    /// The state of its account in the cache.
     pub account: Arc<AccountState>,
-    /// By which the key was found.
+    /// The freshness with which the key was found.
     pub freshness: Freshness,
 }
 
-/// The same as [`authenticate`], at once, from the cache. `None` if only that can tell, or if it will refuse. `now` is in
-/// seconds since 1970.
+/// Authenticates a key from the cache alone. `None` if it is not cached or has expired; [`authenticate`] must then
+/// decide. `now` is in seconds since 1970.
 pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Option<Recalled> {
     let hash = presented_hash(presented)?;
     let freshness = context.cache.freshness();
@@ -58,7 +58,7 @@ pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Opti
     })
 }
 
-/// Whether a principal that was let in some time ago is still good, and with which scopes.
+/// Checks again a principal that was authenticated some time ago. Returns it with its current scopes.
 pub async fn recheck(context: &Context, principal: &Principal) -> Result<Arc<Principal>, Error> {
     find(context, &principal.key().hash).await
 }

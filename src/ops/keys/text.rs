@@ -1,4 +1,5 @@
-//! What an API key looks like: a prefix, random digits, and a checksum that tells a mistyped one without a look-up.
+//! The text of an API key: a prefix, random digits, and a checksum. The checksum detects a mistyped key without reading
+//! the store.
 
 use crate::{
     clock,
@@ -14,7 +15,7 @@ const RANDOM: usize = 52;
 /// 4 bytes of CRC-32 in base32.
 const CHECKSUM: usize = 7;
 
-/// A new key.
+/// Creates a new key.
 pub(super) fn generate() -> SecretString {
     let mut key = format!("{PREFIX}{}", BASE32_DNSSEC.encode(&clock::random::<32>()));
     key.extend(checksum(&key).map(char::from));
@@ -27,7 +28,7 @@ fn checksum(text: &str) -> [u8; CHECKSUM] {
     sum
 }
 
-/// Whether this can be a key at all.
+/// True if the text has the form of a key, with a correct checksum.
 fn is_well_formed(key: &str) -> bool {
     key.len() == PREFIX.len() + RANDOM + CHECKSUM
         && key.is_ascii()
@@ -37,17 +38,18 @@ fn is_well_formed(key: &str) -> bool {
             .is_some_and(|(body, sum)| checksum(body) == sum.as_bytes())
 }
 
-/// What the store has of a key.
+/// The hash of a key. The store has only this.
 pub(super) fn hash(key: &str) -> KeyHash {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The hash of what was presented as a key, if it can be one at all.
+/// The hash of a presented key, if the text has the form of a key.
 pub(super) fn presented_hash(presented: &str) -> Option<KeyHash> {
     is_well_formed(presented).then(|| hash(presented))
 }
 
-/// What the principal with this key would be counted by. Whether there is one is not asked.
+/// The identity by which the requests of this key are counted, if the text has the form of a key. The key need not
+/// exist.
 pub fn fingerprint(presented: &str) -> Option<u128> {
     Some(principal::fingerprint(&presented_hash(presented)?))
 }

@@ -1,6 +1,6 @@
-//! Uses of API keys, noted in memory and written to the store some at a time.
+//! Uses of API keys: recorded in memory, and written to the store in batches.
 //!
-//! Invariant: memory is bounded, and each key that is in use has its turn to be written.
+//! Invariant: memory is bounded, and the use of every key is written eventually.
 
 use crate::{
     error::Error,
@@ -20,20 +20,21 @@ use std::{
     },
 };
 
-/// Uses that wait to be written. Beyond that one is noted when its key is used again.
+/// How many uses may wait to be written. A use beyond that is recorded when its key is used again.
 const USES: usize = 65_536;
-/// Uses in one transaction: deliveries wait for it.
+/// Uses per transaction. Few enough that updates do not wait long for it.
 const FLUSH: usize = 256;
-/// Transactions of one flush.
+/// Transactions per flush.
 const FLUSHES: usize = 4;
 
-/// Uses of keys that are not in the store yet. Cheap to clone.
+/// Uses of keys that are not yet in the store. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Uses(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Whether there is no room. With very many keys that is so nearly always, and each request asks.
+    /// True if there is no room for another use. With very many keys it is full almost always, so requests check this
+    /// flag before they take the lock.
     full: AtomicBool,
     waiting: Mutex<Waiting>,
 }
@@ -41,23 +42,23 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     uses: BTreeMap<KeyId, (AccountId, i64)>,
-    /// The last that was written: those after it are next, so that each has its turn.
+    /// The key that was written last. The keys after it are next, so that every key has its turn.
     written: Option<KeyId>,
 }
 
 impl Uses {
-    /// Whether there was room for it.
+    /// Records a use. `at` is in seconds since 1970. Returns false if there is no room.
     pub(super) fn note(&self, account: &AccountId, key: &KeyId, at: i64) -> bool {
         let uses = &mut self.held().uses;
         let room = uses.len() < USES;
         if room {
             uses.insert(key.clone(), (account.clone(), at));
         }
-        self.say_whether_full(uses.len());
+        self.update_full(uses.len());
         room
     }
 
-    fn say_whether_full(&self, waiting: usize) {
+    fn update_full(&self, waiting: usize) {
         self.0.full.store(waiting >= USES, Ordering::Relaxed);
     }
 
@@ -66,15 +67,14 @@ impl Uses {
     }
 
     fn held(&self) -> MutexGuard<'_, Waiting> {
-        // A panic cannot leave a map half-changed here.
+        // A panic cannot leave the map half-changed here.
         self.0
             .waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes those whose turn it is to the store. However many keys are in use, that is little work. What cannot be
-    /// written is kept for the next time.
+    /// Writes a limited number of uses to the store. What cannot be written is kept for the next time.
     pub async fn flush(&self, context: &Context) -> Result<(), Error> {
         for _ in 0..FLUSHES {
             if self.flush_some(context).await? < FLUSH {
@@ -84,13 +84,13 @@ impl Uses {
         Ok(())
     }
 
-    /// Writes all.
+    /// Writes all uses to the store.
     pub async fn flush_all(&self, context: &Context) -> Result<(), Error> {
         while self.flush_some(context).await? > 0 {}
         Ok(())
     }
 
-    /// Writes some in one transaction. Returns how many.
+    /// Writes one batch in one transaction. Returns how many uses it had.
     async fn flush_some(&self, context: &Context) -> Result<usize, Error> {
         let uses = self.held().next();
         let Some((_, last, _)) = uses.last() else {
@@ -106,7 +106,7 @@ impl Uses {
                 held.uses.remove(key);
             }
         }
-        self.say_whether_full(held.uses.len());
+        self.update_full(held.uses.len());
         Ok(uses.len())
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         let uses = Uses::default();
         let mut written = HashSet::new();
         for _ in 0..3 {
-            // Whoever was written is in use again at once.
+            // Keys that were written are used again at once.
             for key in &keys {
                 assert!(uses.note(&account, key, clock.now()));
             }

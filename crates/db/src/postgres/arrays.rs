@@ -1,16 +1,16 @@
-//! One statement for many runs: what each run would have as a parameter comes as an element of an array.
+//! Turns many runs of one statement into a single statement whose parameters are arrays, with one element for each run.
 //!
-//! Each statement costs PostgreSQL and this process some tens of microseconds, whatever it does: sixty-four in one
-//! round trip are still sixty-four.
+//! Each statement costs PostgreSQL and this process some tens of microseconds. Sending sixty-four of them in one round
+//! trip does not reduce that.
 //!
-//! Invariant: a run finds and changes what it would find and change alone.
+//! Invariant: each run finds and changes the same rows as it would on its own.
 
 use super::{Session, explain};
 use crate::{Each, Error, Row, Value};
 use tokio_postgres::types::{ToSql, Type};
 
 impl Session {
-    /// Runs a query once for each of `runs`. All parameters must be texts.
+    /// Runs a query once for each of `runs`. All parameters must be texts or integers.
     pub(crate) async fn find_each<T>(
         &self,
         sql: &str,
@@ -31,7 +31,7 @@ impl Session {
         Ok(found)
     }
 
-    /// Runs an `INSERT` of one row of `VALUES` once for each of `runs`. Returns what all of them gave back.
+    /// Runs an `INSERT` of one row of `VALUES` once for each of `runs`. Returns the rows that they returned, in order.
     pub(crate) async fn insert_each<T>(
         &self,
         sql: &str,
@@ -46,7 +46,7 @@ impl Session {
         rows.iter().map(|row| read(&Row::Postgres(row))).collect()
     }
 
-    /// Runs an `UPDATE` of one row once for each of `runs`, which must be of different rows.
+    /// Runs an `UPDATE` of one row once for each of `runs`, each of which must update a different row.
     pub(crate) async fn update_each(
         &self,
         sql: &str,
@@ -71,14 +71,14 @@ impl Session {
     }
 }
 
-/// What the parameters in one place are.
+/// The type of a parameter.
 #[derive(Clone, Copy)]
 enum Kind {
     Int,
     Text,
 }
 
-/// The statement for many runs of one whose parameters are of these types.
+/// Rewrites a statement for many runs. `types` are the types of its parameters.
 pub(super) fn for_types(each: &Each, types: &[Type]) -> Result<String, Error> {
     let kinds = types.iter().map(|kind| match *kind {
         Type::INT8 => Ok(Kind::Int),
@@ -94,8 +94,8 @@ pub(super) fn for_types(each: &Each, types: &[Type]) -> Result<String, Error> {
 }
 
 fn find(sql: &str, kinds: &[Kind]) -> String {
-    // `OFFSET 0` keeps it a query of its own, that starts from its parameters. Merged with the list of runs, the
-    // planner may read a whole table first, which it takes for small.
+    // `OFFSET 0` keeps the planner from merging the query with the list of runs. Merged, it might scan a whole table
+    // that it takes for small.
     format!(
         "SELECT found.*, run.number FROM {}, LATERAL ({} OFFSET 0) AS found",
         list(kinds),
@@ -126,7 +126,7 @@ fn update(sql: &str, kinds: &[Kind]) -> Result<String, Error> {
     Ok(format!("{head} FROM {} WHERE {tail}", list(kinds)))
 }
 
-/// The runs as a table: `run.p1` and so on, and `run.number`, which counts from 1.
+/// The runs as a table with the columns `run.p1` and so on, and `run.number`, which counts from 1.
 fn list(kinds: &[Kind]) -> String {
     let (mut arrays, mut names) = (Vec::new(), Vec::new());
     for (at, kind) in (1..).zip(kinds) {
@@ -141,25 +141,25 @@ fn list(kinds: &[Kind]) -> String {
     format!("unnest({arrays}) WITH ORDINALITY AS run ({names}, number)")
 }
 
-/// A text whose parameters are those of a run.
+/// Replaces each parameter `$n` by the column `run.pn`.
 fn rename(sql: &str, kinds: &[Kind]) -> String {
-    // From the last on, since `$1` begins `$10`, too.
+    // Starts with the last parameter, since `$10` begins with `$1`.
     (1..=kinds.len()).rev().fold(sql.to_owned(), |sql, at| {
         sql.replace(&format!("${at}"), &format!("run.p{at}"))
     })
 }
 
-/// The parameters of all runs, one array for each place.
+/// The parameters of all runs: one array for each parameter.
 struct Arrays<'a>(Vec<Column<'a>>);
 
 enum Column<'a> {
     Ints(Vec<Option<i64>>),
-    /// One in which no run has a value, too.
+    /// Also a parameter that is `NULL` in every run.
     Texts(Vec<Option<&'a str>>),
 }
 
 impl<'a> Arrays<'a> {
-    /// None if there are no runs.
+    /// Collects the parameters. `None` if there are no runs.
     fn of(runs: &[Vec<Value<'a>>]) -> Result<Option<Self>, Error> {
         let Some(first) = runs.first() else {
             return Ok(None);
@@ -204,5 +204,8 @@ impl Column<'_> {
 }
 
 fn mixed() -> Error {
-    Error::Broken("the runs of a statement have integers and texts in one place, or bytes".into())
+    Error::Broken(
+        "a parameter of many runs must be a text in all of them, or an integer in all of them"
+            .into(),
+    )
 }

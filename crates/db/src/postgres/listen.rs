@@ -1,12 +1,13 @@
-//! Hearing what other processes say: a connection of its own, with LISTEN on it, that says something itself all the
-//! time and waits to hear that, too.
+//! Receives the notifications of other processes, over a connection of its own that runs LISTEN.
 //!
-//! Notices are heard in the order of their commits. So an echo proves that all that was committed before it has been
-//! heard, down to what could be seen by then but was not yet acknowledged; an answer to a mere question would not. Nor
-//! is there an echo where a pooler gives each transaction another backend, and nothing at all would be heard.
+//! The connection also sends heartbeats to itself and waits for them. PostgreSQL delivers notifications in the order of
+//! their commits. So a heartbeat that arrives proves that every notification that was committed before it has arrived,
+//! even that of a commit which others could see but which was not acknowledged yet. The answer to a plain query would
+//! not prove that. If a pooler gives each transaction another backend, no notification arrives at all, and neither does
+//! the heartbeat.
 //!
-//! Invariant: when a listener says that it was alive at a moment, it has handed out every notice whose commit could be
-//! seen before that moment, since it began to listen.
+//! Invariant: when a listener reports that it was alive at a moment, it has returned every notification since its start
+//! whose commit could be seen before that moment.
 
 use super::{Postgres, WAIT, explain, tls};
 use crate::Error;
@@ -19,34 +20,35 @@ use tokio::{
 };
 use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 
-/// How long after an echo the next word is said.
-const PULSE: Duration = Duration::from_millis(200);
-/// How long an echo may take before the connection counts as dead.
+/// The pause between the arrival of a heartbeat and the next one.
+const HEARTBEAT_PAUSE: Duration = Duration::from_millis(200);
+/// How long a heartbeat may take before the connection counts as dead.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Notices that may wait to be handed out. Who falls further behind is cut off, and finds the rest in the store.
+/// How many notifications may wait to be read. A listener that falls further behind is closed, and its owner has to
+/// read the changes from the store.
 const BACKLOG: usize = 4096;
 
-/// What a [`Listener`] hears.
+/// What a [`Listener`] receives.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// What a process said with `Session::notify`, itself included.
+    /// The text that a process, possibly this one, sent with `Session::notify`.
     Notice(String),
-    /// Everything whose commit could be seen before this moment has been heard.
+    /// Every notification whose commit could be seen before this moment has been returned.
     Alive(Instant),
 }
 
-/// A connection that listens.
+/// A connection that receives notifications.
 pub struct Listener {
     client: Arc<Client>,
-    /// In the order of their commits.
+    /// Notifications in the order of their commits.
     notices: Receiver<Notification>,
     connection: AbortHandle,
-    /// Where it alone speaks to itself.
-    own: String,
-    /// What it says next, or has said and not heard yet: a number, and when that was begun.
-    word: (u64, Instant),
-    /// The saying of it, while that is under way.
-    saying: Option<BoxFuture<'static, Result<(), Error>>>,
+    /// The channel of this listener's heartbeats.
+    own_channel: String,
+    /// The heartbeat that is due or on its way: its number, and the time at which it is sent.
+    heartbeat: (u64, Instant),
+    /// The sending of that heartbeat, until it is done.
+    sending: Option<BoxFuture<'static, Result<(), Error>>>,
 }
 
 impl Postgres {
@@ -70,7 +72,7 @@ impl Postgres {
                     }
                 };
                 if let Err(error) = hand_over.try_send(heard) {
-                    tracing::debug!(%error, "a listening connection is left");
+                    tracing::debug!(%error, "a listening connection is closed, because too many notifications are waiting");
                     return;
                 }
             }
@@ -79,16 +81,16 @@ impl Postgres {
             client: Arc::new(client),
             notices,
             connection: connection.abort_handle(),
-            own: String::new(),
-            word: (0, Instant::now()),
-            saying: None,
+            own_channel: String::new(),
+            heartbeat: (0, Instant::now()),
+            sending: None,
         };
-        // Both channels have names of ours, never a client's.
+        // Both channel names come from this program, never from a client, so that they need no quoting.
         let backend = in_time(listener.client.query_one("SELECT pg_backend_pid()", &[])).await?;
-        listener.own = format!("{channel}_{}", backend.get::<_, i32>(0));
-        let listen = format!("LISTEN {channel}; LISTEN {}", listener.own);
+        listener.own_channel = format!("{channel}_{}", backend.get::<_, i32>(0));
+        let listen = format!("LISTEN {channel}; LISTEN {}", listener.own_channel);
         in_time(listener.client.batch_execute(&listen)).await?;
-        listener.speak(Duration::ZERO);
+        listener.schedule_heartbeat(Duration::ZERO);
         Ok(listener)
     }
 
@@ -106,71 +108,71 @@ impl Postgres {
     }
 }
 
-/// What the connection is called at the server, so that listeners can be counted.
+/// The connection's application name at the server, by which listeners are counted.
 fn name(channel: &str) -> String {
     format!("inboxd listens to {channel}")
 }
 
 impl Listener {
-    /// The next thing that is heard. An error is the end: what is said from then on is not heard.
+    /// Waits for the next notification or heartbeat. After an error the listener receives nothing more.
     pub async fn next(&mut self) -> Result<Heard, Error> {
         loop {
-            let lost = self.word.1 + PATIENCE;
+            let lost = self.heartbeat.1 + PATIENCE;
             tokio::select! {
                 biased;
                 notice = self.notices.recv() => {
                     let notice = notice.ok_or_else(gone)?;
-                    if notice.channel() != self.own {
+                    if notice.channel() != self.own_channel {
                         return Ok(Heard::Notice(notice.payload().to_owned()));
                     }
-                    let (number, since) = self.word;
+                    let (number, since) = self.heartbeat;
                     if notice.payload() == number.to_string() {
-                        self.speak(PULSE);
+                        self.schedule_heartbeat(HEARTBEAT_PAUSE);
                         return Ok(Heard::Alive(since));
                     }
                 }
-                said = said(&mut self.saying) => {
-                    self.saying = None;
-                    said?;
+                sent = sent(&mut self.sending) => {
+                    self.sending = None;
+                    sent?;
                 }
                 () = sleep_until(lost) => return Err(Error::Unavailable(
-                    "the listening connection is dead, or leads through a pooler that does not carry LISTEN".into(),
+                    "the listening connection is dead, or goes through a pooler that does not support LISTEN".into(),
                 )),
             }
         }
     }
 
-    /// Says something on another channel, over this connection.
+    /// Sends a text on a channel, over this connection.
     pub async fn say(&mut self, channel: &str, word: &str) -> Result<(), Error> {
         const NOTIFY: &str = "SELECT pg_notify($1, $2)";
         in_time(self.client.query(NOTIFY, &[&channel, &word])).await?;
         Ok(())
     }
 
-    /// Says the next word to itself, after a pause.
-    fn speak(&mut self, pause: Duration) {
-        let (number, _) = self.word;
+    /// Schedules the next heartbeat, after a pause.
+    fn schedule_heartbeat(&mut self, pause: Duration) {
+        let (number, _) = self.heartbeat;
         let at = Instant::now() + pause;
-        self.word = (number + 1, at);
-        let notify = format!("NOTIFY {}, '{}'", self.own, number + 1);
+        self.heartbeat = (number + 1, at);
+        let notify = format!("NOTIFY {}, '{}'", self.own_channel, number + 1);
         let client = self.client.clone();
-        let saying = async move {
+        let sending = async move {
             sleep(at.saturating_duration_since(Instant::now())).await;
             in_time(client.batch_execute(&notify)).await
         };
-        self.saying = Some(saying.boxed());
+        self.sending = Some(sending.boxed());
     }
 }
 
-/// Waits until something was said, or for ever if nothing is being said.
-async fn said(saying: &mut Option<BoxFuture<'static, Result<(), Error>>>) -> Result<(), Error> {
-    match saying {
-        Some(saying) => saying.await,
+/// Waits until the heartbeat is sent. If none is being sent, it waits for ever.
+async fn sent(sending: &mut Option<BoxFuture<'static, Result<(), Error>>>) -> Result<(), Error> {
+    match sending {
+        Some(sending) => sending.await,
         None => std::future::pending().await,
     }
 }
 
-/// The answer, if it comes in time.
+/// Waits for an answer up to [`PATIENCE`].
 async fn in_time<T>(
     asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {

@@ -1,13 +1,14 @@
-//! Folding the write-ahead log into the database file beside the writer, so that no commit waits for it.
+//! Checkpoints: copies the write-ahead log into the database file beside the writer, so that commits need not wait for
+//! it.
 //!
-//! SQLite by itself does it within a commit, every 1000 pages: whoever waits for that commit then waits for the disk
+//! By default SQLite does this within a commit, every 1000 pages. The caller of that commit then waits for the disk
 //! three times instead of once.
 //!
-//! A log begins anew only if a writer finds all of it copied, which under a load without a pause never happens beside it.
-//! So when the log is long, it is folded more and more often, until so little is left that the writer can copy it without
-//! anybody noticing.
+//! SQLite restarts a log from its beginning only if a writer finds that all of it is copied. Under constant load that
+//! never happens beside the writer. So a long log is copied more and more often, until so few pages are left that the
+//! writer itself can copy them without a noticeable delay.
 //!
-//! Invariant: what is copied is committed, and nobody sees a difference. A log does not grow for ever.
+//! Invariants: only committed pages are copied, readers see no difference, and the log does not grow without limit.
 
 use super::configure;
 use rusqlite::{Connection, OpenFlags};
@@ -20,29 +21,30 @@ use std::{
 };
 use tokio::task;
 
-/// Pages that may wait to be copied: 4 MB, as in SQLite. With a fifth or sixteen times as many, deliveries wait no less.
+/// How many pages may wait to be copied: 4 MB, SQLite's own default. Measured with a fifth and with sixteen times as
+/// many, updates did not wait less.
 const STEP: i64 = 1000;
-/// Pages at which the log should begin anew: 64 MB.
+/// The length at which a log should be restarted, in pages: 64 MB.
 const LONG: i64 = 16_000;
-/// Pages that the writer copies in a few milliseconds. In a long log no more should wait.
+/// How many pages the writer can copy in a few milliseconds. At most this many should wait in a long log.
 const FEW: i64 = 100;
-/// Pages at which the writer copies whatever is left, for as long as that takes.
+/// The length at which the writer copies everything that is left, however long that takes, in pages.
 const ENDLESS: i64 = 4 * LONG;
 
 pub(super) struct Checkpoints {
-    /// Pages in the log after the last commit of this process.
+    /// Pages in the log after this process's last commit.
     logged: Arc<AtomicI64>,
-    /// How many of them are in the file, too.
+    /// How many of these pages are copied to the database file.
     copied: AtomicI64,
-    /// How many the log had when the writer last tried to end it.
+    /// How many pages the log had when the writer last tried to restart it.
     tried: AtomicI64,
-    /// Whether one is at work.
+    /// True while a checkpoint is running beside the writer.
     busy: AtomicBool,
     connection: Mutex<Connection>,
 }
 
 impl Checkpoints {
-    /// Takes over from SQLite's own for commits of this connection.
+    /// Turns off SQLite's own checkpoints for this connection, and does them here instead.
     pub(super) fn take_over(writer: &mut Connection, path: &Path) -> rusqlite::Result<Arc<Self>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
@@ -62,11 +64,13 @@ impl Checkpoints {
         }))
     }
 
-    /// After a commit, on a thread that may block and holds the writer: ends a log that has grown long.
+    /// To be called after a commit, on a thread that may block and holds the writer. Restarts a log that has become
+    /// long.
     pub(super) fn after_commit(&self) {
         let (logged, left) = self.pages();
         let little = left <= 2 * FEW && !self.busy.load(Ordering::Acquire);
-        // Who reads an old state keeps the log from beginning anew, for a moment.
+        // A reader of an old snapshot can keep the log from being restarted for a moment. Try again only after some
+        // more pages.
         let tried = self.tried.load(Ordering::Relaxed);
         let again = !(tried..tried + STEP).contains(&logged);
         if again && (logged >= LONG && little || logged >= ENDLESS) {
@@ -75,7 +79,7 @@ impl Checkpoints {
         }
     }
 
-    /// After a commit whose caller need not wait: folds the log where enough waits.
+    /// To be called after a commit, without making the caller wait. Starts a checkpoint if enough pages are waiting.
     pub(super) fn beside(self: &Arc<Self>) {
         let (logged, left) = self.pages();
         let enough = if logged < LONG { STEP } else { FEW };
@@ -88,17 +92,17 @@ impl Checkpoints {
         }
     }
 
-    /// How many pages the log has, and how many of them are not in the file yet.
+    /// How many pages the log has, and how many of them are not copied yet.
     fn pages(&self) -> (i64, i64) {
         let logged = self.logged.load(Ordering::Relaxed);
-        // A log that was copied whole begins anew.
+        // A log that was copied completely has been restarted.
         let copied = self.copied.load(Ordering::Relaxed);
         let copied = if copied > logged { 0 } else { copied };
         (logged, logged - copied)
     }
 
     fn fold(&self) {
-        // A panic cannot leave a connection half-changed: a checkpoint that broke off is begun again.
+        // A panic cannot leave the connection half-changed: an interrupted checkpoint is simply run again.
         let connection = self
             .connection
             .lock()
@@ -106,9 +110,9 @@ impl Checkpoints {
         let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2));
         match folded {
             Ok(copied) => self.copied.store(copied, Ordering::Relaxed),
-            // The log still has everything; the next commit tries again.
+            // Nothing is lost: the log still has every page, and the next commit tries again.
             Err(error) => {
-                tracing::warn!(%error, "the write-ahead log cannot be folded into the database")
+                tracing::warn!(%error, "the write-ahead log cannot be copied into the database")
             }
         }
     }
