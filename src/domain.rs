@@ -6,7 +6,7 @@ use crate::{
     clock,
     id::{AccountId, ContactId, ConversationId, InboxId, KeyId, MessageId},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -224,6 +224,10 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub reply_to: Option<MessageId>,
+    /// What it answers, as the provider tells it, whether or not that is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub quoted: Option<Quoted>,
     /// Outbound only: `queued`, `sent`, `delivered`, `read` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -253,6 +257,23 @@ pub struct Message {
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:01Z")]
     pub received_at: i64,
+}
+
+/// What a message answers, as the provider tells it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Quoted {
+    /// The provider's id of the message, if it is one and has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub provider_id: Option<String>,
+    /// What it says, or the part of it that is quoted, if the provider sends that along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+    /// The story that it is, as the provider describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub story: Option<Map<String, Value>>,
 }
 
 /// An earlier content of a message.

@@ -253,6 +253,7 @@ pub async fn say(
         kind: Kind::Text,
         content: Map::from_iter([("text".to_owned(), Value::from(text))]).into(),
         reply_to: None,
+        quoted: None,
         timestamp: Some(context.clock.now()),
         historic: false,
         placeholder: false,

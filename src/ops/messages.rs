@@ -4,7 +4,7 @@
 
 use super::{Context, found};
 use crate::{
-    domain::{Edit, Message, Reaction},
+    domain::{Edit, Message, Quoted, Reaction},
     error::Error,
     id::{AccountId, ConversationId, MessageId},
     store::{
@@ -119,6 +119,7 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
         kind: stored.kind,
         content: object(&stored.content)?,
         sender: object(&stored.sender)?,
+        quoted: quoted(stored.quoted_id, stored.quoted.as_deref())?,
         reply_to: stored.reply_to,
         // A provider reports only what it has, unless it says otherwise.
         status: outbound.then(|| stored.status.unwrap_or_else(|| "sent".to_owned())),
@@ -157,6 +158,16 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
     Ok(message)
 }
 
+/// What a message answers, of what was told of it.
+fn quoted(provider_id: Option<String>, told: Option<&str>) -> Result<Option<Quoted>, Error> {
+    let mut quoted: Quoted = match told {
+        Some(told) => serde_json::from_str(told).map_err(damaged)?,
+        None => Quoted::default(),
+    };
+    quoted.provider_id = provider_id;
+    Ok((quoted != Quoted::default()).then_some(quoted))
+}
+
 /// A status only moves forward. `failed` can follow `sent`, but nothing undoes that a message has arrived.
 fn advance(message: &mut Message, change: Change) {
     let rank = |status: &str| {
@@ -172,6 +183,9 @@ fn advance(message: &mut Message, change: Change) {
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::Internal(format!("a stored message is damaged: {error}")))
+    serde_json::from_str(text).map_err(damaged)
+}
+
+fn damaged(error: serde_json::Error) -> Error {
+    Error::Internal(format!("a stored message is damaged: {error}"))
 }

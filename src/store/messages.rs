@@ -21,7 +21,7 @@ macro_rules! message {
     ($($where:expr),+) => {
         concat!(
             "SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content, m.sender,
-                m.timestamp, m.received_at, m.status, r.id
+                m.timestamp, m.received_at, m.status, m.reply_to, m.quoted, r.id
             FROM messages m LEFT JOIN messages r
                 ON r.account_id = m.account_id AND r.inbox_id = m.inbox_id AND r.provider_id = m.reply_to ",
             $($where),+
@@ -96,6 +96,10 @@ pub struct Stored {
     pub received_at: i64,
     /// How far it had come when it was handed over, if that was said.
     pub status: Option<String>,
+    /// The provider's id of the message that it answers.
+    pub quoted_id: Option<String>,
+    /// What else is told of what it answers: a JSON object.
+    pub quoted: Option<String>,
     /// The message that it answers, if that is stored.
     pub reply_to: Option<MessageId>,
 }
@@ -207,6 +211,8 @@ fn read(row: &Row<'_>) -> Result<Stored, Error> {
         timestamp: row.get(8)?,
         received_at: row.get(9)?,
         status: row.get(10)?,
-        reply_to: row.get::<Option<String>>(11)?.map(MessageId::from_text),
+        quoted_id: row.get(11)?,
+        quoted: row.get(12)?,
+        reply_to: row.get::<Option<String>>(13)?.map(MessageId::from_text),
     })
 }

@@ -76,6 +76,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0007.postgres.sql"),
         },
     },
+    Migration {
+        version: 8,
+        name: "quoted messages",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0008.sqlite.sql"),
+            postgres: include_str!("../../migrations/0008.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.

@@ -79,6 +79,7 @@ async fn reply(app: &TestApp, inbox: &InboxId, visitor: &str, id: &str, text: &s
         kind: channels::Kind::Text,
         content: Map::from_iter([("text".to_owned(), json!(text))]).into(),
         reply_to: None,
+        quoted: None,
         timestamp: None,
         historic: false,
         placeholder: false,

@@ -45,6 +45,7 @@ mod logs_and_metrics;
 mod messages;
 mod messages_changes;
 mod messages_placeholders;
+mod messages_quoted;
 #[cfg(feature = "postgres-tests")]
 mod nginx;
 #[cfg(feature = "postgres-tests")]

@@ -1,11 +1,7 @@
 //! What later happens to messages, on every channel: what was done last holds, whatever comes again, and type and content
 //! belong together.
 
-use crate::support::{
-    Store, TestApp, on_both_stores,
-    whatsapp::{APP_SECRET, delivery, sign, text},
-};
-use inboxd::{domain::Scope, id::InboxId};
+use crate::support::{Store, on_both_stores, three::Inboxes, whatsapp::text};
 use serde_json::{Value, json};
 
 on_both_stores![
@@ -14,81 +10,6 @@ on_both_stores![
     what_is_finer_than_a_second_decides,
     an_edit_that_changes_the_kind_changes_type_and_content_together,
 ];
-
-/// One inbox of each channel of which messages are changed.
-struct Inboxes {
-    app: TestApp,
-    key: String,
-    whatsapp: InboxId,
-    instagram: InboxId,
-    telegram: InboxId,
-}
-
-impl Inboxes {
-    async fn start(store: Store) -> Self {
-        let app = TestApp::start(store).await;
-        let instagram = json!({"name": "DM", "type": "instagram", "instagram_account_id": "1784",
-            "channel": {"app_secret": APP_SECRET}});
-        let telegram =
-            json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "110201543:AAH"}});
-        Inboxes {
-            whatsapp: app.whatsapp("1001").await,
-            instagram: app.inbox(instagram).await,
-            telegram: app.inbox(telegram).await,
-            key: app.key(&[Scope::Read]).await,
-            app,
-        }
-    }
-
-    async fn whatsapp(&self, message: &Value) {
-        let payload = delivery("1001", std::slice::from_ref(message));
-        self.app.deliver(&payload).await.assert_status(200);
-    }
-
-    /// An event at these milliseconds.
-    async fn instagram(&self, at: i64, event: Value) {
-        let mut event = event;
-        event["sender"] = json!({"id": "900"});
-        event["recipient"] = json!({"id": "1784"});
-        event["timestamp"] = at.into();
-        let body = json!({"object": "instagram", "entry": [{"id": "1784", "messaging": [event]}]});
-        let body = body.to_string();
-        let signature = sign(APP_SECRET, body.as_bytes());
-        let call = self.app.post("/hooks/instagram").raw_json(body);
-        let call = call.header("x-hub-signature-256", &signature);
-        call.send().await.assert_status(200);
-    }
-
-    async fn telegram(&self, number: i64, kind: &str, rest: Value) {
-        let mut body = json!({"message_id": 7, "date": 1_736_928_000,
-            "chat": {"id": 900, "type": "private", "first_name": "Ana"},
-            "from": {"id": 900, "is_bot": false, "first_name": "Ana"}});
-        let rest = rest.as_object().expect("an object").clone();
-        body.as_object_mut().expect("an object").extend(rest);
-        let token = self.app.context.vault.inbox_token(&self.telegram);
-        let call = self.app.post(&format!("/hooks/telegram/{}", self.telegram));
-        let call = call.header("x-telegram-bot-api-secret-token", &token);
-        let call = call.json(&json!({"update_id": number, kind: body}));
-        call.send().await.assert_status(200);
-    }
-
-    /// The only message of an inbox.
-    async fn only(&self, inbox: &InboxId) -> Value {
-        let path = format!("/messages?inbox_id={inbox}");
-        let answer = self.app.get(&path).key(&self.key).send().await;
-        let messages = answer.data();
-        assert_eq!(messages.as_array().map(Vec::len), Some(1), "{messages}");
-        messages[0].clone()
-    }
-
-    /// The reactions that stand on it.
-    async fn reactions(&self, inbox: &InboxId) -> Vec<String> {
-        let message = self.only(inbox).await;
-        let reactions = message["reactions"].as_array().cloned().unwrap_or_default();
-        let emoji = reactions.iter().map(|one| one["emoji"].as_str());
-        emoji.map(|emoji| emoji.expect("text").to_owned()).collect()
-    }
-}
 
 /// A reaction of a customer's, at the time at which everything happens.
 fn reaction(id: &str, emoji: &str) -> Value {

@@ -231,6 +231,8 @@ pub struct Message {
     pub content: Content,
     /// The provider's id of the message that it answers.
     pub reply_to: Option<String>,
+    /// What else the provider tells of what it answers.
+    pub quoted: Option<Box<Quoted>>,
     /// The provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the years
     /// 1970 to 9999.
     pub timestamp: Option<i64>,
@@ -240,6 +242,26 @@ pub struct Message {
     pub placeholder: bool,
     /// How far an outbound message had come when it was handed over, if that is said.
     pub status: Option<DeliveryStatus>,
+}
+
+/// What a provider tells of what a message answers, besides its id. Never empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Quoted {
+    /// What it says, or the part of it that is quoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The story that it is, as the provider describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub story: Option<Map<String, Value>>,
+}
+
+impl Quoted {
+    /// Of what is told, if anything is.
+    fn of(text: Option<String>, story: Option<Map<String, Value>>) -> Option<Box<Quoted>> {
+        let text = text.filter(|text| !text.is_empty());
+        let told = text.is_some() || story.is_some();
+        told.then(|| Box::new(Quoted { text, story }))
+    }
 }
 
 /// The other side of a conversation. Its texts are shared by all messages that it is named in.

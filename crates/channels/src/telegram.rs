@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Moment, Reaction, Revoke,
-    Sender,
+    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Moment, Quoted, Reaction,
+    Revoke, Sender,
 };
 use content::Content;
 
@@ -114,6 +114,7 @@ fn stored(
         kind,
         content: content.into(),
         reply_to: reply_to(message, chat),
+        quoted: quoted(message),
         timestamp: json::seconds(message, "date"),
         historic: false,
         placeholder: false,
@@ -332,13 +333,28 @@ fn full_name(person: &Object) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// The message that this one answers.
-///
-/// In a topic, whatever answers nothing seems to answer the message that opened the topic.
+/// The message that this one answers, in the same chat or, as an external reply, in another.
 fn reply_to(message: &Object, chat: &Chat) -> Option<String> {
-    let original = json::inner(message, "reply_to_message")?;
-    if original.contains_key("forum_topic_created") {
-        return None;
+    if let Some(original) = original(message) {
+        return Some(chat.message(json::int(original, "message_id")?));
     }
-    Some(chat.message(json::int(original, "message_id")?))
+    let external = json::inner(message, "external_reply")?;
+    let elsewhere = json::int(json::inner(external, "chat")?, "id")?;
+    let message_id = json::int(external, "message_id")?;
+    Some(format!("{elsewhere}:{message_id}"))
+}
+
+/// What Telegram sends along of it: the part that was quoted, else its text.
+fn quoted(message: &Object) -> Option<Box<Quoted>> {
+    let text = |of: &Object| json::text(of, "text").or_else(|| json::text(of, "caption"));
+    let part = json::inner(message, "quote").and_then(text);
+    let text = part.or_else(|| original(message).and_then(text));
+    let story = json::inner(message, "reply_to_story").cloned();
+    Quoted::of(text, story)
+}
+
+/// In a topic, whatever answers nothing seems to answer the message that opened the topic.
+fn original(message: &Object) -> Option<&Object> {
+    let original = json::inner(message, "reply_to_message")?;
+    (!original.contains_key("forum_topic_created")).then_some(original)
 }

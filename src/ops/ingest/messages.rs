@@ -42,13 +42,14 @@ pub(super) async fn store(
                 },
                 kind: message.kind.as_str(),
                 content: message.content.as_str(),
-                sender: sender(&message.sender)?,
+                sender: json(&message.sender)?,
                 reply_to: message.reply_to.as_deref(),
                 historic: message.historic,
                 timestamp: message.timestamp.unwrap_or(now),
                 received_at: now,
                 placeholder: message.placeholder,
                 status: message.status.map(DeliveryStatus::as_str),
+                quoted: quoted(message)?,
             };
             Ok((one.delivery, row))
         })
@@ -86,8 +87,12 @@ pub(super) async fn store(
     Ok(changes)
 }
 
-fn sender(sender: &channels::Sender) -> Result<String, Error> {
-    serde_json::to_string(sender).map_err(|error| Error::Internal(error.to_string()))
+fn quoted(message: &channels::Message) -> Result<Option<String>, Error> {
+    message.quoted.as_deref().map(json).transpose()
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn created(row: &NewMessage<'_>) -> Event {
@@ -122,6 +127,7 @@ pub(super) async fn fill(
             content: message.content.as_str(),
             reply_to: message.reply_to.as_deref(),
             status: message.status.map(DeliveryStatus::as_str),
+            quoted: quoted(message)?,
         });
         news.push(messages::NewChange {
             key: one.key(),

@@ -21,13 +21,13 @@ statements! {
         LEFT JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
         LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $2 AND v.contact_id = i.contact_id";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
-            sender, reply_to, historic, timestamp, received_at, placeholder, status)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+            sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
     // What is there already is never replaced.
     FILL = "UPDATE messages SET type = $1, content = $2, reply_to = COALESCE($3, reply_to), status = COALESCE($4, status),
-            placeholder = 0
-        WHERE account_id = $5 AND inbox_id = $6 AND provider_id = $7 AND type = 'unsupported'";
+            quoted = COALESCE($5, quoted), placeholder = 0
+        WHERE account_id = $6 AND inbox_id = $7 AND provider_id = $8 AND type = 'unsupported'";
 }
 
 /// Those that run many times at once.
@@ -66,6 +66,8 @@ pub struct NewMessage<'a> {
     pub placeholder: bool,
     /// How far it had come when it was handed over, if that was said.
     pub status: Option<&'static str>,
+    /// What else is told of what it answers: a JSON object.
+    pub quoted: Option<String>,
 }
 
 /// For each key, the message and its conversation, if it is stored.
@@ -176,6 +178,7 @@ pub async fn insert(
                 message.received_at.into(),
                 i64::from(message.placeholder).into(),
                 message.status.into(),
+                message.quoted.as_deref().into(),
             ]);
             row
         })
@@ -201,6 +204,8 @@ pub struct Filling<'a> {
     pub reply_to: Option<&'a str>,
     /// How far it had come when it was handed over, if that was said.
     pub status: Option<&'static str>,
+    /// What else is told of what it answers: a JSON object.
+    pub quoted: Option<String>,
 }
 
 /// Gives messages their content. One that has it keeps what it has.
@@ -213,6 +218,7 @@ pub async fn fill(session: &mut Session, fillings: &[Filling<'_>]) -> Result<(),
                 filling.content.into(),
                 filling.reply_to.into(),
                 filling.status.into(),
+                filling.quoted.as_deref().into(),
             ];
             row.extend(filling.key.params());
             row

@@ -12,6 +12,7 @@ pub(crate) mod program;
 pub(crate) mod provider;
 mod some;
 mod store;
+pub(crate) mod three;
 pub(crate) mod whatsapp;
 
 pub(crate) use bodies::whatsapp_body;

@@ -12,8 +12,8 @@ use super::content;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Reaction,
-    Revoke, Sender, Status,
+    Contact, Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Quoted,
+    Reaction, Revoke, Sender, Status,
 };
 
 /// What can be in an event, the most telling first. Other keys name kinds that are no messages.
@@ -153,7 +153,10 @@ fn message(body: &Object, sides: &Sides, timestamp: Option<Moment>) -> Result<It
     let mut item = stored(mid(body)?, kind, content, sides, timestamp)?;
     if let Item::Message(message) = &mut item {
         message.placeholder = content::is_placeholder(body);
-        message.reply_to = json::inner(body, "reply_to").and_then(|to| json::id(to, "mid"));
+        if let Some(answered) = json::inner(body, "reply_to") {
+            message.reply_to = json::id(answered, "mid");
+            message.quoted = Quoted::of(None, json::inner(answered, "story").cloned());
+        }
     }
     Ok(item)
 }
@@ -173,6 +176,7 @@ fn stored(
         kind,
         content: content.into(),
         reply_to: None,
+        quoted: None,
         timestamp: timestamp.map(|moment| moment.seconds),
         historic: false,
         placeholder: false,

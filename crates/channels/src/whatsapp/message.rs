@@ -100,6 +100,7 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
                 kind,
                 content: content.into(),
                 reply_to,
+                quoted: None,
                 timestamp: timestamp.map(|moment| moment.seconds),
                 historic: matches!(origin, Origin::History { .. }),
                 placeholder,

@@ -1,0 +1,4 @@
+-- The twin of 0008.sqlite.sql.
+
+-- What the provider tells of what a message answers, besides its id: a JSON object with text or story.
+ALTER TABLE messages ADD COLUMN quoted TEXT COLLATE "C";
