@@ -9,6 +9,7 @@ on_both_stores![
     a_reaction_may_be_done_again_within_the_second,
     what_is_finer_than_a_second_decides,
     an_edit_that_changes_the_kind_changes_type_and_content_together,
+    formatting_is_shown_and_changes_with_an_edit,
 ];
 
 /// A reaction of a customer's, at the time at which everything happens.
@@ -151,4 +152,27 @@ async fn an_edit_that_changes_the_kind_changes_type_and_content_together(store: 
         json!({"media": {"id": "i"}, "caption": "Blue"})
     );
     assert_eq!(message["edits"][0]["type"], "text");
+}
+
+async fn formatting_is_shown_and_changes_with_an_edit(store: Store) {
+    let inboxes = Inboxes::start(store).await;
+    let said = json!({"text": "😀 see here", "entities": [
+        {"type": "text_link", "offset": 7, "length": 4, "url": "https://example.com/"}]});
+    inboxes.telegram(1, "message", said).await;
+    let message = inboxes.only(&inboxes.telegram).await;
+    let link = json!({"type": "link", "offset": 6, "length": 4, "url": "https://example.com/"});
+    assert_eq!(
+        message["content"],
+        json!({"text": "😀 see here", "entities": [link]})
+    );
+    let edited = json!({"text": "see", "edit_date": 1_736_928_010,
+        "entities": [{"type": "bold", "offset": 0, "length": 3}]});
+    inboxes.telegram(2, "edited_message", edited).await;
+    let message = inboxes.only(&inboxes.telegram).await;
+    let bold = json!({"type": "bold", "offset": 0, "length": 3});
+    assert_eq!(
+        message["content"],
+        json!({"text": "see", "entities": [bold]})
+    );
+    assert_eq!(message["edits"][0]["content"]["entities"], json!([link]));
 }

@@ -8,6 +8,7 @@
 
 pub mod bot_api;
 mod content;
+mod entities;
 
 use std::sync::Arc;
 

@@ -193,7 +193,7 @@ const OF_INSTAGRAM: [Hostile; 9] = [
     }),
 ];
 
-const OF_TELEGRAM: [Hostile; 6] = [
+const OF_TELEGRAM: [Hostile; 7] = [
     ("kinds", |bytes| {
         format!(r#"{{"update_id":1,{}}}"#, repeat(r##""#":7"##, bytes))
     }),
@@ -202,6 +202,14 @@ const OF_TELEGRAM: [Hostile; 6] = [
     }),
     ("a message of tiny values", |bytes| {
         update(&format!(r#""new":[{}]"#, repeat("0", bytes)))
+    }),
+    ("formatting", |bytes| {
+        let text = "😀".repeat(bytes / 8);
+        let entity = r##"{"type":"bold","offset":#,"length":2}"##;
+        update(&format!(
+            r#""text":"{text}","entities":[{}]"#,
+            repeat(entity, (bytes / 2).min(100_000))
+        ))
     }),
     ("photos", |bytes| {
         update(&format!(r#""photo":[{}]"#, repeat("{}", bytes)))

@@ -492,3 +492,74 @@ fn what_cannot_be_read_goes_to_quarantine() {
         assert!(telegram::parse(body).is_err());
     }
 }
+
+#[test]
+fn formatting_is_kept_in_code_points() {
+    let entity = |kind: &str, offset: i64, length: i64| json!({"type": kind, "offset": offset, "length": length});
+    let link = with(
+        entity("text_link", 16, 4),
+        json!({"url": "https://example.com/blue"}),
+    );
+    let user = json!({"id": 7, "first_name": "Ana", "last_name": "L"});
+    let mention = with(entity("text_mention", 3, 3), json!({"user": user}));
+    // The two faces take two units each.
+    let text = "😀 Ana, 😀 Look here";
+    let entities = json!([
+        entity("bold", 0, 6), mention, link, entity("bot_command", 0, 2), entity("url", 0, 2),
+        entity("italic", -1, 2), entity("italic", 3, 0), entity("italic", 3, 99), entity("italic", i64::MAX, i64::MAX),
+        {"type": "text_link", "offset": 0, "length": 2}, {"offset": 0, "length": 2}, 7,
+    ]);
+    let expected = json!([
+        {"type": "bold", "offset": 0, "length": 5},
+        {"type": "mention", "offset": 2, "length": 3, "user": {"id": "7", "name": "Ana L"}},
+        {"type": "link", "offset": 14, "length": 4, "url": "https://example.com/blue"},
+    ]);
+    assert_eq!(
+        content(json!({"text": text, "entities": entities})),
+        (Kind::Text, json!({"text": text, "entities": expected}))
+    );
+    let shown: String = text.chars().skip(14).take(4).collect();
+    assert_eq!(shown, "here");
+    let photo = json!([{"file_id": "p", "width": 9, "height": 9}]);
+    let code = with(entity("pre", 0, 4), json!({"language": "rust"}));
+    assert_eq!(
+        content(json!({"photo": photo, "caption": "blue", "caption_entities": [code], "entities": [entity("bold", 0, 4)]})).1,
+        json!({"media": {"id": "p"}, "caption": "blue",
+            "entities": [{"type": "pre", "offset": 0, "length": 4, "language": "rust"}]})
+    );
+    for none in [
+        json!([]),
+        json!(null),
+        json!({}),
+        json!([entity("hashtag", 0, 1)]),
+    ] {
+        assert_eq!(
+            content(json!({"text": "a", "entities": none})).1,
+            json!({"text": "a"})
+        );
+    }
+}
+
+#[test]
+fn what_telegram_itself_says_is_told_by_how_its_key_is_formed() {
+    for service in [
+        json!({"community_chat_added": {"id": 1}}),
+        json!({"community_chat_removed": {}}),
+        json!({"topic_owner_changed": {"user": {"id": 9}}, "entities": []}),
+        json!({"chat_wallpaper_set": true, "reply_to_message": {"message_id": 1}}),
+    ] {
+        let item = update("message", private(service.clone()));
+        assert_eq!(ignored(item), "service_message", "{service}");
+    }
+    for written in [
+        json!({"hologram": {"beam": 7}}),
+        json!({"hologram": {"beam": 7}, "hologram_added": {}}),
+        json!({"paid_media": {"star_count": 5}, "is_new_flag_set": true}),
+        json!({"author": "Ada"}),
+    ] {
+        let message = message("message", private(written));
+        assert_eq!(message.kind, Kind::Unsupported);
+    }
+    let text = message("message", private(json!({"text": "Hi", "user_joined": {}})));
+    assert_eq!(text.kind, Kind::Text);
+}

@@ -2,11 +2,12 @@
 //!
 //! Not the place for who says it, and where: see [`super`].
 //!
-//! Invariant: only what is known to be no message is left out; whatever a later version of the Bot API
-//! brings is a message.
+//! Invariant: only what is known to be no message is left out, by its key or by how its key is formed; whatever else a
+//! later version of the Bot API brings is a message.
 
 use serde_json::Value;
 
+use super::entities;
 use crate::Kind;
 use crate::json::{self, Object, put};
 
@@ -74,6 +75,61 @@ const SERVICE: [&str; 60] = [
     "giveaway_winners",
 ];
 
+/// How the keys end under which Telegram says that something was done. What a person says is a thing, so its key is a
+/// noun. New keys of both kinds come every few months.
+const DONE: [&str; 28] = [
+    "_added",
+    "_allowed",
+    "_approved",
+    "_changed",
+    "_closed",
+    "_completed",
+    "_created",
+    "_declined",
+    "_deleted",
+    "_edited",
+    "_ended",
+    "_failed",
+    "_hidden",
+    "_invited",
+    "_joined",
+    "_left",
+    "_paid",
+    "_pinned",
+    "_refunded",
+    "_removed",
+    "_reopened",
+    "_scheduled",
+    "_sent",
+    "_set",
+    "_shared",
+    "_started",
+    "_triggered",
+    "_unhidden",
+];
+
+/// The objects and lists that stand beside what a message says.
+const BESIDE: [&str; 18] = [
+    "from",
+    "chat",
+    "sender_chat",
+    "sender_business_bot",
+    "via_bot",
+    "forward_origin",
+    "forward_from",
+    "forward_from_chat",
+    "reply_to_message",
+    "external_reply",
+    "quote",
+    "reply_to_story",
+    "direct_messages_topic",
+    "suggested_post_info",
+    "entities",
+    "caption_entities",
+    "link_preview_options",
+    "reply_markup",
+];
+
 /// What is in a message.
 pub(super) enum Content {
     /// Something that a person says.
@@ -87,7 +143,14 @@ pub(super) enum Content {
 /// Reads the content of a message. What a person says comes first: a service message has none of it.
 pub(super) fn read(message: &Object) -> Content {
     if let Some((kind, mut content)) = known(message) {
-        put(&mut content, "caption", json::text(message, "caption"));
+        let caption = json::text(message, "caption");
+        let entities = match (&caption, message.get("text")) {
+            (Some(caption), _) => entities::read(caption, message.get("caption_entities")),
+            (None, Some(Value::String(text))) => entities::read(text, message.get("entities")),
+            _ => None,
+        };
+        put(&mut content, "caption", caption);
+        put(&mut content, "entities", entities);
         let forwarded =
             message.contains_key("forward_origin") || message.contains_key("forward_date");
         put(&mut content, "forwarded", forwarded.then_some(true));
@@ -95,8 +158,19 @@ pub(super) fn read(message: &Object) -> Content {
     }
     match SERVICE.iter().find(|key| message.contains_key(**key)) {
         Some(key) => Content::Service(key),
+        None if only_tells_what_was_done(message) => Content::Service("service_message"),
         None => Content::Unknown,
     }
+}
+
+/// Whether a message says that something was done, and nothing else.
+fn only_tells_what_was_done(message: &Object) -> bool {
+    let is_done = |key: &str| DONE.iter().any(|done| key.ends_with(done));
+    let is_thing = |value: &Value| value.is_object() || value.is_array();
+    let says_more = message
+        .iter()
+        .any(|(key, value)| is_thing(value) && !is_done(key) && !BESIDE.contains(&key.as_str()));
+    message.keys().any(|key| is_done(key)) && !says_more
 }
 
 /// The order matters in two places: an `animation` also comes as a `document`, for the sake of old
