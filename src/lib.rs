@@ -19,6 +19,7 @@ pub mod error;
 pub mod hooks;
 pub mod http;
 pub mod id;
+pub mod input;
 pub mod livechat;
 pub mod ops;
 pub mod principal;

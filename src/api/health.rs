@@ -3,7 +3,7 @@
 use crate::{
     http::{
         App,
-        envelope::{self, ApiError},
+        envelope::{self, ApiError, Success},
     },
     ops::health,
 };
@@ -15,17 +15,6 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The answer of a healthy server.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct HealthAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The server's state.
-    data: Health,
-}
-
 /// The state of the server.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
@@ -33,6 +22,8 @@ pub(super) struct Health {
     #[schema(example = "ok")]
     status: &'static str,
 }
+
+type HealthAnswer = Success<Health>;
 
 /// Check that the process is running
 #[utoipa::path(get, path = "/healthz", operation_id = "getHealth", tag = "Operation", security(()),

@@ -3,19 +3,20 @@
 pub mod list;
 
 use crate::{
-    domain::{Channel, Inbox},
+    domain::Inbox,
     error::Error,
     http::{
         App,
         auth::{IdPath, Reader, Writer},
         body::{JsonObject, Nothing},
-        envelope::{self, ApiError},
-        query::Query,
+        envelope::{self, ApiError, Failure, Success},
+        query::{Flag, query},
         representation::{Wanted, represent},
     },
     id::InboxId,
     ops::{
-        connect, inboxes,
+        connect,
+        inboxes::{self, InboxChange, NewInbox},
         setup::{self, Setup},
     },
     rendered::Rendered,
@@ -25,104 +26,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
 
-/// What a client may say of the answer that it has, for the document. [`Wanted`] reads it.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct Conditional {
-    /// The `ETag` of the answer that the client has.
-    #[param(rename = "If-None-Match")]
-    if_none_match: Option<String>,
-}
-
-/// One inbox.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct InboxAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The inbox.
-    data: Inbox,
-}
-
-/// The answer with the setup of an inbox.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct SetupAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The setup.
-    data: Setup,
-}
-
-/// The request to create an inbox, for the OpenAPI document. The operation reads it.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct NewInbox {
-    /// Display name.
-    #[schema(example = "Customer Support", min_length = 1, max_length = 100)]
-    name: String,
-    /// Channel type.
-    r#type: Channel,
-    /// Phone number, E.164 with `+`. Required for type whatsapp, and not allowed for other types.
-    #[schema(
-        nullable = false,
-        example = "+62812345678",
-        pattern = r"^\+[1-9][0-9]{6,14}$"
-    )]
-    phone_number: Option<String>,
-    /// Instagram account ID. Required for type instagram, and not allowed for other types.
-    #[schema(nullable = false, example = "ig_789")]
-    instagram_account_id: Option<String>,
-    /// Settings of the channel. Which ones, depends on the type.
-    #[schema(nullable = false)]
-    channel: Option<ChannelSettings>,
-}
-
-/// The request to change an inbox.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct InboxChange {
-    /// Display name.
-    #[schema(nullable = false, min_length = 1, max_length = 100)]
-    name: Option<String>,
-    /// `inactive` switches the inbox off. `active` switches it on again; its status is then `pending` if its channel
-    /// has never proved that it works.
-    #[schema(nullable = false, example = "inactive")]
-    status: Option<String>,
-    /// Settings of the channel to change. `null` removes an optional one.
-    #[schema(nullable = false)]
-    channel: Option<ChannelSettings>,
-}
-
-/// Settings of a channel. Secrets can be set, but never read.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct ChannelSettings {
-    /// whatsapp, required: the phone number's id at Meta.
-    #[schema(nullable = false, example = "106540352242922")]
-    phone_number_id: Option<String>,
-    /// whatsapp, optional: the business account's id at Meta.
-    business_account_id: Option<String>,
-    /// whatsapp and instagram, required: the secret with which Meta signs updates.
-    #[schema(nullable = false, write_only)]
-    app_secret: Option<String>,
-    /// whatsapp and instagram, optional: the token for Meta's API.
-    #[schema(write_only)]
-    access_token: Option<String>,
-    /// telegram, required: the token from BotFather.
-    #[schema(nullable = false, write_only)]
-    bot_token: Option<String>,
-    /// livechat, optional: the origins of the pages that may embed the chat, at most 50. Without this setting every
-    /// page may.
-    allowed_origins: Option<Vec<String>>,
-}
+type InboxAnswer = Success<Inbox>;
+type SetupAnswer = Success<Setup>;
 
 /// Create an inbox
 ///
@@ -143,7 +50,7 @@ pub(super) struct ChannelSettings {
     responses(
         (status = 201, description = "The new inbox", body = InboxAnswer,
             headers(("Location" = String, description = "The path of the new inbox"))),
-        (status = 409, description = "The channel address is already connected", body = crate::http::envelope::Failure,
+        (status = 409, description = "The channel address is already connected", body = Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "address_taken",
                 "message": "This whatsapp address is already connected to an inbox of this server (channel.phone_number_id)"}}))
     )
@@ -164,7 +71,7 @@ pub async fn create(
 /// Get an inbox
 #[utoipa::path(
     get, path = "/inboxes/{id}", operation_id = "getInbox", tag = "Inboxes",
-    params(("id" = String, Path, description = "Inbox id"), Conditional),
+    params(("id" = String, Path, description = "Inbox id"), Wanted),
     responses(
         (status = 200, description = "The inbox", body = InboxAnswer,
             headers(("ETag" = String, description = "Identifies this very answer"))),
@@ -193,7 +100,7 @@ pub async fn get(
     responses(
         (status = 200, description = "The changed inbox", body = InboxAnswer),
         (status = 409, description = "The channel address is already connected, or cannot be changed",
-            body = crate::http::envelope::Failure,
+            body = Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "address_fixed",
                 "message": "This inbox belongs to bot 110201543, and channel.bot_token is of bot 700002: create another inbox for that bot"}}))
     )
@@ -214,14 +121,12 @@ pub async fn update(
     Ok(envelope::ok(inbox))
 }
 
-/// The query parameters, for the OpenAPI document. [`delete`] reads them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct DeleteParams {
-    /// Delete the inbox's messages, too. They cannot be recovered.
-    #[param(default = false)]
-    purge: Option<bool>,
+query! {
+    /// The query parameters of a deletion.
+    struct DeleteParams {
+        /// Delete the inbox's messages with it. They cannot be recovered.
+        purge: Option<Flag>,
+    }
 }
 
 /// Delete an inbox
@@ -233,7 +138,7 @@ struct DeleteParams {
     params(("id" = String, Path, description = "Inbox id"), DeleteParams),
     responses(
         (status = 204, description = "The inbox is deleted"),
-        (status = 409, description = "The inbox has messages", body = crate::http::envelope::Failure,
+        (status = 409, description = "The inbox has messages", body = Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "has_messages",
                 "message": "Messages in this inbox: 3. To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true"}}))
     )
@@ -244,18 +149,12 @@ pub async fn delete(
     IdPath(id): IdPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::read(query.as_deref());
-    let purge = query.get("purge", |text| match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("must be true or false"),
-    });
-    query.finish()?;
+    let params = DeleteParams::parse(query.as_deref())?;
     inboxes::delete(
         &app.context,
         principal.account(),
         &InboxId::from_text(id),
-        purge.unwrap_or(false),
+        params.purge.unwrap_or_default().0,
     )
     .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -290,11 +189,11 @@ pub async fn setup(
     responses(
         (status = 200, description = "The inbox is connected, or its credential is valid. The answer is its setup", body = SetupAnswer),
         (status = 409, description = "The provider refuses, there is no credential to call it with, or the credential was replaced in the meantime",
-            body = crate::http::envelope::Failure,
+            body = Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "provider_refused",
                 "message": "Telegram refuses this bot_token. It says: Unauthorized"}})),
         (status = 503, description = "The provider gives no clear answer, or the store cannot be reached; nothing was changed. With `Retry-After`",
-            body = crate::http::envelope::Failure,
+            body = Failure,
             example = json!({"success": false, "error": {"code": "UNAVAILABLE",
                 "message": "Telegram cannot be reached, or gives no clear answer: nothing was changed, try again"}}))
     )

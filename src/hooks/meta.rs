@@ -8,8 +8,9 @@ use crate::{
     http::{
         App,
         envelope::{ApiError, Refusal},
-        query::Query,
+        query::query,
     },
+    input::{Text, text, word},
     ops::{
         hooks::{self, FromMeta},
         ingest::Outcome,
@@ -20,27 +21,55 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use utoipa::IntoParams;
+use utoipa::openapi::Object;
 
-/// The parameters of a verification, for the document.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct VerificationParams {
-    /// Always `subscribe`.
-    #[param(rename = "hub.mode", example = "subscribe")]
-    mode: String,
-    /// The verify token from the inbox's setup.
-    #[param(rename = "hub.verify_token")]
-    verify_token: String,
-    /// What to answer with: 1 to 200 printable ASCII characters.
-    #[param(
-        rename = "hub.challenge",
-        example = "1158201444",
-        min_length = 1,
-        max_length = 200
-    )]
-    challenge: String,
+query! {
+    /// The parameters of a verification.
+    pub(super) struct VerificationParams {
+        /// Always `subscribe`.
+        _mode as "hub.mode": Subscribe,
+        /// The verify token from the inbox's setup.
+        token as "hub.verify_token": Token,
+        /// What to answer with: 1 to 200 printable ASCII characters.
+        challenge as "hub.challenge": Challenge,
+    }
+}
+
+/// What Meta calls a verification.
+#[derive(Debug)]
+struct Subscribe;
+
+impl Text for Subscribe {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "subscribe" => Ok(Subscribe),
+            _ => Err("must be subscribe".to_owned()),
+        }
+    }
+
+    fn describe() -> Object {
+        word(&["subscribe"])
+    }
+}
+
+text! {
+    /// A verify token.
+    struct Token(String): |text| Ok(text.to_owned()),
+    |text| text;
+}
+
+text! {
+    /// A text that is sent back to whoever asks. Meta's are numbers.
+    struct Challenge(String): challenge,
+    |text| text.min_length(Some(1)).max_length(Some(200)).examples(["1158201444"]);
+}
+
+fn challenge(text: &str) -> Result<String, &'static str> {
+    let printable = |byte: u8| matches!(byte, b' '..=b'~');
+    match (1..=200).contains(&text.len()) && text.bytes().all(printable) {
+        true => Ok(text.to_owned()),
+        false => Err("must have 1 to 200 printable ASCII characters"),
+    }
 }
 
 /// Answers `GET ?hub.mode=subscribe&hub.verify_token=T&hub.challenge=C`.
@@ -49,27 +78,12 @@ pub(super) async fn verify(
     channel: Channel,
     query: Option<&str>,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::read(query);
-    let mut text = |name| query.get(name, |text| Ok::<_, String>(text.to_owned()));
-    let mode = text("hub.mode");
-    let token = text("hub.verify_token");
-    let challenge = text("hub.challenge").filter(|challenge| can_be_challenge(challenge));
-    let (Some("subscribe"), Some(token), Some(challenge), Ok(())) =
-        (mode.as_deref(), token, challenge, query.finish())
-    else {
-        return Err(Refusal::NotVerified.into());
-    };
-    if !hooks::verify(&app.context, channel, &token).await? {
+    let params = VerificationParams::parse(query).map_err(|_| Refusal::NotVerified)?;
+    if !hooks::verify(&app.context, channel, &params.token.0).await? {
         return Err(Refusal::NotVerified.into());
     }
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, kind)], challenge).into_response())
-}
-
-/// Whether a text can be a challenge: it is sent back to whoever asks. Meta's are numbers.
-fn can_be_challenge(text: &str) -> bool {
-    let printable = |byte: u8| matches!(byte, b' '..=b'~');
-    (1..=200).contains(&text.len()) && text.bytes().all(printable)
+    Ok(([(header::CONTENT_TYPE, kind)], params.challenge.0).into_response())
 }
 
 /// Answers `POST`: stores what is signed, and says so only then.

@@ -60,12 +60,12 @@ pub struct Pagination {
     pub offset: i64,
 }
 
-/// A page of a list that is walked by cursor.
+/// A page of a list, and where it is in that.
 #[derive(Debug, Serialize)]
-pub struct Walk<T> {
+pub struct Page<T, P> {
     success: bool,
     data: Vec<T>,
-    pagination: CursorPagination,
+    pagination: P,
 }
 
 /// Where a page is in a list that is walked by cursor.
@@ -97,7 +97,7 @@ impl CursorPagination {
 pub fn walk<T: Serialize>(data: Vec<T>, pagination: CursorPagination) -> Response {
     json(
         StatusCode::OK,
-        &Walk {
+        &Page {
             success: true,
             data,
             pagination,
@@ -123,15 +123,9 @@ pub fn success(status: StatusCode, data: impl Serialize) -> Response {
 
 /// The body of a page of a list.
 pub fn page(data: &[impl Serialize], pagination: Pagination) -> Result<Bytes, Error> {
-    #[derive(Serialize)]
-    struct Page<'a, T> {
-        success: bool,
-        data: &'a [T],
-        pagination: Pagination,
-    }
     let page = Page {
         success: true,
-        data,
+        data: data.iter().collect(),
         pagination,
     };
     Ok(write(&page)?.into())

@@ -1,6 +1,7 @@
 //! HTTP as the contract wants it: the envelope, the key, strict parameters and bodies, and connections
 //! that never end without an answer. What is asked and answered is the front doors' business.
 
+pub mod answers;
 pub mod auth;
 pub mod body;
 pub mod body_memory;

@@ -5,8 +5,14 @@
 use crate::{
     error::{Error, FieldError},
     id::can_be_id,
+    input::{At, Field, Source, Text, paragraphs},
 };
+use serde_json::Value;
 use std::borrow::Cow;
+use utoipa::openapi::{
+    Object, ObjectBuilder, Required, Type,
+    path::{Parameter, ParameterBuilder, ParameterIn},
+};
 
 /// The parameters of a request, while they are read.
 pub struct Query<'a> {
@@ -28,7 +34,9 @@ impl<'a> Query<'a> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => query.pairs.push((name, value)),
-                _ => query.wrong("query", "is not valid percent-encoded UTF-8"),
+                _ => query
+                    .at("query")
+                    .wrong("is not valid percent-encoded UTF-8"),
             }
         }
         query
@@ -40,21 +48,10 @@ impl<'a> Query<'a> {
         name: &str,
         rule: impl FnOnce(&str) -> Result<T, M>,
     ) -> Option<T> {
-        let mut given = self.pairs.iter().filter(|(key, _)| key == name);
-        let value = given.next();
-        if given.next().is_some() {
-            self.wrong(name, "must be given once");
-            return None;
-        }
-        let (_, value) = value?;
-        if value.is_empty() {
-            return None;
-        }
-        match rule(value) {
+        match rule(self.take(name)?.as_str()?) {
             Ok(value) => Some(value),
             Err(message) => {
-                let message = message.into();
-                self.wrong(name, message);
+                self.at(name).wrong(message);
                 None
             }
         }
@@ -70,37 +67,165 @@ impl<'a> Query<'a> {
 
     /// Reads `limit`, as every list takes it: 1 to 100, and 50 if it is not given.
     pub fn limit(&mut self) -> i64 {
-        self.number("limit", 1, 100).unwrap_or(50)
-    }
-
-    /// Reads a whole number from `least` to `most`.
-    pub fn number(&mut self, name: &str, least: i64, most: i64) -> Option<i64> {
-        self.get(name, |text| {
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            let number = digits.then(|| text.parse().ok()).flatten();
-            number
-                .filter(|number| (least..=most).contains(number))
-                .ok_or_else(|| match most {
-                    i64::MAX => format!("must be a whole number from {least}"),
-                    _ => format!("must be a whole number from {least} to {most}"),
-                })
-        })
-    }
-
-    fn wrong(&mut self, name: &str, message: impl Into<String>) {
-        let error = FieldError::new(name, message);
-        if !self.errors.contains(&error) {
-            self.errors.push(error);
-        }
+        self.get("limit", Limit::parse).unwrap_or_default().0
     }
 
     /// The end: all that is wrong, if anything is.
     pub fn finish(self) -> Result<(), Error> {
-        if self.errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Validation(self.errors))
+        match self.errors.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Validation(self.errors)),
         }
+    }
+}
+
+impl Source for Query<'_> {
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let mut given = self.pairs.iter().filter(|(key, _)| key == name);
+        let value = given.next();
+        if given.next().is_some() {
+            self.at(name).wrong("must be given once");
+            return None;
+        }
+        let (_, value) = value?;
+        (!value.is_empty()).then(|| Value::from(value.as_ref()))
+    }
+
+    fn at(&mut self, name: &str) -> At<'_> {
+        At::top(name, &mut self.errors)
+    }
+}
+
+/// How a parameter is documented.
+pub fn parameter<F: Field>(name: &str, about: &str) -> Parameter {
+    let required = match F::REQUIRED {
+        true => Required::True,
+        false => Required::False,
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(required)
+        .description(Some(paragraphs(about)))
+        .schema(Some(F::document()))
+        .build()
+}
+
+/// Declares the parameters of a query, with what reads and documents them. One whose name is no identifier is called by it:
+/// `mode as "hub.mode"`.
+macro_rules! query {
+    (
+        $(#[doc = $about:literal])+
+        $vis:vis struct $Name:ident {
+            $($(#[doc = $doc:literal])+ $field_vis:vis $field:ident $(as $name:literal)?: $type:ty,)*
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug)]
+        $vis struct $Name {
+            $($(#[doc = $doc])+ $field_vis $field: $type,)*
+        }
+
+        impl $Name {
+            /// Reads the query of a URL.
+            $vis fn parse(raw: Option<&str>) -> Result<Self, $crate::error::Error> {
+                let mut query = $crate::http::query::Query::read(raw);
+                // All of them first: what is wrong with one must not hide what is wrong with the next.
+                $(let $field = $crate::input::Field::take(&mut query, $crate::http::query::name!($field $(as $name)?));)*
+                query.finish()?;
+                let read = (|| Some($Name { $($field: $field?,)* }))();
+                read.ok_or_else(|| $crate::input::unread(stringify!($Name)))
+            }
+        }
+
+        impl utoipa::IntoParams for $Name {
+            fn into_params(
+                _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+            ) -> Vec<utoipa::openapi::path::Parameter> {
+                vec![$($crate::http::query::parameter::<$type>(
+                    $crate::http::query::name!($field $(as $name)?),
+                    concat!($($doc, "\n"),+),
+                )),*]
+            }
+        }
+    };
+}
+pub(crate) use query;
+
+/// The name of a parameter.
+macro_rules! name {
+    ($field:ident) => {
+        $crate::input::name(stringify!($field))
+    };
+    ($field:ident as $name:literal) => {
+        $name
+    };
+}
+pub(crate) use name;
+
+/// How many rows a page may have: 1 to 100, and 50 if it is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub i64);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Limit(50)
+    }
+}
+
+impl Text for Limit {
+    fn parse(text: &str) -> Result<Self, String> {
+        whole_number(text, 1..=100)
+            .map(Limit)
+            .ok_or_else(|| "must be a whole number from 1 to 100".to_owned())
+    }
+
+    fn describe() -> Object {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        let number = number.minimum(Some(1)).maximum(Some(100));
+        number.default(Some(50.into())).build()
+    }
+}
+
+/// How many rows come before a page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offset(pub i64);
+
+impl Text for Offset {
+    fn parse(text: &str) -> Result<Self, String> {
+        whole_number(text, 0..=i64::MAX)
+            .map(Offset)
+            .ok_or_else(|| "must be a whole number from 0".to_owned())
+    }
+
+    fn describe() -> Object {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        number.minimum(Some(0)).default(Some(0.into())).build()
+    }
+}
+
+fn whole_number(text: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| text.parse().ok()).flatten();
+    number.filter(|number| range.contains(number))
+}
+
+/// Yes or no, and no if it is not said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flag(pub bool);
+
+impl Text for Flag {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "true" => Ok(Flag(true)),
+            "false" => Ok(Flag(false)),
+            _ => Err("must be true or false".to_owned()),
+        }
+    }
+
+    fn describe() -> Object {
+        let flag = ObjectBuilder::new().schema_type(Type::Boolean);
+        flag.default(Some(false.into())).build()
     }
 }
 
@@ -137,15 +262,31 @@ mod tests {
         }
     }
 
+    query! {
+        /// Parameters.
+        struct Page {
+            /// How many.
+            limit: Option<Limit>,
+            /// From where on.
+            offset as "page.offset": Option<Offset>,
+        }
+    }
+
     #[test]
     fn every_wrong_parameter_is_reported() {
-        let mut query = Query::read(Some("limit=0&offset=-1&limit2=x&b=%zz"));
-        query.number("limit", 1, 100);
-        query.number("offset", 0, i64::MAX);
-        let Err(Error::Validation(errors)) = query.finish() else {
+        let wrong = Page::parse(Some("limit=0&page.offset=-1&limit2=x&b=%zz"));
+        let Err(Error::Validation(errors)) = wrong else {
             panic!("all of these are wrong");
         };
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, ["query", "limit", "offset"]);
+        assert_eq!(fields, ["query", "limit", "page.offset"]);
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_out() {
+        for nothing in [None, Some(""), Some("limit=&offset=7")] {
+            let page = Page::parse(nothing).expect("a good query");
+            assert_eq!((page.limit, page.offset), (None, None));
+        }
     }
 }

@@ -13,6 +13,13 @@ use axum::{
 };
 use bytes::Bytes;
 use std::{convert::Infallible, sync::Arc};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Object, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
 /// What a client says of the body that it wants.
 pub struct Wanted {
@@ -41,6 +48,17 @@ impl Wanted {
                 .cloned()
                 .collect(),
         }
+    }
+}
+
+impl IntoParams for Wanted {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let tag = ParameterBuilder::new()
+            .name("If-None-Match")
+            .parameter_in(ParameterIn::Header)
+            .description(Some("The `ETag` of the answer that you have."))
+            .schema(Some(Object::with_type(Type::String)));
+        vec![tag.build()]
     }
 }
 

@@ -8,58 +8,20 @@ use crate::{
         auth::IdPath,
         body::JsonObject,
         client::Client,
-        envelope::{self, ApiError, CursorPagination},
-        query::Query,
+        envelope::{self, ApiError, CursorPagination, Page, Success},
+        query::{Limit, query},
     },
     id::InboxId,
-    ops::livechat::{self, Heard},
+    ops::livechat::{self, After, Heard, NewVisitorMessage},
 };
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use utoipa::{IntoParams, ToSchema};
 
-/// A message of a visitor.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct NewMessage {
-    /// The browser's own id for the message. Sending the same id again does not store the message again.
-    #[schema(example = "b8f1c2", min_length = 1, max_length = 64)]
-    client_id: String,
-    /// The text of the message.
-    #[schema(
-        example = "Is the blue one still available?",
-        min_length = 1,
-        max_length = 4096
-    )]
-    text: String,
-}
-
-/// One message.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct VisitorMessageAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The message.
-    data: Heard,
-}
-
-/// A page of a visitor's conversation.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct VisitorMessagePage {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The page, in the order in which it came.
-    data: Vec<Heard>,
-    /// Where it is in the conversation.
-    pagination: CursorPagination,
-}
+type VisitorMessageAnswer = Success<Heard>;
+type VisitorMessagePage = Page<Heard, CursorPagination>;
 
 /// Says something
 ///
@@ -67,7 +29,7 @@ pub(super) struct VisitorMessagePage {
 #[utoipa::path(
     post, path = "/livechat/{id}/messages", operation_id = "sendLivechatMessage", tag = "Live chat", security(("visitor" = [])),
     params(("id" = String, Path, description = "Inbox id")),
-    request_body(content = NewMessage, example = json!({"client_id": "b8f1c2", "text": "Is the blue one still available?"})),
+    request_body(content = NewVisitorMessage, example = json!({"client_id": "b8f1c2", "text": "Is the blue one still available?"})),
     responses(
         (status = 201, description = "It is stored", body = VisitorMessageAnswer),
         (status = 200, description = "It was there already", body = VisitorMessageAnswer),
@@ -95,16 +57,14 @@ pub async fn say(
     Ok(envelope::success(status, message))
 }
 
-/// The query parameters, for the OpenAPI document. [`hear`] reads them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct ListParams {
-    /// Only messages that were received after this one.
-    after: Option<String>,
-    /// Maximum number of results to return.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<i64>,
+query! {
+    /// The query parameters of the list.
+    struct ListParams {
+        /// Only messages that were received after this one.
+        after: Option<After>,
+        /// Maximum number of results to return.
+        limit: Option<Limit>,
+    }
 }
 
 /// List a visitor's messages
@@ -128,10 +88,9 @@ pub async fn hear(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
-    let mut query = Query::read(query.as_deref());
-    let after = query.get("after", livechat::after);
-    let limit = query.limit();
-    query.finish()?;
+    let params = ListParams::parse(query.as_deref())?;
+    let after = params.after.map(|after| after.0);
+    let limit = params.limit.unwrap_or_default().0;
     let mut page = livechat::hear(&app.context, &visitor, after.as_ref(), limit + 1).await?;
     let has_more = page.len() as i64 > limit;
     page.truncate(usize::try_from(limit).unwrap_or(0));

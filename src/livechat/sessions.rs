@@ -7,10 +7,10 @@ use crate::{
         auth::IdPath,
         body::JsonObject,
         client::Client,
-        envelope::{self, ApiError},
+        envelope::{self, ApiError, Success},
     },
     id::InboxId,
-    ops::livechat,
+    ops::livechat::{self, NewSession},
 };
 use axum::{
     extract::State,
@@ -19,20 +19,6 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-
-/// The request to create a session.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct NewSession {
-    /// The visitor's name.
-    #[schema(example = "Ayu", max_length = 100)]
-    name: Option<String>,
-    /// The website's own id for the visitor. `user_hash` proves it.
-    #[schema(example = "customer-17", max_length = 200)]
-    user_id: Option<String>,
-    /// HMAC-SHA256 of `user_id` under the inbox's identity secret, in lower-case hex.
-    user_hash: Option<String>,
-}
 
 /// A visitor's session.
 #[derive(Serialize, ToSchema)]
@@ -44,16 +30,7 @@ pub(super) struct Session {
     token: String,
 }
 
-/// The answer with a visitor's session.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct SessionAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The session.
-    data: Session,
-}
+type SessionAnswer = Success<Session>;
 
 /// Create a visitor's session
 ///

@@ -16,10 +16,10 @@ use crate::{
         envelope::{ApiError, problem},
     },
     id::{ConversationId, InboxId, MessageId},
+    input::{self, Given},
     ops::{
         events::{self, Event, Live, Told, What},
-        fields::{Fields, Given},
-        livechat::{self, Heard, Visitor},
+        livechat::{self, After, Heard, Hello, Visitor},
     },
 };
 use axum::{
@@ -233,17 +233,12 @@ impl Session {
         if type_of(&mut hello).as_deref() != Some("hello") {
             return Err(Error::field("type", "must be hello at first"));
         }
-        let mut fields = Fields::new(hello);
-        let after = fields.text("after", livechat::after);
-        let token = fields.text("token", |token| Ok(token.to_owned()));
-        fields.finish()?;
-        if let Given::Value(after) = after {
+        let hello = Hello::parse(hello)?;
+        if let Given::Value(After(after)) = hello.after {
             self.told = Told::from_iter([after.clone()]);
             self.last = Some(after);
         }
-        let Given::Value(token) = token else {
-            return Err(Error::UnknownVisitor);
-        };
+        let token = hello.token.value().ok_or(Error::UnknownVisitor)?.0;
         let context = &self.app.context;
         livechat::recognise(context, &self.inbox, self.origin.as_deref(), &token).await
     }
@@ -300,7 +295,8 @@ impl Session {
                 Ok(json!({"type": "ack", "client_id": message.client_id, "message": message}))
             }
             Some("ping") => {
-                Fields::new(body).finish()?;
+                // It says nothing else.
+                input::read(body, |_| Some(()))?;
                 Ok(json!({"type": "pong"}))
             }
             _ => Err(Error::field("type", "must be message or ping")),

@@ -8,31 +8,37 @@ use super::Context;
 use crate::{
     error::Error,
     id::{AccountId, InboxId},
+    input::Given,
     store::secrets,
     vault::Place,
 };
 use db::Session;
+use secrecy::{ExposeSecret, SecretString};
 
-/// Stores these credentials. One without a value is removed.
+/// What is said of credentials, by their names: nothing, that one is removed, or what it is from now on.
+pub type Credentials = Vec<(&'static str, Given<SecretString>)>;
+
+/// Stores these credentials, and removes those that are to go.
 pub(super) async fn put_all(
     context: &Context,
     session: &mut Session,
     account: &AccountId,
     inbox: &InboxId,
-    given: &[(&'static str, Option<String>)],
+    given: &[(&'static str, Given<SecretString>)],
 ) -> Result<(), Error> {
     for (name, secret) in given {
         match secret {
-            Some(secret) => {
+            Given::Absent => {}
+            Given::Value(secret) => {
                 let place = Place {
                     account,
                     inbox,
                     name,
                 };
-                let sealed = context.vault.seal(&place, secret);
+                let sealed = context.vault.seal(&place, secret.expose_secret());
                 secrets::put(session, account, inbox, name, &sealed).await?;
             }
-            None => secrets::delete(session, account, inbox, name).await?,
+            Given::Null => secrets::delete(session, account, inbox, name).await?,
         }
     }
     Ok(())

@@ -5,9 +5,12 @@
 //!
 //! Invariant: a visitor's token works only in its own inbox, and gives access only to its own conversation.
 
+mod input;
+
+pub use input::{After, Hello, NewSession, NewVisitorMessage, VisitorText};
+
 use super::{
     Context,
-    fields::{Fields, Given},
     inboxes::read_settings,
     ingest::{Arrival, Ingest, Outcome, Source},
     messages,
@@ -16,6 +19,7 @@ use crate::{
     domain::{Channel, Message},
     error::Error,
     id::{AccountId, ConversationId, InboxId, MessageId, VisitorId},
+    input::Given,
     store::{addresses, conversations, inboxes, messages as stored},
 };
 use channels::{Contact, Direction, Kind, Sender, signature};
@@ -26,9 +30,6 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 use std::sync::Arc;
 use utoipa::ToSchema;
-
-/// The longest text of a message, in characters.
-const LONGEST_TEXT: usize = 4096;
 
 /// A visitor of a website.
 #[derive(Debug, Clone)]
@@ -66,34 +67,15 @@ pub async fn enter(
     body: Map<String, Value>,
 ) -> Result<(Visitor, String), Error> {
     let account = admit(context, inbox, origin).await?;
-    let mut fields = Fields::new(body);
-    let name = fields.text("name", super::check_name);
-    let user = fields.text("user_id", user_id);
-    let hash = fields.text("user_hash", |text| Ok(text.to_owned()));
-    let id = match (user, hash) {
-        (Given::Value(user), Given::Value(hash)) => {
-            if !hash_matches(&identity_secret(context, inbox), &user, &hash) {
-                fields.wrong("user_hash", "is not the right hash for this user_id");
-            }
-            format!("user:{user}")
-        }
-        (Given::Value(_), _) => {
-            fields.wrong("user_hash", "is required with user_id");
-            String::new()
-        }
-        (_, Given::Value(_)) => {
-            fields.wrong("user_id", "is required with user_hash");
-            String::new()
-        }
-        _ => VisitorId::new(&context.clock).to_string(),
+    let secret = identity_secret(context, inbox);
+    let new = NewSession::parse(body, |user, hash| hash_matches(&secret, user, hash))?;
+    let id = match new.user_id {
+        Given::Value(user) => format!("user:{}", user.0),
+        Given::Absent | Given::Null => VisitorId::new(&context.clock).to_string(),
     };
-    fields.finish()?;
     let who = Who {
         id,
-        name: match name {
-            Given::Value(name) => Some(name),
-            Given::Absent | Given::Null => None,
-        },
+        name: new.name.value().map(|name| name.0),
     };
     let token = token(context, inbox, &who)?;
     let visitor = Visitor {
@@ -186,15 +168,6 @@ fn hash_matches(secret: &str, user: &str, hash: &str) -> bool {
     signature::equal(expected.as_bytes(), hash.as_bytes())
 }
 
-fn user_id(text: &str) -> Result<String, &'static str> {
-    let good = (1..=200).contains(&text.len()) && !text.chars().any(char::is_control);
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err("must have 1 to 200 bytes, and no control characters")
-    }
-}
-
 /// A message as its visitor sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = VisitorMessage)]
@@ -228,15 +201,8 @@ pub async fn say(
     visitor: &Visitor,
     body: Map<String, Value>,
 ) -> Result<(Heard, bool), Error> {
-    let mut fields = Fields::new(body);
-    let client_id = fields.required("client_id", client_id);
-    let text = fields.required("text", text);
-    fields.finish()?;
-    let (Some(client_id), Some(text)) = (client_id, text) else {
-        return Err(Error::Internal(
-            "a body without errors lacks a field".into(),
-        ));
-    };
+    let NewVisitorMessage { client_id, text } = NewVisitorMessage::parse(body)?;
+    let (client_id, text) = (client_id.0, text.0);
     let provider_id = provider_id(visitor, &client_id);
     let message = channels::Message {
         provider_id: provider_id.clone(),
@@ -284,11 +250,6 @@ pub async fn say(
         .ok_or(Error::NotFound("inbox"))?;
     let message = messages::get(context, &visitor.account, &id).await?;
     Ok((heard(visitor, message, &provider_id), new > 0))
-}
-
-/// Parses the parameter `after`: the id of the last message that a client has.
-pub fn after(text: &str) -> Result<MessageId, &'static str> {
-    MessageId::parse(text).ok_or("must be the id of a message")
 }
 
 /// The messages of the visitor's conversation after a message, or from the start, in the order in which they were
@@ -342,24 +303,4 @@ fn heard(visitor: &Visitor, message: Message, provider_id: &str) -> Heard {
         content: message.content,
         timestamp: message.timestamp,
     }
-}
-
-fn client_id(text: &str) -> Result<String, &'static str> {
-    if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.to_owned())
-    } else {
-        Err("must have 1 to 64 visible ASCII characters")
-    }
-}
-
-/// The rule for what a visitor says.
-pub(super) fn text(text: &str) -> Result<String, &'static str> {
-    if text.trim().is_empty() {
-        return Err("must not be empty or only white space");
-    }
-    if text.chars().count() > LONGEST_TEXT {
-        return Err("must have at most 4096 characters");
-    }
-    // U+0000 is the only character that PostgreSQL cannot store.
-    Ok(text.replace('\0', "\u{fffd}"))
 }

@@ -8,7 +8,6 @@ pub mod conversations;
 pub mod credentials;
 pub mod destinations;
 pub mod events;
-pub mod fields;
 pub mod health;
 pub mod hooks;
 pub mod inboxes;

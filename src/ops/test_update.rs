@@ -3,12 +3,18 @@
 //! Invariant: a test takes the front door, like any update, and proves nothing: an inbox that waits for its provider goes on
 //! waiting.
 
-use super::{Context, credentials, found, hooks::format, inboxes::read_settings, livechat};
+use super::{
+    Context, credentials, found,
+    hooks::format,
+    inboxes::read_settings,
+    livechat::{self, VisitorText},
+};
 use crate::{
     clock::random,
     domain::Channel,
     error::Error,
     id::{AccountId, ConversationId, InboxId, MessageId},
+    input,
     provider::Request,
     store::{
         inboxes::{self, Details},
@@ -63,7 +69,9 @@ pub async fn send(
     server: &str,
     text: &str,
 ) -> Result<Outcome, Error> {
-    let text = livechat::text(text).map_err(|rule| Error::field("text", rule))?;
+    let text = <VisitorText as input::Text>::parse(text)
+        .map_err(|rule| Error::field("text", rule))?
+        .0;
     let (request, provider_id) = make(context, account, id, &text).await?;
     let (status, body) = match context.providers.post(server, &request).await {
         Ok(answer) => answer,

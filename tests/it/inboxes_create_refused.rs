@@ -78,11 +78,11 @@ async fn every_wrong_field_is_reported_at_once(store: Store) {
         .refuse(
             &body,
             &[
+                ("channel.bot_token", "does not apply to type whatsapp"),
                 ("name", "must have 1 to 100 characters"),
                 ("phone_number", E164_RULE),
                 ("channel.phone_number_id", visible),
                 ("channel.app_secret", "must be a string"),
-                ("channel.bot_token", UNKNOWN),
                 ("nickname", UNKNOWN),
                 ("messages_count", UNKNOWN),
             ],
@@ -158,7 +158,13 @@ async fn a_field_of_another_type_is_an_error(store: Store) {
         .await;
     let body = with(instagram(), "channel.phone_number_id", "1".into());
     creator
-        .refuse(&body, &[("channel.phone_number_id", UNKNOWN)])
+        .refuse(
+            &body,
+            &[(
+                "channel.phone_number_id",
+                "does not apply to type instagram",
+            )],
+        )
         .await;
 }
 

@@ -27,12 +27,13 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// The modules beside the layers: they use each other, and know nothing of who uses them.
-const BESIDE: [&str; 8] = [
+const BESIDE: [&str; 9] = [
     "clock",
     "config",
     "domain",
     "error",
     "id",
+    "input",
     "principal",
     "rendered",
     "vault",
@@ -47,7 +48,7 @@ const OF_HTTP: [&str; 6] = [
     "tower",
     "tower_http",
 ];
-const WITHOUT_HTTP: [&str; 12] = [
+const WITHOUT_HTTP: [&str; 13] = [
     "cli",
     "ops",
     "cache",
@@ -57,6 +58,7 @@ const WITHOUT_HTTP: [&str; 12] = [
     "domain",
     "error",
     "id",
+    "input",
     "principal",
     "rendered",
     "vault",

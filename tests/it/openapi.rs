@@ -62,6 +62,78 @@ fn every_example_is_as_its_schema_says() {
     assert!(checked > 50, "only {checked} examples");
 }
 
+/// A generated client takes the document's word: it must not be able to build what is refused.
+#[test]
+fn what_is_refused_is_not_in_the_document() {
+    let document = Document::new();
+    let whatsapp = json!({"name": "Support", "type": "whatsapp", "phone_number": "+62812345678",
+        "channel": {"phone_number_id": "1", "app_secret": "s"}});
+    let telegram = json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "1:a"}});
+    let with = |body: &Value, pointer: &str, value: Value| {
+        let mut body = body.clone();
+        let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+        let parent = body.pointer_mut(parent).and_then(Value::as_object_mut);
+        parent.expect("an object").insert(name.to_owned(), value);
+        body
+    };
+    let chat = json!({"name": "Website", "type": "livechat"});
+    let create = [
+        (&whatsapp, "/phone_number", json!("62812345678")),
+        (&whatsapp, "/type", json!("sms")),
+        (&whatsapp, "/type", json!("telegram")),
+        (&whatsapp, "/channel", json!({"phone_number_id": "1"})),
+        (&whatsapp, "/channel/phone_number_id", json!("a b")),
+        (&whatsapp, "/channel/bot_token", json!("1:a")),
+        (&whatsapp, "/instagram_account_id", json!("1")),
+        (&telegram, "/channel/bot_token", json!("a")),
+        (&telegram, "/phone_number", json!("+62812345678")),
+        (&chat, "/name", json!("  ")),
+        (
+            &chat,
+            "/channel",
+            json!({"allowed_origins": ["example.com"]}),
+        ),
+        (&chat, "/nickname", json!("x")),
+    ];
+    let create = create.map(|(body, pointer, value)| with(body, pointer, value));
+    let change = [
+        json!({"status": "pending"}),
+        json!({"channel": null}),
+        json!({"name": null}),
+        json!({"type": "telegram"}),
+        json!({"channel": {"app_secret": null}}),
+        json!({"channel": {"secret": "s"}}),
+    ];
+    let say = [
+        json!({"client_id": "1", "text": " "}),
+        json!({"text": "Hello"}),
+    ];
+    let good = [&whatsapp, &telegram, &chat].map(Value::clone);
+    for (operation, good, bad) in [
+        ("/inboxes/post", &good[..], &create[..]),
+        (
+            "/inboxes/{id}/patch",
+            &[json!({"status": "active", "channel": {"access_token": null}})],
+            &change,
+        ),
+        (
+            "/livechat/{id}/messages/post",
+            &[json!({"client_id": "1", "text": "Hi"})],
+            &say,
+        ),
+    ] {
+        let (path, method) = operation.rsplit_once('/').expect("a method");
+        let at = format!("/paths/{}/{method}/requestBody", escaped(path));
+        let validator = document.schema(&format!("{at}/content/application~1json/schema"));
+        for body in good {
+            assert_valid(&validator, body, operation);
+        }
+        for body in bad {
+            assert!(!validator.is_valid(body), "{operation}: {body}");
+        }
+    }
+}
+
 /// Clients are generated with a function for each operation: two of one name cannot both be there.
 #[test]
 fn every_operation_has_an_id_of_its_own() {

@@ -1,6 +1,5 @@
 //! `GET /inboxes`: a page of an account's inboxes, from the cache where that has it.
 
-use super::Conditional;
 use crate::{
     domain::{Channel, Inbox, InboxStatus, Scope},
     error::Error,
@@ -8,7 +7,7 @@ use crate::{
         App,
         auth::{Reader, recall},
         envelope::{self, ApiError, Pagination},
-        query::Query,
+        query::{Limit, Offset, query},
         representation::{Wanted, represent},
         surroundings::of_api,
     },
@@ -21,46 +20,30 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
 
-/// The parameters of a listing, for the document. [`list`] reads them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct ListParams {
-    /// Filter by inbox type.
-    r#type: Option<Channel>,
-    /// Filter by status.
-    status: Option<InboxStatus>,
-    /// Maximum number of results to return.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<i64>,
-    /// Number of results to skip for pagination.
-    #[param(minimum = 0, default = 0)]
-    offset: Option<i64>,
+query! {
+    /// The parameters of a listing.
+    struct ListParams {
+        /// Filter by inbox type.
+        r#type: Option<Channel>,
+        /// Filter by status.
+        status: Option<InboxStatus>,
+        /// Maximum number of results to return.
+        limit: Option<Limit>,
+        /// Number of results to skip for pagination.
+        offset: Option<Offset>,
+    }
 }
 
-/// A page of inboxes.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct InboxPage {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The page.
-    data: Vec<Inbox>,
-    /// Where it is in the list.
-    pagination: Pagination,
-}
+type InboxPage = envelope::Page<Inbox, Pagination>;
 
 /// List inboxes
 ///
 /// All inboxes of your account, oldest first. A bad `limit` or `offset` is an error, not silently replaced. Asking again
 /// with the `ETag` as `If-None-Match` costs next to nothing while nothing changes.
 #[utoipa::path(
-    get, path = "/inboxes", operation_id = "listInboxes", tag = "Inboxes", params(ListParams, Conditional),
+    get, path = "/inboxes", operation_id = "listInboxes", tag = "Inboxes", params(ListParams, Wanted),
     responses((status = 200, description = "A page of inboxes", body = InboxPage,
         headers(
             ("ETag" = String, description = "Another for every other answer"),
@@ -116,17 +99,15 @@ pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
 }
 
 fn page_of(query: Option<&str>) -> Result<Page, Error> {
-    let mut query = Query::read(query);
-    let page = Page {
+    let params = ListParams::parse(query)?;
+    Ok(Page {
         filter: Filter {
-            channel: query.get("type", |text| text.parse::<Channel>()),
-            status: query.get("status", |text| text.parse::<InboxStatus>()),
+            channel: params.r#type,
+            status: params.status,
         },
-        limit: query.limit(),
-        offset: query.number("offset", 0, i64::MAX).unwrap_or(0),
-    };
-    query.finish()?;
-    Ok(page)
+        limit: params.limit.unwrap_or_default().0,
+        offset: params.offset.unwrap_or_default().0,
+    })
 }
 
 /// Writes a page with its links.

@@ -1,0 +1,131 @@
+//! How inputs are documented: schemas of OpenAPI.
+//!
+//! Invariant: what the document allows is taken, and what it does not name is refused.
+
+use super::Field;
+use utoipa::openapi::{
+    ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Ref, RefOr, Type,
+    schema::{AdditionalProperties, Discriminator, Schema, SchemaType},
+};
+
+/// The schemas of a document, by their names.
+pub type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// The schema of an object, while it is put together.
+pub struct Described(ObjectBuilder);
+
+impl Described {
+    /// Begins with what it is.
+    pub fn new(about: &str) -> Self {
+        let builder = ObjectBuilder::new().description(Some(paragraphs(about)));
+        Described(builder.additional_properties(Some(AdditionalProperties::FreeForm(false))))
+    }
+
+    /// A field that always says the same.
+    #[must_use]
+    pub fn tagged(self, name: &str, says: &'static str) -> Self {
+        Described(self.0.property(name, word(&[says])).required(name))
+    }
+
+    /// A field of this type.
+    #[must_use]
+    pub fn field<F: Field>(self, name: &str, about: &str) -> Self {
+        let builder = self
+            .0
+            .property(name, with_description(F::document(), about));
+        Described(match F::REQUIRED {
+            true => builder.required(name),
+            false => builder,
+        })
+    }
+
+    /// It.
+    pub fn schema(self) -> RefOr<Schema> {
+        self.0.into()
+    }
+}
+
+/// A text that is one of these words.
+pub fn word(words: &[&'static str]) -> Object {
+    let builder = ObjectBuilder::new().schema_type(Type::String);
+    builder.enum_values(Some(words.iter().copied())).build()
+}
+
+/// One of several objects, which differ in what they have in one field: its values, and the schemas' names.
+pub fn one_of(about: &str, field: &str, variants: &[(&str, &str)]) -> RefOr<Schema> {
+    let reference = |name: &str| Ref::from_schema_name(name);
+    let mapping = variants
+        .iter()
+        .map(|(says, name)| (*says, reference(name).ref_location));
+    let mut builder = OneOfBuilder::new().description(Some(paragraphs(about)));
+    for (_, name) in variants {
+        builder = builder.item(reference(name));
+    }
+    builder
+        .discriminator(Some(Discriminator::with_mapping(field, mapping)))
+        .into()
+}
+
+/// A list of at most so many of these.
+pub(super) fn list(of: RefOr<Schema>, most: usize) -> RefOr<Schema> {
+    ArrayBuilder::new().items(of).max_items(Some(most)).into()
+}
+
+/// The same, or `null`.
+pub(super) fn or_null(schema: RefOr<Schema>) -> RefOr<Schema> {
+    match schema {
+        RefOr::T(Schema::Object(mut object)) => {
+            object.schema_type = with_null(object.schema_type);
+            object.into()
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            array.schema_type = with_null(array.schema_type);
+            RefOr::T(Schema::Array(array))
+        }
+        other => OneOfBuilder::new()
+            .item(Object::with_type(Type::Null))
+            .item(other)
+            .into(),
+    }
+}
+
+fn with_null(kind: SchemaType) -> SchemaType {
+    match kind {
+        SchemaType::Type(kind) => SchemaType::Array(vec![kind, Type::Null]),
+        other => other,
+    }
+}
+
+/// The same, with what it is in this place.
+fn with_description(schema: RefOr<Schema>, about: &str) -> RefOr<Schema> {
+    let paragraphs = paragraphs(about);
+    let about = Some(paragraphs.clone());
+    match schema {
+        RefOr::Ref(mut reference) => {
+            reference.description = paragraphs;
+            RefOr::Ref(reference)
+        }
+        RefOr::T(Schema::Object(mut object)) => {
+            object.description = about;
+            object.into()
+        }
+        RefOr::T(Schema::Array(mut array)) => {
+            array.description = about;
+            RefOr::T(Schema::Array(array))
+        }
+        RefOr::T(Schema::OneOf(mut one_of)) => {
+            one_of.description = about;
+            RefOr::T(Schema::OneOf(one_of))
+        }
+        other => other,
+    }
+}
+
+/// A doc comment as a text: each of its lines begins with a space.
+pub fn paragraphs(comment: &str) -> String {
+    let lines: Vec<_> = comment
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    lines.join("\n").trim().to_owned()
+}

@@ -1,0 +1,72 @@
+//! Creating an inbox.
+
+use super::{
+    ChannelChange, NewInbox, Settings, claim_address, inbox_event, status, write_settings,
+};
+use crate::{
+    domain::{Channel, Inbox},
+    error::Error,
+    id::{AccountId, EventId, InboxId},
+    ops::{Context, changes::commit, credentials::put_all, events::What},
+    store::inboxes::{self, Details},
+};
+use serde_json::{Map, Value};
+
+/// Creates an inbox from the body of `POST /inboxes`.
+///
+/// # Errors
+/// [`Error::Validation`] with all that is wrong with the body; [`Error::Conflict`] if its address is taken.
+pub async fn create(
+    context: &Context,
+    account: &AccountId,
+    body: Map<String, Value>,
+) -> Result<Inbox, Error> {
+    let new = NewInbox::parse(body)?;
+    let channel = new.channel();
+    let (mut phone_number, mut instagram_account_id) = (None, None);
+    let (name, given): (_, ChannelChange) = match new {
+        NewInbox::Whatsapp(new) => {
+            phone_number = Some(new.phone_number.0);
+            (new.name, new.channel.into())
+        }
+        NewInbox::Instagram(new) => {
+            instagram_account_id = Some(new.instagram_account_id.0);
+            (new.name, new.channel.into())
+        }
+        NewInbox::Telegram(new) => (new.name, new.channel.into()),
+        NewInbox::Livechat(new) => (
+            new.name,
+            new.channel.value().map(Into::into).unwrap_or_default(),
+        ),
+    };
+    let mut settings = Settings::default();
+    let credentials = given.apply(&mut settings);
+
+    let now = context.clock.now();
+    let id = InboxId::new(&context.clock);
+    // Live chat needs no provider's word: the widget's server is this one.
+    let proved_at = (channel == Channel::Livechat).then_some(now);
+    let details = Details {
+        inbox: Inbox {
+            id: id.clone(),
+            name: name.0,
+            channel,
+            status: status(proved_at, None),
+            phone_number,
+            instagram_account_id,
+            created_at: now,
+            messages_count: 0,
+        },
+        settings: write_settings(&settings)?,
+        proved_at,
+    };
+    let mut session = context.db.write().await?;
+    // Made while the transaction is open, so that ids and commits have one order.
+    let change = EventId::new(&context.clock);
+    inboxes::insert(&mut session, account, &details, &change).await?;
+    claim_address(&mut session, account, &details.inbox, &settings).await?;
+    put_all(context, &mut session, account, &id, &credentials).await?;
+    let changes = inbox_event(account, &id, change, What::InboxChanged);
+    commit(context, session, changes).await?;
+    Ok(details.inbox)
+}

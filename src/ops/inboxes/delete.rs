@@ -1,0 +1,52 @@
+//! Deleting an inbox: from then on nobody finds it, nor anything that it held.
+//!
+//! Removing what it held is not here: see `ops::purge`.
+
+use super::inbox_event;
+use crate::{
+    error::{Error, Reason},
+    id::{AccountId, EventId, InboxId},
+    ops::{Context, changes::commit, events::What, found, purge},
+    store::{addresses, inboxes, purge::Deleted, secrets},
+};
+
+/// Deletes an inbox. One that holds messages is kept, unless `with_messages` says that they go, too. From here on nobody finds it,
+/// nor anything that it holds; all of that is then removed in the background, or by a command before it ends.
+pub async fn delete(
+    context: &Context,
+    account: &AccountId,
+    id: &InboxId,
+    with_messages: bool,
+) -> Result<(), Error> {
+    let mut session = context.db.write().await?;
+    // From here on no delivery can add to it.
+    inboxes::lock(&mut session, &[(account, id)]).await?;
+    let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
+    if inbox.messages_count > 0 && !with_messages {
+        return Err(Error::Conflict(
+            Reason::HasMessages,
+            format!("Messages in this inbox: {}", inbox.messages_count),
+        ));
+    }
+    addresses::release(&mut session, id).await?;
+    secrets::delete_all(&mut session, account, id).await?;
+    inboxes::mark_deleted(&mut session, account, id, context.clock.now()).await?;
+    let change = EventId::new(&context.clock);
+    let changes = inbox_event(account, id, change, What::InboxDeleted);
+    commit(context, session, changes).await?;
+    if !context.command {
+        context.inbox_deleted.notify_one();
+        return Ok(());
+    }
+    let deleted = Deleted {
+        account: account.clone(),
+        inbox: id.clone(),
+        channel: inbox.channel,
+    };
+    if let Err(error) = purge::finish(context, &deleted).await {
+        // It is deleted all the same.
+        let cause = error.cause();
+        tracing::warn!(cause, "what it held is removed when a server runs");
+    }
+    Ok(())
+}

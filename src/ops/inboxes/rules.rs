@@ -1,0 +1,150 @@
+//! What each field of an inbox must look like: the rule, and what the document says of it.
+//!
+//! Invariant: a text that the document's pattern and lengths allow is taken.
+
+use crate::{
+    input::{Text, text, word},
+    ops::check_name,
+};
+use secrecy::{ExposeSecret, SecretString};
+use utoipa::openapi::Object;
+
+text! {
+    /// A display name.
+    pub struct Name(String): check_name,
+    |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S")).examples(["Customer Support"]);
+}
+
+text! {
+    /// A phone number.
+    pub struct PhoneNumber(String): e164,
+    |text| text.pattern(Some(r"^\+[1-9][0-9]{6,14}$")).examples(["+62812345678"]);
+}
+
+text! {
+    /// A provider's id for an address.
+    pub struct Address(String): address,
+    |text| text.min_length(Some(1)).max_length(Some(64)).pattern(Some("^[!-~]+$"));
+}
+
+text! {
+    /// A secret or token of a provider.
+    pub struct Credential(SecretString): credential,
+    |text| text.min_length(Some(1)).max_length(Some(2048)).pattern(Some("^[!-~]+$")).write_only(true);
+}
+
+text! {
+    /// A Telegram bot token.
+    pub struct BotToken(SecretString): bot_token,
+    |text| text.pattern(Some("^[0-9]{1,20}:[A-Za-z0-9_-]{1,128}$")).write_only(true);
+}
+
+text! {
+    /// The origin of a page.
+    pub struct Origin(String): origin,
+    |text| text.pattern(Some("^https?://[A-Za-z0-9._:\\[\\]-]{1,255}$")).examples(["https://www.example.com"]);
+}
+
+/// Whether an inbox is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// Active, or pending if it never proved itself.
+    On,
+    /// Inactive.
+    Off,
+}
+
+impl Switch {
+    /// Whether it is off.
+    pub fn is_off(self) -> bool {
+        self == Switch::Off
+    }
+}
+
+impl Text for Switch {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "active" => Ok(Switch::On),
+            "inactive" => Ok(Switch::Off),
+            _ => Err("must be active or inactive".to_owned()),
+        }
+    }
+
+    fn describe() -> Object {
+        word(&["active", "inactive"])
+    }
+}
+
+impl BotToken {
+    /// The bot's id: what stands before the colon.
+    pub fn bot(&self) -> &str {
+        let token = self.0.expose_secret();
+        token.split_once(':').map_or(token, |(bot, _)| bot)
+    }
+}
+
+/// E.164: a plus, then 7 to 15 digits, the first not 0.
+fn e164(text: &str) -> Result<String, &'static str> {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    let good = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0');
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("must be an E.164 phone number: + and 7 to 15 digits, as in +62812345678")
+    }
+}
+
+/// A provider's id for an address.
+fn address(text: &str) -> Result<String, &'static str> {
+    if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 64 visible ASCII characters")
+    }
+}
+
+/// A secret or token of a provider.
+fn credential(text: &str) -> Result<String, &'static str> {
+    if (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must have 1 to 2048 visible ASCII characters")
+    }
+}
+
+/// A Telegram bot token: the bot's id, a colon, a secret. <https://core.telegram.org/bots/api#authorizing-your-bot>
+fn bot_token(text: &str) -> Result<String, &'static str> {
+    const RULE: &str =
+        "must be a bot token as BotFather gives it: digits, a colon, letters and digits";
+    let (bot, secret) = text.split_once(':').ok_or(RULE)?;
+    let digits = (1..=20).contains(&bot.len()) && bot.bytes().all(|byte| byte.is_ascii_digit());
+    let secret_good = (1..=128).contains(&secret.len())
+        && secret
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if digits && secret_good {
+        Ok(text.to_owned())
+    } else {
+        Err(RULE)
+    }
+}
+
+/// An origin as browsers send it: scheme, host, and the port where it is not the usual one.
+fn origin(text: &str) -> Result<String, &'static str> {
+    const RULE: &str = "must be an origin, as in https://www.example.com";
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .ok_or(RULE)?;
+    let good = (1..=255).contains(&host.len())
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+    if good {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(RULE)
+    }
+}

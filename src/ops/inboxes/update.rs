@@ -1,0 +1,90 @@
+//! Changing an inbox.
+//!
+//! Invariant: what proved one address says nothing about another, and a bot is never replaced by another one.
+
+use super::{
+    InboxChange, Settings, channel_address, claim_address, inbox_event, read_settings, status,
+    write_settings,
+};
+use crate::{
+    domain::{Inbox, InboxStatus},
+    error::{Error, Reason},
+    id::{AccountId, EventId, InboxId},
+    ops::{Context, changes::commit, credentials, events::What, found},
+    store::{
+        addresses,
+        inboxes::{self, Update},
+    },
+};
+use serde_json::{Map, Value};
+
+/// Changes an inbox by the body of `PATCH /inboxes/{id}`.
+///
+/// # Errors
+/// [`Error::Validation`] with all that is wrong with the body; [`Error::Conflict`] if an address is taken, or cannot be changed.
+pub async fn update(
+    context: &Context,
+    account: &AccountId,
+    id: &InboxId,
+    body: Map<String, Value>,
+) -> Result<Inbox, Error> {
+    let mut session = context.db.write().await?;
+    // Held from the first look to the commit, or two changes at once could undo each other.
+    inboxes::lock(&mut session, &[(account, id)]).await?;
+    let details = inboxes::find_details(&mut session, account, id).await?;
+    let details = found(details, "inbox")?;
+    let mut inbox = details.inbox;
+    let change = InboxChange::parse(body, inbox.channel)?;
+
+    let before = read_settings(&details.settings)?;
+    let mut settings = before.clone();
+    let mut given = Vec::new();
+    if let Some(channel) = change.channel {
+        if let Some(token) = &channel.bot_token {
+            check_bot(&before, token.bot())?;
+        }
+        given = channel.apply(&mut settings);
+    }
+    let moved = channel_address(&inbox, &settings) != channel_address(&inbox, &before);
+    let proved_at = details.proved_at.filter(|_| !moved);
+    if moved {
+        addresses::release(&mut session, id).await?;
+        claim_address(&mut session, account, &inbox, &settings).await?;
+    }
+    if let Some(name) = change.name {
+        inbox.name = name.0;
+    }
+    let off = match change.status {
+        Some(switch) => switch.is_off(),
+        None => inbox.status == InboxStatus::Inactive,
+    };
+    let switched_off_at = off.then(|| context.clock.now());
+    inbox.status = status(proved_at, switched_off_at);
+    let event = EventId::new(&context.clock);
+    let update = Update {
+        name: &inbox.name,
+        settings: &write_settings(&settings)?,
+        proved_at,
+        switched_off_at,
+        change: &event,
+    };
+    inboxes::update(&mut session, account, id, &update).await?;
+    credentials::put_all(context, &mut session, account, id, &given).await?;
+    let changes = inbox_event(account, id, event, What::InboxChanged);
+    commit(context, session, changes).await?;
+    Ok(inbox)
+}
+
+/// A bot is a Telegram inbox's address, and numbers its messages by itself: those of two bots in one inbox could not be
+/// told apart. Another token of the same bot is fine.
+fn check_bot(settings: &Settings, other: &str) -> Result<(), Error> {
+    match &settings.bot_id {
+        Some(bot) if bot != other => Err(Error::Conflict(
+            Reason::AddressFixed,
+            format!(
+                "This inbox belongs to bot {bot}, and channel.bot_token is of bot {other}: create another inbox for that bot"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
