@@ -33,7 +33,7 @@ pub enum DemoError {
     Inbox(#[from] Error),
     /// An update could not be sent.
     #[error("the demonstration's updates: {0}")]
-    Delivery(String),
+    Update(String),
 }
 
 /// Creates four inboxes, one of each type.
@@ -57,7 +57,7 @@ pub async fn make_inboxes(context: &Context, account: &AccountId) -> Result<Vec<
 
 /// Sends a short conversation to the WhatsApp hook, as Meta would. `now` is in seconds since 1970.
 pub async fn deliver(server: SocketAddr, now: i64) -> Result<(), DemoError> {
-    let failed = |error: &dyn std::fmt::Display| DemoError::Delivery(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| DemoError::Update(error.to_string());
     let stream = TcpStream::connect(server).await.map_err(|e| failed(&e))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
@@ -84,7 +84,7 @@ pub async fn deliver(server: SocketAddr, now: i64) -> Result<(), DemoError> {
             .await
             .map_err(|error| failed(&error))?;
         if status != StatusCode::OK {
-            return Err(DemoError::Delivery(format!("the hook answered {status}")));
+            return Err(DemoError::Update(format!("the hook answered {status}")));
         }
     }
     drop(sender);

@@ -23,8 +23,8 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(value) = serde_json::from_slice::<&serde_json::value::RawValue>(data) {
         for kind in KINDS {
             let body = format!(r#"{{"update_id":1,"{kind}":{value}}}"#);
-            let delivery = telegram::parse(body.as_bytes()).expect("the frame is sound");
-            common::check(&delivery);
+            let update = telegram::parse(body.as_bytes()).expect("the frame is sound");
+            common::check(&update);
         }
     }
 });

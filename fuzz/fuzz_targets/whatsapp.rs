@@ -17,8 +17,8 @@ fuzz_target!(|data: &[u8]| {
 
     if serde_json::from_slice::<&serde_json::value::RawValue>(data).is_ok() {
         let body = [BEFORE, data, AFTER].concat();
-        let delivery = whatsapp::parse(&body).expect("the frame is sound");
-        let items = common::items(delivery);
+        let update = whatsapp::parse(&body).expect("the frame is sound");
+        let items = common::items(update);
         let found = common::message_ids(&items);
         assert_eq!(items.len(), 3);
         assert!(found.contains(&"a") && found.contains(&"b"));

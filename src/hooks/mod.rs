@@ -1,9 +1,9 @@
 //! What providers call: one file a channel.
 //!
-//! A hook finds out whether the request is genuine, has the delivery read by the channel's parser, and
+//! A hook finds out whether the request is genuine, has the update read by the channel's parser, and
 //! answers only once the messages are durable. Adding a channel means one file here, and its line in the router.
 //!
-//! Invariant: nothing of a delivery reaches the store before its own inbox has vouched for it.
+//! Invariant: nothing of an update reaches the store before its own inbox has vouched for it.
 
 pub mod instagram;
 pub mod telegram;
@@ -40,10 +40,10 @@ const SECRET_HEADERS: [&str; 4] = [
     "x-telegram-bot-api-secret-token",
 ];
 
-/// Bytes that what is parsed from a delivery takes for each byte of it, at the worst: many tiny things.
+/// Bytes that what is parsed from an update takes for each byte of it, at the worst: many tiny things.
 const GROWTH: usize = 16;
 
-/// Reads a delivery as it came.
+/// Reads an update as it came.
 async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
     let (parts, body) = request.into_parts();
     let body = body::read(app, &parts, body, app.limits.update, GROWTH).await?;
@@ -67,7 +67,7 @@ fn headers_text(headers: &HeaderMap) -> String {
     Value::from(kept).to_string()
 }
 
-/// Counts what became of a delivery, and answers: with an empty body, since some providers execute what they find in one.
+/// Counts what became of an update, and answers: with an empty body, since some providers execute what they find in one.
 fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Response, ApiError> {
     let label = match &outcome {
         Ok(_) => "accepted",

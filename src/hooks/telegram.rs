@@ -19,7 +19,7 @@ use axum::{
     response::Response,
 };
 
-/// Deliveries of a Telegram bot
+/// Updates of a Telegram bot
 ///
 /// 200 with an empty body once everything is durably stored. A redelivery changes nothing and gets 200.
 #[utoipa::path(

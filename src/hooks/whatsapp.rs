@@ -27,7 +27,7 @@ pub async fn verify(
     meta::verify(&app, Channel::Whatsapp, query.as_deref()).await
 }
 
-/// Deliveries of WhatsApp Cloud API
+/// Updates of WhatsApp Cloud API
 ///
 /// 200 with an empty body once everything is durably stored. A redelivery changes nothing and gets 200.
 /// The signature is checked with the app secrets of the inboxes that the body names, of at most 64 addresses.
@@ -38,7 +38,7 @@ pub async fn verify(
     responses(
         (status = 200, description = "Stored"),
         (status = 401, description = "The signature is missing or wrong; nothing was stored", body = crate::http::envelope::Failure),
-        (status = 404, description = "No part of the delivery is for a known inbox", body = crate::http::envelope::Failure)
+        (status = 404, description = "No part of the update is for a known inbox", body = crate::http::envelope::Failure)
     )
 )]
 pub async fn deliver(State(app): State<App>, request: Request) -> Result<Response, ApiError> {

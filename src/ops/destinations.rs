@@ -1,6 +1,6 @@
-//! Where deliveries go: the inbox that a provider means, and the secret that its deliveries are signed with.
+//! Where updates go: the inbox that a provider means, and the secret that its updates are signed with.
 //!
-//! Whether a delivery is genuine is not decided here, but in `hooks`.
+//! Whether an update is genuine is not decided here, but in `hooks`.
 //!
 //! Invariant: what is found is as fresh as [`crate::cache`] promises; what is not cached is read from the store.
 

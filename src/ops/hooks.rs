@@ -17,7 +17,7 @@ use crate::{
         inboxes,
     },
 };
-use channels::{Delivery, Item, Malformed, signature};
+use channels::{Item, Malformed, Update, signature};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::{
@@ -26,10 +26,10 @@ use std::{
 };
 use tokio::task::yield_now;
 
-/// How a channel's deliveries are read.
+/// How a channel's updates are read.
 pub struct Format {
     /// Reads one.
-    pub parse: fn(&[u8]) -> Result<Delivery, Malformed>,
+    pub parse: fn(&[u8]) -> Result<Update, Malformed>,
     /// Finds the addresses that one names without reading it: 64 at most. None where the URL names the inbox.
     pub addresses: fn(&[u8]) -> Vec<String>,
 }
@@ -86,7 +86,7 @@ pub struct FromMeta<'a> {
     pub source: Arc<Source>,
 }
 
-/// A delivery that one of our inboxes vouches for.
+/// An update that one of our inboxes vouches for.
 pub struct Vouched {
     /// What it says to each inbox whose app secret signed it.
     pub arrivals: Vec<Arrival>,
@@ -94,10 +94,10 @@ pub struct Vouched {
     pub foreign: u64,
 }
 
-/// What a delivery says to the inboxes whose app secret signed it. `None` if no inbox's did, and
+/// What an update says to the inboxes whose app secret signed it. `None` if no inbox's did, and
 /// [`Error::NotFound`] if it names no inbox of this server.
 ///
-/// Until an inbox has vouched for a delivery, whoever sent it may be anybody. Only its first addresses are read until
+/// Until an inbox has vouched for an update, whoever sent it may be anybody. Only its first addresses are read until
 /// then, and no more secrets are tried than those.
 pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vouched>, Error> {
     let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
@@ -110,7 +110,7 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
         return Ok(None);
     };
     let parts = match (format.parse)(body) {
-        Ok(delivery) => by_address(delivery, &signer.address),
+        Ok(update) => by_address(update, &signer.address),
         // Kept whole, for each inbox that vouches for it.
         Err(malformed) => named
             .iter()
@@ -151,7 +151,7 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
         tracing::warn!(
             channel = came.channel.as_str(),
             items = foreign,
-            "parts of a delivery are for no inbox of ours, or not signed with its secret"
+            "parts of an update are for no inbox of ours, or not signed with its secret"
         );
     }
     Ok(Some(Vouched {
@@ -160,16 +160,16 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
     }))
 }
 
-/// What a delivery says, by address. What names no address is for `own`, whoever that is, unless the delivery names
+/// What an update says, by address. What names no address is for `own`, whoever that is, unless the update names
 /// others, too: then it could be for any of them, and nobody's messages may end in somebody else's inbox. It goes to
 /// the quarantine of `own`.
-pub(super) fn by_address(delivery: Delivery, own: &str) -> Vec<(String, Vec<Item>)> {
-    let alone = delivery
+pub(super) fn by_address(update: Update, own: &str) -> Vec<(String, Vec<Item>)> {
+    let alone = update
         .parts
         .iter()
         .filter_map(|part| part.address.as_deref())
         .all(|address| address == own);
-    let parts = delivery.parts.into_iter();
+    let parts = update.parts.into_iter();
     let addressed = parts.map(|part| match part.address {
         Some(address) => (address, part.items),
         None if alone => (own.to_owned(), part.items),
@@ -185,13 +185,13 @@ fn set_aside(item: Item) -> Item {
     match item {
         Item::Ignored { .. } | Item::Unreadable { .. } => item,
         _ => Item::Unreadable {
-            reason: "for no inbox by name, in a delivery for several".into(),
+            reason: "for no inbox by name, in an update for several".into(),
             count: 1,
         },
     }
 }
 
-/// An inbox that a delivery names.
+/// An inbox that an update names.
 struct Named {
     address: String,
     to: Arc<Destination>,
@@ -261,7 +261,7 @@ pub async fn tokened(
         return Ok(None);
     }
     let items = match (format.parse)(&source.body) {
-        Ok(delivery) => delivery
+        Ok(update) => update
             .parts
             .into_iter()
             .flat_map(|part| part.items)

@@ -1,6 +1,6 @@
 //! Taking in what providers deliver: everything that is waiting shares one transaction and one wait for the disk.
 //!
-//! How a delivery is signed and read is not decided here, but at its hook; how it is stored is in [`batch`].
+//! How an update is signed and read is not decided here, but at its hook; how it is stored is in [`batch`].
 //!
 //! Invariant: whoever gets `Ok` from [`Ingest::deliver`] can lose power the same instant: each message is
 //! stored, once, and counted in the same transaction.
@@ -28,10 +28,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Deliveries in one transaction. Beyond this the wait for the disk is a small part of the cost already.
+/// Updates in one transaction. Beyond this the wait for the disk is a small part of the cost already.
 const BATCH: usize = 256;
 
-/// The line in which deliveries wait for the store. Cheap to clone.
+/// The line in which updates wait for the store. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
     line: mpsc::UnboundedSender<Waiting>,
@@ -47,20 +47,19 @@ struct Waiting {
 }
 
 impl Ingest {
-    /// Opens the line, with room for `room` deliveries. The task ends once every handle is gone and the line is empty.
+    /// Opens the line, with room for `room` updates. The task ends once every handle is gone and the line is empty.
     pub fn start(context: Context, room: usize) -> (Self, JoinHandle<()>) {
         let (line, coming) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(room));
         (Ingest { line, room }, tokio::spawn(work(context, coming)))
     }
 
-    /// Stores a delivery, and returns when it is durable. A full line is [`Error::Unavailable`] at once.
+    /// Stores an update, and returns when it is durable. A full line is [`Error::Unavailable`] at once.
     pub async fn deliver(&self, arrivals: Vec<Arrival>) -> Result<Outcome, Error> {
         let stopping = || Error::Unavailable("the server is stopping".into());
         let (answer, answered) = oneshot::channel();
         let place = self.room.clone().try_acquire_owned();
-        let place =
-            place.map_err(|_| Error::Unavailable("too many deliveries are waiting".into()))?;
+        let place = place.map_err(|_| Error::Unavailable("too many updates are waiting".into()))?;
         let waiting = Waiting {
             arrivals,
             answer,

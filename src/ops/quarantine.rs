@@ -18,7 +18,7 @@ use crate::{
         quarantine::{self, Entry},
     },
 };
-use channels::{Delivery, Item};
+use channels::{Item, Update};
 use std::sync::Arc;
 
 /// The quarantined updates after an entry, or from the start, oldest first. At most `limit`.
@@ -79,7 +79,7 @@ pub async fn replay(
         Channel::Telegram | Channel::Livechat => None,
     };
     let items = match (format.parse)(&entry.body) {
-        Ok(delivery) => items_for(delivery, address.as_deref()),
+        Ok(update) => items_for(update, address.as_deref()),
         Err(malformed) => {
             let reason = malformed.reason;
             return Err(Error::Conflict(
@@ -111,17 +111,17 @@ pub async fn replay(
 
 /// The parts of an update that are for one address. Its other parts belong to other inboxes, or to none. Without an
 /// address the whole update is for the inbox that the URL named.
-fn items_for(delivery: Delivery, address: Option<&str>) -> Vec<Item> {
+fn items_for(update: Update, address: Option<&str>) -> Vec<Item> {
     let Some(own) = address else {
-        let parts = delivery.parts.into_iter();
+        let parts = update.parts.into_iter();
         return parts.flat_map(|part| part.items).collect();
     };
-    let parts = by_address(delivery, own).into_iter();
+    let parts = by_address(update, own).into_iter();
     let own = parts.filter(|(address, _)| address == own);
     own.flat_map(|(_, items)| items).collect()
 }
 
-/// How many deliveries are set aside on the whole server. Nobody needs to know more than that there are 10,000.
+/// How many updates are set aside on the whole server. Nobody needs to know more than that there are 10,000.
 pub async fn count(context: &Context) -> Result<i64, Error> {
     Ok(quarantine::count(&mut context.db.read().await?).await?)
 }

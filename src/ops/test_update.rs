@@ -190,7 +190,7 @@ fn said(
 /// The provider's id of the message in an update.
 fn provider_id(channel: Channel, update: &[u8]) -> Result<String, Error> {
     let read = format(channel).and_then(|format| (format.parse)(update).ok());
-    let items = read.into_iter().flat_map(|delivery| delivery.parts);
+    let items = read.into_iter().flat_map(|update| update.parts);
     items
         .flat_map(|part| part.items)
         .find_map(|item| match item {

@@ -33,7 +33,7 @@ pub enum Thing<'a> {
     Key(&'a KeyId),
     /// An inbox.
     Inbox(&'a InboxId),
-    /// A delivery that was set aside.
+    /// An update that was set aside.
     Quarantined(&'a QuarantineId),
 }
 

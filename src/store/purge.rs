@@ -60,7 +60,7 @@ const LOCK_TYPE: Sql = Sql {
 pub(super) const BY_ENGINE: &[Sql] = &[CLAIM, LOCK_TYPE];
 
 /// What belongs to nobody but an inbox, in the order in which it can go. The number is how many rows of the others one is
-/// worth: a quarantined delivery can take megabytes.
+/// worth: a quarantined update can take megabytes.
 const HELD: [(Sql, i64); 3] = [(CHANGES, 1), (MESSAGES, 1), (QUARANTINE, 100)];
 
 /// An inbox that is deleted, and still holds something.

@@ -52,7 +52,7 @@ fn resident(server: &Running) -> usize {
         * KIB
 }
 
-/// The head of a delivery.
+/// The head of an update.
 fn head(fields: &str) -> String {
     format!(
         "POST /hooks/whatsapp HTTP/1.1\r\nhost: x\r\nx-hub-signature-256: sha256=0\r\n{fields}\r\n\r\n"
@@ -179,7 +179,7 @@ async fn bodies_that_never_end_make_way_for_others(store: Store) {
     let (_shell, server) = serve(store, MIB).await;
     let mut streams = fill(&server).await;
     // As long as no body has had its moment nobody is sent away for others. A provider comes again.
-    eventually("a delivery gets through", async || {
+    eventually("an update gets through", async || {
         let answer = server.deliver(&whatsapp::hello("wamid.1")).await;
         if answer.status == 503 {
             let message = "Too many large requests at once: nothing was accepted, try again";

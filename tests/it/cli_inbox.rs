@@ -235,8 +235,8 @@ async fn delete_keeps_an_inbox_that_holds_messages_unless_purged(store: Store) {
     let used = shell.whatsapp("1002");
     let server = shell.serve();
     let message = whatsapp::text("628111", "wamid.1", "Hello");
-    let delivery = whatsapp::delivery("1002", &[message]);
-    server.deliver(&delivery).await.assert_status(200);
+    let update = whatsapp::update("1002", &[message]);
+    server.deliver(&update).await.assert_status(200);
     server.stop().await;
 
     let deleted = json!({"id": empty, "deleted": true});
@@ -270,8 +270,8 @@ async fn each_secret_can_come_from_a_file_or_standard_input(store: Store) {
     // The secret is the file's text without the line's end: what is signed with it is accepted.
     let server = shell.serve();
     let message = whatsapp::text("628111", "wamid.1", "Hello");
-    let delivery = whatsapp::delivery("7", &[message]);
-    server.deliver(&delivery).await.assert_status(200);
+    let update = whatsapp::update("7", &[message]);
+    server.deliver(&update).await.assert_status(200);
     server.stop().await;
 
     let both = ["--bot-token", "7:abc", "--bot-token-file", "bot-token"];

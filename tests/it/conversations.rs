@@ -2,7 +2,7 @@
 
 use crate::support::{
     Store, TestApp, on_both_stores,
-    whatsapp::{delivery, text},
+    whatsapp::{text, update},
 };
 use inboxd::domain::Scope;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ async fn list(app: &TestApp, query: &str) -> Value {
 fn from_user(user_id: &str, phone: Option<&str>, id: &str) -> Value {
     let mut message = text(phone.unwrap_or_default(), id, "hi");
     message["from_user_id"] = user_id.into();
-    let mut payload = delivery("1001", &[message]);
+    let mut payload = update("1001", &[message]);
     payload["entry"][0]["changes"][0]["value"]["contacts"] = json!([
         {"profile": {"name": "Ayu", "username": "ayu.b"}, "user_id": user_id, "wa_id": phone.unwrap_or_default()}
     ]);
@@ -44,9 +44,7 @@ async fn a_conversation_shows_its_documented_keys(store: Store) {
         text("628111", "wamid.1", "one"),
         text("628111", "wamid.2", "two"),
     ];
-    app.deliver(&delivery("1001", &both))
-        .await
-        .assert_status(200);
+    app.deliver(&update("1001", &both)).await.assert_status(200);
 
     let page = list(&app, "").await;
     assert_eq!(page["pagination"], json!({"limit": 50, "has_more": false}));
@@ -78,10 +76,10 @@ async fn two_first_messages_at_once_make_one_conversation(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     let payloads: Vec<_> = (0..16)
-        .map(|n| delivery("1001", &[text("628111", &format!("wamid.{n}"), "hi")]))
+        .map(|n| update("1001", &[text("628111", &format!("wamid.{n}"), "hi")]))
         .collect();
-    let deliveries = payloads.iter().map(|payload| app.deliver(payload));
-    for answer in futures_util::future::join_all(deliveries).await {
+    let updates = payloads.iter().map(|payload| app.deliver(payload));
+    for answer in futures_util::future::join_all(updates).await {
         answer.assert_status(200);
     }
     let page = list(&app, "").await;
@@ -117,7 +115,7 @@ async fn a_contact_that_gets_its_own_id_stays_the_same(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     // First by number alone, then with both, then hidden, then by number alone once more.
-    let before = delivery("1001", &[text("628111", "wamid.1", "hi")]);
+    let before = update("1001", &[text("628111", "wamid.1", "hi")]);
     app.deliver(&before).await.assert_status(200);
     app.deliver(&from_user("ID.1", Some("628111"), "wamid.2"))
         .await
@@ -125,7 +123,7 @@ async fn a_contact_that_gets_its_own_id_stays_the_same(store: Store) {
     app.deliver(&from_user("ID.1", None, "wamid.3"))
         .await
         .assert_status(200);
-    let after = delivery("1001", &[text("628111", "wamid.4", "hi")]);
+    let after = update("1001", &[text("628111", "wamid.4", "hi")]);
     app.deliver(&after).await.assert_status(200);
     let page = list(&app, "").await;
     assert_eq!(page["data"].as_array().map(Vec::len), Some(1), "{page}");
@@ -150,7 +148,7 @@ async fn a_walk_meets_each_conversation_once_while_messages_arrive(store: Store)
     let first: Vec<_> = (0..20)
         .map(|n| text(&format!("6281{n:02}"), &format!("wamid.{n}"), "hi"))
         .collect();
-    app.deliver(&delivery("1001", &first))
+    app.deliver(&update("1001", &first))
         .await
         .assert_status(200);
     let mut met = Vec::new();
@@ -170,7 +168,7 @@ async fn a_walk_meets_each_conversation_once_while_messages_arrive(store: Store)
             text("628100", &format!("wamid.again{round}"), "again"),
             text(&format!("6299{round}"), &format!("wamid.new{round}"), "new"),
         ];
-        app.deliver(&delivery("1001", &again))
+        app.deliver(&update("1001", &again))
             .await
             .assert_status(200);
         let Some(cursor) = page["pagination"]["next_cursor"].as_str() else {
@@ -187,7 +185,7 @@ async fn filters_narrow_the_list(store: Store) {
     let app = TestApp::start(store).await;
     let (one, two) = (app.whatsapp("1001").await, app.whatsapp("1002").await);
     for number in ["1001", "1002"] {
-        let payload = delivery(number, &[text("628111", "wamid.1", "hi")]);
+        let payload = update(number, &[text("628111", "wamid.1", "hi")]);
         app.deliver(&payload).await.assert_status(200);
     }
     for inbox in [one, two] {

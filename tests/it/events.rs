@@ -7,7 +7,7 @@ use crate::support::{
     live::{Socket, Stream},
     on_both_stores,
     program::PATIENCE,
-    whatsapp::{delivery, text},
+    whatsapp::{text, update},
 };
 #[cfg(feature = "postgres-tests")]
 use inboxd::clock::Clock;
@@ -42,7 +42,7 @@ async fn start(store: Store) -> (TestApp, String) {
 async fn a_message_and_a_change_of_an_inbox_are_told(store: Store) {
     let (app, key) = start(store).await;
     let mut stream = Stream::open(app.address, &key, None).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
     let (name, _, inbox) = stream.next().await.expect("an event");
@@ -59,14 +59,14 @@ async fn a_message_and_a_change_of_an_inbox_are_told(store: Store) {
 
 async fn a_change_of_a_message_is_told_with_the_message(store: Store) {
     let (app, key) = start(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
     let mut stream = Stream::open(app.address, &key, None).await;
     let reaction = json!({"from": "628111", "id": "wamid.e", "timestamp": "1736928010", "type": "reaction",
         "reaction": {"message_id": "wamid.1", "emoji": "👍"}});
     for _ in 0..2 {
-        app.deliver(&delivery("1001", std::slice::from_ref(&reaction)))
+        app.deliver(&update("1001", std::slice::from_ref(&reaction)))
             .await
             .assert_status(200);
     }
@@ -83,7 +83,7 @@ async fn another_accounts_events_are_not(store: Store) {
     let other = app.another_account().await;
     let stranger = app.key_of(&other, &[Scope::Read]).await;
     let mut stream = Stream::open(app.address, &stranger, None).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
     let body = json!({"name": "Theirs", "type": "livechat"});
@@ -98,14 +98,14 @@ async fn another_accounts_events_are_not(store: Store) {
 async fn what_a_node_with_a_late_clock_stores_is_not_missed() {
     let (app, key) = start(Store::Postgres).await;
     let mut stream = Stream::open(app.address, &key, None).await;
-    let first = delivery("1001", &[text("628111", "wamid.0", "0")]);
+    let first = update("1001", &[text("628111", "wamid.0", "0")]);
     app.deliver(&first).await.assert_status(200);
     stream.next().await.expect("the inbox's");
     let (_, last, _) = stream.next().await.expect("the message's");
     drop(stream);
 
     let late = app.another_node_at(Clock::manual(START - 5)).await;
-    let late_one = delivery("1001", &[text("628111", "wamid.1", "late")]);
+    let late_one = update("1001", &[text("628111", "wamid.1", "late")]);
     late.deliver(&late_one).await.assert_status(200);
     let mut stream = Stream::open(app.address, &key, Some(&last)).await;
     loop {
@@ -121,7 +121,7 @@ async fn what_a_node_with_a_late_clock_stores_is_not_missed() {
 async fn last_event_id_brings_what_was_missed_in_order(store: Store) {
     let (app, key) = start(store).await;
     let mut stream = Stream::open(app.address, &key, None).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.0", "0")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.0", "0")]))
         .await
         .assert_status(200);
     let (_, known, _) = stream.next().await.expect("the inbox's");
@@ -133,12 +133,10 @@ async fn last_event_id_brings_what_was_missed_in_order(store: Store) {
         .map(|n| text("628111", &format!("wamid.{n}"), &n.to_string()))
         .collect();
     for part in missed.chunks(50) {
-        app.deliver(&delivery("1001", part))
-            .await
-            .assert_status(200);
+        app.deliver(&update("1001", part)).await.assert_status(200);
     }
     let mut stream = Stream::open(app.address, &key, Some(&last)).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.live", "live")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.live", "live")]))
         .await
         .assert_status(200);
     let mut ids = vec![last];
@@ -272,7 +270,7 @@ async fn revoking_a_key_ends_its_streams_however_busy_they_are(store: Store) {
     let happening = async {
         for n in 0.. {
             let message = text("628111", &format!("wamid.{n}"), "too late");
-            app.deliver(&delivery("1001", &[message]))
+            app.deliver(&update("1001", &[message]))
                 .await
                 .assert_status(200);
         }
@@ -305,7 +303,7 @@ async fn a_key_that_another_node_revokes_hears_no_more_after_a_second(store: Sto
     let mut stream = Stream::open(other.address, &key, None).await;
     revoke(&app).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "too late")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "too late")]))
         .await
         .assert_status(200);
     assert_eq!(rest(&mut stream).await, [""; 0]);

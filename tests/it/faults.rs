@@ -3,7 +3,7 @@
 
 use crate::support::{
     Answer, Shell, Store, TestApp, on_both_stores,
-    whatsapp::{self, delivery},
+    whatsapp::{self, update},
 };
 use db::{Database, Missing, Sql};
 use inboxd::domain::Scope;
@@ -25,7 +25,7 @@ fn assert_unavailable(answer: &Answer) {
 }
 
 fn hello(id: &str) -> Value {
-    delivery("42", &[whatsapp::text("628111", id, "Hello")])
+    update("42", &[whatsapp::text("628111", id, "Hello")])
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_full_disk_is_a_503_and_then_fine_again_without_a_restart() {
     let long = |number: usize| {
         let words = "A long story. ".repeat(250);
         let message = whatsapp::text("628111", &format!("wamid.{number}"), &words);
-        delivery("42", &[message])
+        update("42", &[message])
     };
     let count = async || {
         let listed = server.get("/inboxes").key(&key).send().await.data();
@@ -166,7 +166,7 @@ async fn a_full_disk_is_a_503_and_then_fine_again_without_a_restart() {
 
 #[cfg(feature = "postgres-tests")]
 #[tokio::test]
-async fn an_inbox_whose_deliveries_wait_holds_up_no_other() {
+async fn an_inbox_whose_updates_wait_holds_up_no_other() {
     let app = TestApp::start(Store::Postgres).await;
     let busy = app.whatsapp("42").await;
     for number in ["43", "44"] {
@@ -187,7 +187,7 @@ async fn an_inbox_whose_deliveries_wait_holds_up_no_other() {
         .collect();
     for number in ["43", "44", "43"] {
         let id = format!("wamid.{number}");
-        let body = delivery(number, &[whatsapp::text("628111", &id, "Hello")]);
+        let body = update(number, &[whatsapp::text("628111", &id, "Hello")]);
         app.deliver(&body).await.assert_status(200);
     }
     assert!(waiting.iter().all(|one| !one.is_finished()));

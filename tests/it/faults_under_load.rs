@@ -23,7 +23,7 @@ on_both_stores![what_was_acknowledged_survives_kills];
 
 /// Connections that deliver at once.
 const SENDERS: usize = 16;
-/// Deliveries that wait to be tried again before nothing new is sent.
+/// Updates that wait to be tried again before nothing new is sent.
 const UNSURE: usize = 200;
 const NUMBERS: [&str; 3] = ["42", "43", "44"];
 
@@ -151,7 +151,7 @@ async fn a_disk_that_is_full_now_and_then_on_postgres() {
         .await;
 }
 
-/// What the senders know, by the number of the delivery.
+/// What the senders know, by the number of the update.
 #[derive(Default)]
 struct Ledger {
     /// New ones so far.
@@ -241,7 +241,7 @@ impl<'a> Load<'a> {
 
     async fn until_refused(&self) {
         let before = self.ledger().refused;
-        eventually("deliveries are refused", async || {
+        eventually("updates are refused", async || {
             self.ledger().refused > before + SENDERS
         })
         .await;
@@ -249,7 +249,7 @@ impl<'a> Load<'a> {
 
     async fn until_acknowledged(&self) {
         let before = self.ledger().acknowledged.len();
-        eventually("deliveries are acknowledged again", async || {
+        eventually("updates are acknowledged again", async || {
             self.ledger().acknowledged.len() > before + SENDERS
         })
         .await;
@@ -277,7 +277,7 @@ impl<'a> Load<'a> {
         {
             let mut ledger = self.ledger();
             let (kept, refused) = (ledger.acknowledged.len(), ledger.refused);
-            println!("{sent} deliveries, {kept} acknowledged under faults, {refused} answers 503");
+            println!("{sent} updates, {kept} acknowledged under faults, {refused} answers 503");
             ledger.unsure = (0..sent).collect();
             ledger.acknowledged.clear();
         }
@@ -313,7 +313,7 @@ async fn send(ledger: Arc<Mutex<Ledger>>, server: Arc<Running>, stopping: Arc<At
     let ledger = || ledger.lock().expect("no panic inside");
     while !stopping.load(Ordering::Relaxed) {
         let number = ledger().next();
-        let answer = server.delivery(&numbered(number)).try_send().await;
+        let answer = server.update(&numbered(number)).try_send().await;
         match answer {
             Ok(answer) if answer.status == 200 => {
                 ledger().acknowledged.insert(number);
@@ -323,7 +323,7 @@ async fn send(ledger: Arc<Mutex<Ledger>>, server: Arc<Running>, stopping: Arc<At
                 ledger().refuse(number);
                 sleep(Duration::from_millis(20)).await;
             }
-            // The server is gone, and this delivery may or may not be stored.
+            // The server is gone, and this update may or may not be stored.
             Err(_) => {
                 ledger().unsure.push(number);
                 return;
@@ -344,14 +344,14 @@ async fn redeliver(ledger: Arc<Mutex<Ledger>>, server: Arc<Running>) {
     }
 }
 
-/// The ids of the one to three messages of a delivery.
+/// The ids of the one to three messages of an update.
 fn ids(number: usize) -> Vec<String> {
     (0..=number % 3)
         .map(|part| format!("wamid.{number:06}.{part}"))
         .collect()
 }
 
-/// A delivery to one of the numbers. Every twentieth is from somebody who has not written before.
+/// An update to one of the numbers. Every twentieth is from somebody who has not written before.
 fn numbered(number: usize) -> Value {
     let person = match number % 20 {
         0 => 100 + number,
@@ -362,7 +362,7 @@ fn numbered(number: usize) -> Value {
         .iter()
         .map(|id| whatsapp::text(&from, id, "Hello"))
         .collect();
-    whatsapp::delivery(NUMBERS[number % NUMBERS.len()], &messages)
+    whatsapp::update(NUMBERS[number % NUMBERS.len()], &messages)
 }
 
 /// The inbox and the provider's id of every stored message.

@@ -6,7 +6,7 @@ use crate::support::{
     live::Stream,
     on_both_stores,
     program::text,
-    whatsapp::{delivery, hello, text as message},
+    whatsapp::{hello, text as message, update},
 };
 use inboxd::{clock::stopwatch, domain::Scope};
 use serde_json::{Value, json};
@@ -186,7 +186,7 @@ async fn no_answer_is_older_than_the_one_before_it(store: Store) {
         tokio::spawn(async move {
             for count in 1..=CHANGES {
                 let message = message("628111", &format!("wamid.{number}.{count}"), "Hello");
-                let answer = app.deliver(&delivery(number, &[message])).await;
+                let answer = app.deliver(&update(number, &[message])).await;
                 answer.assert_status(200);
                 match here {
                     true => told.here(&inbox, 0, count),

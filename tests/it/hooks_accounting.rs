@@ -1,9 +1,9 @@
-//! What a vouched delivery holds is stored, folded into what is stored, known, ignored, in quarantine, or for somebody
+//! What a vouched update holds is stored, folded into what is stored, known, ignored, in quarantine, or for somebody
 //! else: always just one of these, whatever holes it has.
 
 use crate::support::{
     Store, TestApp, for_some, on_both_stores,
-    whatsapp::{APP_SECRET, deliveries, delivery, sign, text},
+    whatsapp::{APP_SECRET, sign, text, update, updates},
     whatsapp_body,
 };
 use inboxd::{
@@ -25,10 +25,10 @@ on_both_stores![
     every_item_of_telegram_is_accounted_for,
     parts_without_an_address_are_for_the_one_inbox_that_vouched,
     a_message_that_may_be_for_several_inboxes_goes_aside,
-    a_delivery_without_anything_for_its_inbox_proves_it,
+    a_update_without_anything_for_its_inbox_proves_it,
 ];
 
-/// A piece of a delivery, and how many items are in it.
+/// A piece of an update, and how many items are in it.
 type Piece = (Value, u64);
 
 /// What stands where an object belongs.
@@ -126,7 +126,7 @@ fn of_whatsapp() -> impl Strategy<Value = Piece> {
     ];
     (vec(entry, 0..5), id()).prop_map(|(entries, id)| {
         let (mut entries, count) = list(entries);
-        let mine = delivery("1001", &[text("628222", &id, "Hi")]);
+        let mine = update("1001", &[text("628222", &id, "Hi")]);
         let list = entries.as_array_mut().expect("a list");
         list.push(mine["entry"][0].clone());
         (json!({"entry": entries}), count + 1)
@@ -222,7 +222,7 @@ fn sum(of: &Outcome) -> u64 {
     of.stored + of.known + of.changes + of.quarantined + of.ignored + of.foreign
 }
 
-/// A server of which the deliveries' outcomes are seen.
+/// A server of which the updates' outcomes are seen.
 struct Counting {
     app: TestApp,
     ingest: Ingest,
@@ -345,7 +345,7 @@ async fn every_item_of_telegram_is_accounted_for(store: Store) {
 async fn parts_without_an_address_are_for_the_one_inbox_that_vouched(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
-    let mut body = delivery("1001", &[text("628111", "wamid.1", "a")]);
+    let mut body = update("1001", &[text("628111", "wamid.1", "a")]);
     let nameless =
         json!({"field": "messages", "value": {"messages": [text("628111", "wamid.2", "b")]}});
     let changes = body["entry"][0]["changes"].as_array_mut().expect("a list");
@@ -373,7 +373,7 @@ async fn parts_without_an_address_are_for_the_one_inbox_that_vouched(store: Stor
 async fn a_message_that_may_be_for_several_inboxes_goes_aside(store: Store) {
     let app = TestApp::start(store).await;
     let (one, two) = (app.whatsapp("1001").await, app.whatsapp("1002").await);
-    let mut body = deliveries(&[
+    let mut body = updates(&[
         ("1001", &[text("628111", "wamid.1", "a")]),
         ("1002", &[text("628111", "wamid.2", "b")]),
     ]);
@@ -399,7 +399,7 @@ async fn a_message_that_may_be_for_several_inboxes_goes_aside(store: Store) {
     assert_eq!(app.count("quarantine").await, 1);
 }
 
-async fn a_delivery_without_anything_for_its_inbox_proves_it(store: Store) {
+async fn a_update_without_anything_for_its_inbox_proves_it(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
     let body = json!({"entry": [{"id": "10", "changes": [{"field": "new", "value": {"phone_number_id": "1001"}}]}]});

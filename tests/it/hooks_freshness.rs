@@ -1,10 +1,10 @@
-//! Where deliveries go is kept in memory: every delivery goes by the last change that was acknowledged before it came.
+//! Where updates go is kept in memory: every update goes by the last change that was acknowledged before it came.
 
 use crate::{
     freshness::{shell, within},
     support::{
         Answer, Store, TestApp, eventually, on_both_stores,
-        whatsapp::{APP_SECRET, delivery, text},
+        whatsapp::{APP_SECRET, text, update},
         whatsapp_body,
     },
 };
@@ -12,15 +12,15 @@ use inboxd::{domain::Scope, id::InboxId};
 use serde_json::{Value, json};
 
 on_both_stores![
-    a_changed_app_secret_counts_from_the_very_next_delivery,
-    a_changed_address_counts_from_the_very_next_delivery,
-    a_deleted_inbox_takes_no_delivery_and_its_address_is_free,
-    a_deleted_bot_takes_no_delivery,
-    a_first_delivery_proves_its_inbox_once,
-    without_memory_every_delivery_finds_its_inbox,
+    a_changed_app_secret_counts_from_the_very_next_update,
+    a_changed_address_counts_from_the_very_next_update,
+    a_deleted_inbox_takes_no_update_and_its_address_is_free,
+    a_deleted_bot_takes_no_update,
+    a_first_update_proves_its_inbox_once,
+    without_memory_every_update_finds_its_inbox,
 ];
 
-/// Two nodes that have in memory where deliveries go.
+/// Two nodes that have in memory where updates go.
 struct Nodes {
     store: Store,
     app: TestApp,
@@ -48,14 +48,14 @@ impl Nodes {
     fn hello(&mut self, number: &str) -> Vec<u8> {
         self.sent += 1;
         let message = text("628111", &format!("wamid.{}", self.sent), "Hello");
-        delivery(number, &[message]).to_string().into_bytes()
+        update(number, &[message]).to_string().into_bytes()
     }
 
     /// Delivers to both until both have in memory where this goes.
     async fn warm(&mut self, number: &str, secret: &str) {
         let hello = self.hello(number);
         for node in self.both() {
-            eventually("it is kept where deliveries go", async || {
+            eventually("it is kept where updates go", async || {
                 let answer = node.deliver_bytes(&hello, secret).await;
                 answer.assert_status(200);
                 node.context.cache.figures().destinations > 0
@@ -64,7 +64,7 @@ impl Nodes {
         }
     }
 
-    /// That from here on deliveries with this secret get this answer, and with that one that answer.
+    /// That from here on updates with this secret get this answer, and with that one that answer.
     async fn assert_answers(&mut self, number: &str, by_command: bool, wanted: [(&str, u16); 2]) {
         for (secret, status) in wanted {
             let hello = self.hello(number);
@@ -90,7 +90,7 @@ impl Nodes {
     }
 }
 
-async fn a_changed_app_secret_counts_from_the_very_next_delivery(store: Store) {
+async fn a_changed_app_secret_counts_from_the_very_next_update(store: Store) {
     let mut nodes = Nodes::start(store).await;
     let inbox = nodes.app.whatsapp("1001").await;
     let mut old = APP_SECRET.to_owned();
@@ -113,7 +113,7 @@ async fn a_changed_app_secret_counts_from_the_very_next_delivery(store: Store) {
     nodes.app.verify().await;
 }
 
-async fn a_changed_address_counts_from_the_very_next_delivery(store: Store) {
+async fn a_changed_address_counts_from_the_very_next_update(store: Store) {
     let mut nodes = Nodes::start(store).await;
     let inbox = nodes.app.whatsapp("1001").await;
     for (old, new) in [("1001", "1002"), ("1002", "1001")] {
@@ -128,7 +128,7 @@ async fn a_changed_address_counts_from_the_very_next_delivery(store: Store) {
     nodes.app.verify().await;
 }
 
-async fn a_deleted_inbox_takes_no_delivery_and_its_address_is_free(store: Store) {
+async fn a_deleted_inbox_takes_no_update_and_its_address_is_free(store: Store) {
     let mut nodes = Nodes::start(store).await;
     let mut account = nodes.app.account.clone();
     let mut old = nodes.app.whatsapp("1001").await;
@@ -155,14 +155,14 @@ async fn a_deleted_inbox_takes_no_delivery_and_its_address_is_free(store: Store)
     nodes.app.verify().await;
 }
 
-async fn a_deleted_bot_takes_no_delivery(store: Store) {
+async fn a_deleted_bot_takes_no_update(store: Store) {
     let nodes = Nodes::start(store).await;
     let body =
         json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "110201543:AAH"}});
     let inbox = nodes.app.inbox(body).await;
     let token = nodes.app.context.vault.inbox_token(&inbox);
     for node in nodes.both() {
-        eventually("it is kept where deliveries go", async || {
+        eventually("it is kept where updates go", async || {
             tell(node, &inbox, &token).await.assert_status(200);
             node.context.cache.figures().destinations > 0
         })
@@ -192,7 +192,7 @@ async fn tell(app: &TestApp, inbox: &InboxId, token: &str) -> Answer {
 }
 
 /// What was read of an inbox before it was proved is not kept beyond that.
-async fn a_first_delivery_proves_its_inbox_once(store: Store) {
+async fn a_first_update_proves_its_inbox_once(store: Store) {
     let mut nodes = Nodes::start(store).await;
     let inbox = nodes.app.whatsapp("1001").await;
     assert_eq!(nodes.app.shown(&inbox).await["status"], "pending");
@@ -214,13 +214,13 @@ async fn a_first_delivery_proves_its_inbox_once(store: Store) {
     assert_eq!(changed(&nodes).await, proved);
 }
 
-async fn without_memory_every_delivery_finds_its_inbox(store: Store) {
+async fn without_memory_every_update_finds_its_inbox(store: Store) {
     let nodes = Nodes::start(store).await;
     let bare = nodes.app.another_node_with(0).await;
     nodes.app.whatsapp("1001").await;
     for number in 0..3 {
         let message = text("628111", &format!("wamid.{number}"), "Hello");
-        let answer = bare.deliver(&delivery("1001", &[message])).await;
+        let answer = bare.deliver(&update("1001", &[message])).await;
         answer.assert_status(200);
     }
     assert_eq!(bare.context.cache.figures().destinations, 0);

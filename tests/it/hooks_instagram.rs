@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 on_both_stores![
     the_verification_proves_the_inbox,
     a_whatsapp_token_does_not_verify_here,
-    a_delivery_is_stored_once_and_an_echo_is_outbound,
+    a_update_is_stored_once_and_an_echo_is_outbound,
     the_test_buttons_shape_is_taken,
-    an_unsigned_delivery_stores_nothing,
+    an_unsigned_update_stores_nothing,
     an_unknown_account_is_a_404,
 ];
 
@@ -73,7 +73,7 @@ async fn a_whatsapp_token_does_not_verify_here(store: Store) {
     assert_eq!(app.shown(&whatsapp).await["status"], "pending");
 }
 
-async fn a_delivery_is_stored_once_and_an_echo_is_outbound(store: Store) {
+async fn a_update_is_stored_once_and_an_echo_is_outbound(store: Store) {
     let (app, inbox) = start(store).await;
     let business = "17841400000000000";
     let payload = messaging(
@@ -114,7 +114,7 @@ async fn the_test_buttons_shape_is_taken(store: Store) {
     assert_eq!(app.shown(&inbox).await["messages_count"], 1);
 }
 
-async fn an_unsigned_delivery_stores_nothing(store: Store) {
+async fn an_unsigned_update_stores_nothing(store: Store) {
     let (app, inbox) = start(store).await;
     let item = json!([{"sender": {"id": "900"}, "recipient": {"id": "1"}, "timestamp": 1, "message": {"mid": "m1", "text": "hi"}}]);
     let body = messaging("17841400000000000", item).to_string();

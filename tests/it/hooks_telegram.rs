@@ -5,7 +5,7 @@ use inboxd::{domain::Scope, id::InboxId};
 use serde_json::{Value, json};
 
 on_both_stores![
-    a_first_delivery_with_the_secret_proves_the_inbox,
+    a_first_update_with_the_secret_proves_the_inbox,
     the_token_must_be_that_inboxs,
     an_unknown_inbox_is_a_404,
     the_same_update_again_changes_nothing,
@@ -73,7 +73,7 @@ fn message(chat: i64, id: i64, text: &str) -> Value {
         "from": {"id": chat, "is_bot": false, "first_name": "Ana", "username": "ana"}, "text": text}})
 }
 
-async fn a_first_delivery_with_the_secret_proves_the_inbox(store: Store) {
+async fn a_first_update_with_the_secret_proves_the_inbox(store: Store) {
     let bot = Bot::start(store).await;
     assert_eq!(bot.shown().await["status"], "pending");
     let answer = bot.deliver(&message(77, 1, "hola")).await;

@@ -1,8 +1,8 @@
-//! `/hooks/whatsapp`: Meta's verification, and whose deliveries are let in.
+//! `/hooks/whatsapp`: Meta's verification, and whose updates are let in.
 
 use crate::support::{
     Store, TestApp, on_both_stores,
-    whatsapp::{APP_SECRET, counted, deliveries, delivery, hello, sign, text},
+    whatsapp::{APP_SECRET, counted, hello, sign, text, update, updates},
     whatsapp_body,
 };
 use cpu_time::ThreadTime;
@@ -14,16 +14,16 @@ on_both_stores![
     a_verification_is_answered_with_the_challenge_and_proves_the_inbox,
     a_verification_without_a_token_of_ours_is_forbidden,
     a_verification_leaves_an_inactive_inbox_off,
-    an_unsigned_delivery_is_refused,
-    a_wrongly_signed_delivery_is_refused,
-    a_truncated_delivery_is_refused,
+    an_unsigned_update_is_refused,
+    a_wrongly_signed_update_is_refused,
+    a_truncated_update_is_refused,
     the_signature_is_over_the_raw_bytes,
     another_inboxs_secret_does_not_sign,
     each_part_needs_its_own_inboxs_signature,
-    a_delivery_for_nobody_is_not_found,
-    a_delivery_partly_for_nobody_is_stored_for_the_rest,
-    a_delivery_of_4_mb_is_too_large_and_one_of_3_mb_is_not,
-    an_unsigned_delivery_costs_no_more_than_its_bytes,
+    a_update_for_nobody_is_not_found,
+    a_update_partly_for_nobody_is_stored_for_the_rest,
+    a_update_of_4_mb_is_too_large_and_one_of_3_mb_is_not,
+    an_unsigned_update_costs_no_more_than_its_bytes,
     at_most_64_secrets_are_tried,
 ];
 
@@ -145,7 +145,7 @@ async fn a_verification_leaves_an_inactive_inbox_off(store: Store) {
     assert_eq!(app.shown(&inbox).await["status"], "inactive");
 }
 
-async fn an_unsigned_delivery_is_refused(store: Store) {
+async fn an_unsigned_update_is_refused(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     let body = hello("w1").to_string();
@@ -159,7 +159,7 @@ async fn an_unsigned_delivery_is_refused(store: Store) {
     call.send().await.assert_status(401);
 }
 
-async fn a_wrongly_signed_delivery_is_refused(store: Store) {
+async fn a_wrongly_signed_update_is_refused(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     let body = hello("w1").to_string();
@@ -181,7 +181,7 @@ async fn a_wrongly_signed_delivery_is_refused(store: Store) {
     }
 }
 
-async fn a_truncated_delivery_is_refused(store: Store) {
+async fn a_truncated_update_is_refused(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     let body = hello("w1").to_string();
@@ -240,7 +240,7 @@ async fn each_part_needs_its_own_inboxs_signature(store: Store) {
     let mut body = whatsapp_body("2002");
     body["channel"]["app_secret"] = "another".into();
     app.inbox(body).await;
-    let payload = deliveries(&[
+    let payload = updates(&[
         ("1001", &[text("628111", "w1", "Hello")]),
         ("2002", &[text("628111", "w2", "Smuggled")]),
     ]);
@@ -249,11 +249,11 @@ async fn each_part_needs_its_own_inboxs_signature(store: Store) {
     assert_eq!(app.listing().await[1]["status"], "pending");
 }
 
-async fn a_delivery_for_nobody_is_not_found(store: Store) {
+async fn a_update_for_nobody_is_not_found(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     for body in [
-        delivery("9999", &[text("628111", "w1", "Hello")]).to_string(),
+        update("9999", &[text("628111", "w1", "Hello")]).to_string(),
         "{}".to_owned(),
         "[]".to_owned(),
         "no JSON".to_owned(),
@@ -273,10 +273,10 @@ async fn a_delivery_for_nobody_is_not_found(store: Store) {
     }
 }
 
-async fn a_delivery_partly_for_nobody_is_stored_for_the_rest(store: Store) {
+async fn a_update_partly_for_nobody_is_stored_for_the_rest(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    let payload = deliveries(&[
+    let payload = updates(&[
         ("9999", &[text("628111", "w1", "Hello")]),
         ("1001", &[text("628111", "w2", "Hello")]),
     ]);
@@ -284,10 +284,10 @@ async fn a_delivery_partly_for_nobody_is_stored_for_the_rest(store: Store) {
     assert_eq!(counted(&app).await, [1]);
 }
 
-async fn a_delivery_of_4_mb_is_too_large_and_one_of_3_mb_is_not(store: Store) {
+async fn a_update_of_4_mb_is_too_large_and_one_of_3_mb_is_not(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    let of = |size: usize| delivery("1001", &[text("628111", "w1", &"x".repeat(size))]).to_string();
+    let of = |size: usize| update("1001", &[text("628111", "w1", &"x".repeat(size))]).to_string();
     let body = of(4_000_000);
     let signature = sign(APP_SECRET, body.as_bytes());
     refused(
@@ -306,7 +306,7 @@ async fn a_delivery_of_4_mb_is_too_large_and_one_of_3_mb_is_not(store: Store) {
 }
 
 /// The server runs on this test's thread, so the thread's CPU time is what an answer costs.
-async fn an_unsigned_delivery_costs_no_more_than_its_bytes(store: Store) {
+async fn an_unsigned_update_costs_no_more_than_its_bytes(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     let people = |count: usize| {
@@ -352,7 +352,7 @@ async fn at_most_64_secrets_are_tried(store: Store) {
     let ids: Vec<_> = (0..65).map(|number| number.to_string()).collect();
     let messages = [text("628111", "w1", "Hello")];
     let parts: Vec<_> = ids.iter().map(|id| (id.as_str(), &messages[..])).collect();
-    let body = deliveries(&parts).to_string();
+    let body = updates(&parts).to_string();
     let deliver = async |secret| app.deliver_bytes(body.as_bytes(), secret).await;
     deliver("secret-64").await.assert_status(401);
     assert_eq!(app.count("messages").await, 0);

@@ -1,18 +1,18 @@
-//! `POST /hooks/whatsapp`: what becomes of a delivery that is let in. What a single message looks like is tested
+//! `POST /hooks/whatsapp`: what becomes of an update that is let in. What a single message looks like is tested
 //! with the parser.
 
 use crate::support::{
     Store, TestApp, on_both_stores,
-    whatsapp::{APP_SECRET, counted, deliveries, delivery, hello, text, value},
+    whatsapp::{APP_SECRET, counted, hello, text, update, updates, value},
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 on_both_stores![
-    a_signed_delivery_is_stored_counted_and_proves_the_inbox,
+    a_signed_update_is_stored_counted_and_proves_the_inbox,
     every_message_of_every_entry_is_taken,
     a_redelivery_changes_nothing,
-    the_same_message_twice_in_one_delivery_counts_once,
+    the_same_message_twice_in_one_update_counts_once,
     the_same_message_id_in_two_inboxes_is_two_messages,
     redeliveries_at_once_store_one_message,
     first_messages_at_once_make_one_contact_and_one_conversation,
@@ -23,11 +23,11 @@ on_both_stores![
     what_cannot_be_understood_is_kept_in_quarantine_beside_the_rest,
     a_body_that_is_no_json_is_kept_in_quarantine_once,
     nul_and_lone_surrogates_in_a_message_are_survived,
-    a_delivery_with_nothing_in_it_is_accepted,
-    two_nodes_store_the_same_deliveries_once,
+    a_update_with_nothing_in_it_is_accepted,
+    two_nodes_store_the_same_updates_once,
 ];
 
-async fn a_signed_delivery_is_stored_counted_and_proves_the_inbox(store: Store) {
+async fn a_signed_update_is_stored_counted_and_proves_the_inbox(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
     assert_eq!(app.shown(&inbox).await["status"], "pending");
@@ -54,13 +54,13 @@ async fn every_message_of_every_entry_is_taken(store: Store) {
     let texts = |from: &str, ids: std::ops::Range<i32>| -> Vec<Value> {
         ids.map(|id| text(from, &format!("w{id}"), "Hi")).collect()
     };
-    let mut payload = deliveries(&[
+    let mut payload = updates(&[
         ("1001", &texts("628111", 0..3)),
         ("1002", &texts("628111", 3..5)),
         ("1001", &texts("628222", 5..9)),
     ]);
     // A second change in the first entry, too.
-    let change = delivery("1002", &texts("628333", 9..10))["entry"][0]["changes"][0].clone();
+    let change = update("1002", &texts("628333", 9..10))["entry"][0]["changes"][0].clone();
     payload["entry"][0]["changes"]
         .as_array_mut()
         .expect("changes")
@@ -75,7 +75,7 @@ async fn every_message_of_every_entry_is_taken(store: Store) {
 async fn a_redelivery_changes_nothing(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    let payload = delivery(
+    let payload = update(
         "1001",
         &[text("628111", "w1", "Hello"), text("628111", "w2", "World")],
     );
@@ -94,11 +94,11 @@ async fn a_redelivery_changes_nothing(store: Store) {
     );
 }
 
-async fn the_same_message_twice_in_one_delivery_counts_once(store: Store) {
+async fn the_same_message_twice_in_one_update_counts_once(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
     let one = text("628111", "w1", "Hello");
-    let payload = deliveries(&[("1001", &[one.clone(), one.clone()]), ("1001", &[one])]);
+    let payload = updates(&[("1001", &[one.clone(), one.clone()]), ("1001", &[one])]);
     app.deliver(&payload).await.assert_status(200);
     assert_eq!(counted(&app).await, [1]);
 }
@@ -108,7 +108,7 @@ async fn the_same_message_id_in_two_inboxes_is_two_messages(store: Store) {
     app.whatsapp("1001").await;
     app.whatsapp("1002").await;
     let one = [text("628111", "w1", "Hello")];
-    app.deliver(&deliveries(&[("1001", &one), ("1002", &one)]))
+    app.deliver(&updates(&[("1001", &one), ("1002", &one)]))
         .await
         .assert_status(200);
     assert_eq!(counted(&app).await, [1, 1]);
@@ -230,7 +230,7 @@ async fn what_cannot_be_understood_is_kept_in_quarantine_beside_the_rest(store: 
     for _ in 0..2 {
         app.deliver(&payload).await.assert_status(200);
         assert_eq!(counted(&app).await, [1]);
-        // The whole delivery, once: an item alone may not make sense later.
+        // The whole update, once: an item alone may not make sense later.
         assert_eq!(app.count("quarantine").await, 1);
     }
 }
@@ -252,7 +252,7 @@ async fn a_body_that_is_no_json_is_kept_in_quarantine_once(store: Store) {
 async fn nul_and_lone_surrogates_in_a_message_are_survived(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    let payload = delivery(
+    let payload = update(
         "1001",
         &[text("628111", "w1", "TEXT"), text("628111", "w2", "Fine")],
     )
@@ -269,14 +269,14 @@ async fn nul_and_lone_surrogates_in_a_message_are_survived(store: Store) {
     assert_eq!(app.count("messages WHERE content LIKE '%Fine%'").await, 3);
 }
 
-async fn a_delivery_with_nothing_in_it_is_accepted(store: Store) {
+async fn a_update_with_nothing_in_it_is_accepted(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    app.deliver(&delivery("1001", &[])).await.assert_status(200);
+    app.deliver(&update("1001", &[])).await.assert_status(200);
     assert_eq!(counted(&app).await, [0]);
 }
 
-async fn two_nodes_store_the_same_deliveries_once(store: Store) {
+async fn two_nodes_store_the_same_updates_once(store: Store) {
     let app = Arc::new(TestApp::start(store).await);
     let node = Arc::new(app.another_node().await);
     app.whatsapp("1001").await;
@@ -284,7 +284,7 @@ async fn two_nodes_store_the_same_deliveries_once(store: Store) {
     for id in 0..15 {
         for node in [app.clone(), node.clone()] {
             let from = format!("6281{}", id % 3);
-            let payload = delivery(
+            let payload = update(
                 "1001",
                 &[
                     text(&from, &format!("w{id}"), "Hi"),

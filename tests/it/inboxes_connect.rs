@@ -172,8 +172,8 @@ async fn what_telegram_delivers_then_is_counted(store: Store) {
     let update = json!({"update_id": 1, "message": {"message_id": 1, "date": 1_736_928_000, "text": "Halo",
         "chat": {"id": 9, "type": "private"}, "from": {"id": 9, "is_bot": false, "first_name": "Ayu"}}});
     let header = "x-telegram-bot-api-secret-token";
-    let delivery = bot.app.post(path).header(header, secret).json(&update);
-    delivery.send().await.assert_status(200);
+    let update = bot.app.post(path).header(header, secret).json(&update);
+    update.send().await.assert_status(200);
     let shown = bot.app.shown(&bot.inbox).await;
     assert_eq!(shown["messages_count"], 1);
     assert_eq!(shown["status"], "active");

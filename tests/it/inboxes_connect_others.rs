@@ -1,4 +1,4 @@
-//! `POST /inboxes/{id}/connect` for those whose deliveries it does not order: WhatsApp, Instagram, live chat.
+//! `POST /inboxes/{id}/connect` for those whose updates it does not order: WhatsApp, Instagram, live chat.
 
 use crate::support::{
     Answer, Store, TestApp, on_both_stores,

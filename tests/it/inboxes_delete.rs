@@ -2,7 +2,7 @@
 
 use crate::support::{
     Answer, Store, TestApp, eventually, on_both_stores,
-    whatsapp::{delivery, text, value},
+    whatsapp::{text, update, value},
 };
 use inboxd::{domain::Scope, id::InboxId};
 use serde_json::json;
@@ -15,7 +15,7 @@ on_both_stores![
     the_address_is_free_again,
     purge_is_true_or_false,
     another_accounts_inbox_is_not_found,
-    a_delivery_during_a_purge_is_stored_whole_or_not_at_all,
+    a_update_during_a_purge_is_stored_whole_or_not_at_all,
 ];
 
 /// Everything that belongs to an inbox.
@@ -57,7 +57,7 @@ async fn with_messages(store: Store) -> (TestApp, InboxId) {
         text("628222", "w2", "Hi"),
         text("628111", "w3", "There?"),
     ];
-    app.deliver(&delivery("1001", &messages))
+    app.deliver(&update("1001", &messages))
         .await
         .assert_status(200);
     let reaction = json!([{"from": "628111", "id": "w4", "timestamp": "1736928001", "type": "reaction",
@@ -108,7 +108,7 @@ async fn purge_deletes_the_messages_with_it(store: Store) {
 async fn a_contact_that_wrote_to_another_inbox_too_stays(store: Store) {
     let (app, inbox) = with_messages(store).await;
     let other = app.whatsapp("1002").await;
-    app.deliver(&delivery("1002", &[text("628111", "w1", "Also here")]))
+    app.deliver(&update("1002", &[text("628111", "w1", "Also here")]))
         .await
         .assert_status(200);
     assert_eq!(app.count("contacts").await, 2);
@@ -120,7 +120,7 @@ async fn a_contact_that_wrote_to_another_inbox_too_stays(store: Store) {
     .await;
     assert_eq!(app.count("messages").await, 1);
     // And is known again.
-    app.deliver(&delivery("1002", &[text("628111", "w2", "Still")]))
+    app.deliver(&update("1002", &[text("628111", "w2", "Still")]))
         .await
         .assert_status(200);
     assert_eq!(app.count("contacts").await, 1);
@@ -131,7 +131,7 @@ async fn a_contact_that_wrote_to_another_inbox_too_stays(store: Store) {
 async fn the_address_is_free_again(store: Store) {
     let (app, inbox) = with_messages(store).await;
     delete(&app, &inbox, "?purge=true").await.assert_status(204);
-    let gone = delivery("1001", &[text("628111", "w1", "Hello?")]);
+    let gone = update("1001", &[text("628111", "w1", "Hello?")]);
     app.deliver(&gone).await.assert_status(404);
     let new = app.whatsapp("1001").await;
     app.deliver(&gone).await.assert_status(200);
@@ -163,10 +163,10 @@ async fn another_accounts_inbox_is_not_found(store: Store) {
     assert_eq!(app.shown(&inbox).await["messages_count"], 3);
 }
 
-async fn a_delivery_during_a_purge_is_stored_whole_or_not_at_all(store: Store) {
+async fn a_update_during_a_purge_is_stored_whole_or_not_at_all(store: Store) {
     let (app, inbox) = with_messages(store).await;
     let payloads: Vec<_> = (0..20)
-        .map(|n| delivery("1001", &[text("628333", &format!("late{n}"), "Late")]))
+        .map(|n| update("1001", &[text("628333", &format!("late{n}"), "Late")]))
         .collect();
     // PostgreSQL may have to refuse one of two that block each other: who gets a 503 tries again.
     let purge = async {
@@ -177,14 +177,14 @@ async fn a_delivery_during_a_purge_is_stored_whole_or_not_at_all(store: Store) {
             }
         }
     };
-    let deliveries = async {
+    let updates = async {
         let mut statuses = Vec::new();
         for payload in &payloads {
             statuses.push(app.deliver(payload).await.status.as_u16());
         }
         statuses
     };
-    let (purge, statuses) = tokio::join!(purge, deliveries);
+    let (purge, statuses) = tokio::join!(purge, updates);
     purge.assert_status(204);
     // Accepted before it, unknown after it.
     for status in &statuses {

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Answer, Store, TestApp, on_both_stores,
-    whatsapp::{delivery, text},
+    whatsapp::{text, update},
 };
 use inboxd::domain::Scope;
 use reqwest::Method;
@@ -64,7 +64,7 @@ impl Listing {
             .await;
         let off = app.livechat("Old website").await;
         app.whatsapp("1002").await;
-        app.deliver(&delivery("1002", &[text("628111", "wamid.1", "Hello")]))
+        app.deliver(&update("1002", &[text("628111", "wamid.1", "Hello")]))
             .await
             .assert_status(200);
         let writer = app.key(&[Scope::Write]).await;

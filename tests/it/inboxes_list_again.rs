@@ -68,8 +68,8 @@ async fn a_changed_list_has_another_etag(store: Store) {
     let mut seen = vec![etag.clone()];
     for number in 0..5 {
         let message = whatsapp::text("628111", &format!("wamid.{number}"), "Hello");
-        let delivery = whatsapp::delivery("42", &[message]);
-        app.deliver(&delivery).await.assert_status(200);
+        let update = whatsapp::update("42", &[message]);
+        app.deliver(&update).await.assert_status(200);
         let changed = list(&app, &key, "", &[("if-none-match", &etag)]).await;
         changed.assert_status(200);
         assert_eq!(changed.data()[1]["messages_count"], number + 1);

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Store, TestApp, eventually, on_both_stores,
-    whatsapp::{delivery, text},
+    whatsapp::{text, update},
 };
 use inboxd::{
     clock::stopwatch,
@@ -177,7 +177,7 @@ async fn pages_of_a_long_list_follow_every_change(store: Store) {
     let added = long.app.whatsapp("42").await;
     long.check().await;
 
-    let hello = delivery("42", &[text("628111", "wamid.1", "Hello")]);
+    let hello = update("42", &[text("628111", "wamid.1", "Hello")]);
     long.app.deliver(&hello).await.assert_status(200);
     long.check().await;
     let all = long.whole("").await;
@@ -203,7 +203,7 @@ async fn pages_of_a_long_list_are_cached_until_something_changes(store: Store) {
     let place = place.expect("it is listed");
     for count in 1..=3 {
         long.are_cached(&long.app, &PAGES).await;
-        let hello = delivery("42", &[text("628111", &format!("wamid.{count}"), "Hello")]);
+        let hello = update("42", &[text("628111", &format!("wamid.{count}"), "Hello")]);
         long.app.deliver(&hello).await.assert_status(200);
         for limit in 1..=2 {
             let query = format!("type=whatsapp&limit={limit}&offset={place}");

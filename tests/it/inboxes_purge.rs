@@ -3,7 +3,7 @@
 
 use crate::support::{
     Shell, Store, TestApp, eventually, on_both_stores,
-    whatsapp::{delivery, hello, text, value},
+    whatsapp::{hello, text, update, value},
     whatsapp_body,
 };
 use db::{Database, Missing, Sql};
@@ -117,9 +117,7 @@ async fn a_deleted_inbox_and_what_it_holds_are_shown_nowhere(store: Store) {
     let kept = app.whatsapp("1002").await;
     for (number, ids) in [("1001", ["w1", "w2"]), ("1002", ["w3", "w4"])] {
         let said = ids.map(|id| text("628111", id, "Hello"));
-        app.deliver(&delivery(number, &said))
-            .await
-            .assert_status(200);
+        app.deliver(&update(number, &said)).await.assert_status(200);
     }
     let unreadable = value("1001", "messages", json!([7]));
     app.deliver(&unreadable).await.assert_status(200);
@@ -216,7 +214,7 @@ async fn a_large_inbox_goes_while_others_are_answered(store: Store) {
         let began = stopwatch();
         app.get("/healthz").send().await.assert_status(200);
         let message = text("628111", &format!("w{round}"), "Hello");
-        app.deliver(&delivery("1002", &[message]))
+        app.deliver(&update("1002", &[message]))
             .await
             .assert_status(200);
         slowest = slowest.max(began.elapsed());

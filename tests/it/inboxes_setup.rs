@@ -2,7 +2,7 @@
 
 use crate::support::{
     Store, TestApp, on_both_stores,
-    whatsapp::{delivery, text},
+    whatsapp::{text, update},
     whatsapp_body,
 };
 use inboxd::{domain::Scope, id::InboxId};
@@ -125,7 +125,7 @@ async fn a_proof_is_shown_with_its_moment(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
     app.context.clock.advance(60);
-    app.deliver(&delivery("1001", &[text("628111", "w1", "Hi")]))
+    app.deliver(&update("1001", &[text("628111", "w1", "Hi")]))
         .await
         .assert_status(200);
     let setup = setup(&app, &inbox).await;

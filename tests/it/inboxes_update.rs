@@ -2,7 +2,7 @@
 
 use crate::support::{
     Answer, Store, TestApp, on_both_stores,
-    whatsapp::{APP_SECRET, delivery, text},
+    whatsapp::{APP_SECRET, text, update},
     whatsapp_body,
 };
 use inboxd::{domain::Scope, id::InboxId};
@@ -18,7 +18,7 @@ on_both_stores![
     each_wrong_field_is_an_error_and_changes_nothing,
     all_wrong_fields_are_reported_at_once,
     what_a_create_sets_for_good_cannot_be_changed,
-    a_new_app_secret_holds_from_the_next_delivery,
+    a_new_app_secret_holds_from_the_next_update,
     an_optional_credential_is_taken_away_by_null,
     a_moved_number_is_found_under_its_new_id_only,
     a_moved_number_has_to_prove_itself_anew,
@@ -38,7 +38,7 @@ async fn change(app: &TestApp, inbox: &InboxId, body: &Value) -> Answer {
 }
 
 async fn hello(app: &TestApp, number: &str, id: &str) -> Answer {
-    app.deliver(&delivery(number, &[text("628111", id, "Hello")]))
+    app.deliver(&update(number, &[text("628111", id, "Hello")]))
         .await
 }
 
@@ -188,12 +188,12 @@ async fn what_a_create_sets_for_good_cannot_be_changed(store: Store) {
     }
 }
 
-async fn a_new_app_secret_holds_from_the_next_delivery(store: Store) {
+async fn a_new_app_secret_holds_from_the_next_update(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
     let body = json!({"channel": {"app_secret": "rotated"}});
     change(&app, &inbox, &body).await.assert_status(200);
-    let payload = delivery("1001", &[text("628111", "w1", "Hi")]).to_string();
+    let payload = update("1001", &[text("628111", "w1", "Hi")]).to_string();
     app.deliver_bytes(payload.as_bytes(), APP_SECRET)
         .await
         .assert_status(401);

@@ -4,7 +4,7 @@ use crate::support::{
     Running, Shell, Store, eventually, on_both_stores,
     program::text,
     provider::{Provider, Reply, graph_error, no, ok},
-    whatsapp::{self, delivery},
+    whatsapp::{self, update},
 };
 use serde_json::{Value, json};
 
@@ -81,10 +81,10 @@ async fn send_keys(server: &Running, key: &str) -> Secrets {
 async fn send_words(server: &Running, round: &str) -> Secrets {
     let words = "Please keep this to yourself";
     let message = whatsapp::text("628111", &format!("wamid.{round}"), words);
-    let good = delivery("42", &[message]);
+    let good = update("42", &[message]);
     server.deliver(&good).await.assert_status(200);
     server.deliver(&good).await.assert_status(200);
-    let unknown = delivery("none", &[whatsapp::text("628111", "wamid.x", words)]);
+    let unknown = update("none", &[whatsapp::text("628111", "wamid.x", words)]);
     server.deliver(&unknown).await.assert_status(404);
     let unsigned = server
         .post("/hooks/whatsapp")
@@ -92,7 +92,7 @@ async fn send_words(server: &Running, round: &str) -> Secrets {
     unsigned.send().await.assert_status(401);
     // What cannot be understood is set aside, and said to be; not what it said.
     let odd = json!({"from": words, "id": 5, "type": words, "timestamp": words});
-    let odd = delivery("42", &[json!(words), odd, json!({"text": words})]);
+    let odd = update("42", &[json!(words), odd, json!({"text": words})]);
     server.deliver(&odd).await.assert_status(200);
     let cut_off = odd.to_string().replace("]}}]}]}", "");
     let signature = whatsapp::sign(whatsapp::APP_SECRET, cut_off.as_bytes());
@@ -226,10 +226,10 @@ async fn the_documented_metrics_are_there(store: Store) {
     server.get("/inboxes/inbox_1").key(&key).send().await;
     server.get("/nowhere/1").send().await;
     server.get("/nowhere/2").send().await;
-    let hello = delivery("42", &[whatsapp::text("628111", "wamid.1", "Hello")]);
+    let hello = update("42", &[whatsapp::text("628111", "wamid.1", "Hello")]);
     server.deliver(&hello).await;
     server.deliver(&hello).await;
-    server.deliver(&delivery("none", &[])).await;
+    server.deliver(&update("none", &[])).await;
     let answer = server.get("/metrics").send().await;
     answer.assert_status(200);
     assert!(answer.header("content-type").starts_with("text/plain"));

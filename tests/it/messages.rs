@@ -2,7 +2,7 @@
 
 use crate::support::{
     Store, TestApp, on_both_stores,
-    whatsapp::{delivery, text, value},
+    whatsapp::{text, update, value},
 };
 use inboxd::{domain::Scope, id::InboxId};
 use serde_json::{Value, json};
@@ -56,9 +56,9 @@ fn texts(page: &Value) -> Vec<String> {
 fn echo(id: &str, body: &str) -> Value {
     let mut echo = text("62812345678", id, body);
     echo["to"] = "628111".into();
-    let mut delivery = value("1001", "message_echoes", json!([echo]));
-    delivery["entry"][0]["changes"][0]["field"] = "smb_message_echoes".into();
-    delivery
+    let mut update = value("1001", "message_echoes", json!([echo]));
+    update["entry"][0]["changes"][0]["field"] = "smb_message_echoes".into();
+    update
 }
 
 fn status(id: &str, status: &str, at: i64) -> Value {
@@ -69,7 +69,7 @@ fn status(id: &str, status: &str, at: i64) -> Value {
 
 async fn a_message_shows_its_documented_keys(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
 
@@ -97,7 +97,7 @@ async fn a_page_is_oldest_first_and_before_walks_back(store: Store) {
     for n in 1..=5 {
         let mut one = text("628111", &format!("wamid.{n}"), &n.to_string());
         one["timestamp"] = (1_736_928_000 + n).to_string().into();
-        app.deliver(&delivery("1001", &[one]))
+        app.deliver(&update("1001", &[one]))
             .await
             .assert_status(200);
     }
@@ -127,7 +127,7 @@ async fn a_walk_meets_each_message_once_while_more_arrive(store: Store) {
     let first: Vec<_> = (0..30)
         .map(|n| text("628111", &format!("wamid.a{n}"), &format!("a{n}")))
         .collect();
-    app.deliver(&delivery("1001", &first))
+    app.deliver(&update("1001", &first))
         .await
         .assert_status(200);
 
@@ -137,7 +137,7 @@ async fn a_walk_meets_each_message_once_while_more_arrive(store: Store) {
         let page = messages(&app, &key, &query).await;
         met.extend(texts(&page));
         let late = text("628222", &format!("wamid.b{round}"), "late");
-        app.deliver(&delivery("1001", &[late]))
+        app.deliver(&update("1001", &[late]))
             .await
             .assert_status(200);
         let Some(cursor) = page["pagination"]["next_cursor"].as_str() else {
@@ -153,7 +153,7 @@ async fn a_walk_meets_each_message_once_while_more_arrive(store: Store) {
 
 async fn older_messages_handed_over_later_take_their_place_in_time(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.new", "new")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.new", "new")]))
         .await
         .assert_status(200);
     let mut old = text("628111", "wamid.old", "old");
@@ -175,11 +175,11 @@ fn edit(of: &str, body: &str) -> Value {
 
 async fn an_edit_keeps_the_earlier_text(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "first")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "first")]))
         .await
         .assert_status(200);
     for _ in 0..2 {
-        app.deliver(&delivery("1001", &[edit("wamid.1", "second")]))
+        app.deliver(&update("1001", &[edit("wamid.1", "second")]))
             .await
             .assert_status(200);
     }
@@ -194,11 +194,11 @@ async fn an_edit_keeps_the_earlier_text(store: Store) {
 
 async fn an_edit_that_comes_before_its_message_waits_for_it(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[edit("wamid.1", "second")]))
+    app.deliver(&update("1001", &[edit("wamid.1", "second")]))
         .await
         .assert_status(200);
     assert_eq!(app.shown(&inbox).await["messages_count"], 0);
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "first")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "first")]))
         .await
         .assert_status(200);
 
@@ -209,12 +209,12 @@ async fn an_edit_that_comes_before_its_message_waits_for_it(store: Store) {
 
 async fn a_withdrawn_message_stays_and_stays_counted(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "oops")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "oops")]))
         .await
         .assert_status(200);
     let revoke = json!({"from": "628111", "id": "wamid.r", "timestamp": "1736928100", "type": "revoke",
         "revoke": {"original_message_id": "wamid.1"}});
-    app.deliver(&delivery("1001", &[revoke]))
+    app.deliver(&update("1001", &[revoke]))
         .await
         .assert_status(200);
 
@@ -226,7 +226,7 @@ async fn a_withdrawn_message_stays_and_stays_counted(store: Store) {
 
 async fn a_reaction_is_on_its_message_and_the_later_one_holds(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
     let reaction = |emoji: &str, at: i64| {
@@ -235,7 +235,7 @@ async fn a_reaction_is_on_its_message_and_the_later_one_holds(store: Store) {
     };
     // The later one arrives first.
     for one in [reaction("👍", 1_736_928_020), reaction("😀", 1_736_928_010)] {
-        app.deliver(&delivery("1001", &[one]))
+        app.deliver(&update("1001", &[one]))
             .await
             .assert_status(200);
     }
@@ -247,7 +247,7 @@ async fn a_reaction_is_on_its_message_and_the_later_one_holds(store: Store) {
     );
     assert_eq!(message["reactions"][0]["emoji"], "👍");
     let withdrawn = reaction("", 1_736_928_030);
-    app.deliver(&delivery("1001", &[withdrawn]))
+    app.deliver(&update("1001", &[withdrawn]))
         .await
         .assert_status(200);
     assert_eq!(only(&app, &key, &inbox).await.get("reactions"), None);
@@ -294,7 +294,7 @@ async fn a_reply_names_the_message_that_it_answers(store: Store) {
     let mut reply = text("628111", "wamid.2", "hi");
     reply["context"] = json!({"id": "wamid.out", "from": "62812345678"});
     reply["timestamp"] = "1736928009".into();
-    app.deliver(&delivery("1001", &[reply]))
+    app.deliver(&update("1001", &[reply]))
         .await
         .assert_status(200);
     let page = messages(&app, &key, &format!("inbox_id={inbox}")).await;
@@ -327,7 +327,7 @@ async fn each_wrong_parameter_is_an_error(store: Store) {
 
 async fn another_accounts_messages_are_not_found(store: Store) {
     let (app, inbox, key) = one_inbox(store).await;
-    app.deliver(&delivery("1001", &[text("628111", "wamid.1", "hi")]))
+    app.deliver(&update("1001", &[text("628111", "wamid.1", "hi")]))
         .await
         .assert_status(200);
     let message = only(&app, &key, &inbox).await;

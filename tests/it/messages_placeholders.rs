@@ -4,7 +4,7 @@ use crate::support::{
     Store, TestApp,
     live::Stream,
     on_both_stores,
-    whatsapp::{APP_SECRET, delivery, sign, text},
+    whatsapp::{APP_SECRET, sign, text, update},
 };
 use inboxd::{domain::Scope, id::InboxId};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ impl Reader {
         messages.remove(0)
     }
 
-    /// Fills what is there with one more delivery, which is told, and delivers both again, which changes nothing.
+    /// Fills what is there with one more update, which is told, and delivers both again, which changes nothing.
     async fn filled(&self, announced: &Value, content: &Value) -> Value {
         self.deliver(announced).await;
         let first = self.only().await;
@@ -107,7 +107,7 @@ impl Reader {
             assert_eq!(self.only().await, second);
         }
         // Nothing more was told, and whoever was away hears of it.
-        self.deliver(&delivery("1001", &[text("628111", "wamid.end", "end")]))
+        self.deliver(&update("1001", &[text("628111", "wamid.end", "end")]))
             .await;
         assert_eq!(stream.next().await.expect("an event").0, "message.created");
         let before = first["id"].as_str().expect("an id").replace("msg_", "evt_");
@@ -135,7 +135,7 @@ async fn what_whatsapp_could_not_show_at_first_is_shown_when_it_comes(store: Sto
     let reader = Reader::start(store).await;
     let errors = json!({"type": "unsupported", "errors": [{"code": 131_051, "title": "Unsupported message type"}]});
     let answers = json!({"type": "text", "text": {"body": "Here"}, "context": {"id": "wamid.end"}});
-    let live = |rest: &Value| delivery("1001", &[old("wamid.1", rest)]);
+    let live = |rest: &Value| update("1001", &[old("wamid.1", rest)]);
     let message = reader.filled(&live(&errors), &live(&answers)).await;
     assert_eq!(message["type"], "text");
     assert_eq!(message["content"], json!({"text": "Here"}));
@@ -195,7 +195,7 @@ async fn a_placeholder_and_its_content_at_once_are_one_message(store: Store) {
 
 async fn a_message_keeps_what_it_says(store: Store) {
     let reader = Reader::start(store).await;
-    let of = |rest: Value| delivery("1001", &[old("wamid.1", &rest)]);
+    let of = |rest: Value| update("1001", &[old("wamid.1", &rest)]);
     reader.deliver(&of(image())).await;
     let first = reader.only().await;
     for other in [

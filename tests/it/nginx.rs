@@ -4,7 +4,7 @@ use crate::support::{
     Call, Running, Shell, Store, client, eventually,
     live::{Socket, Stream},
     program::text,
-    whatsapp::{self, delivery},
+    whatsapp::{self, update},
 };
 use reqwest::{Client, Method};
 use serde_json::json;
@@ -160,7 +160,7 @@ impl Site {
 
 fn deliver(nginx: &Nginx, id: &str) -> Call {
     let message = whatsapp::text("628111", id, "Hello");
-    let body = delivery("42", &[message]).to_string();
+    let body = update("42", &[message]).to_string();
     let signature = whatsapp::sign(whatsapp::APP_SECRET, body.as_bytes());
     nginx
         .call(Method::POST, "/hooks/whatsapp")

@@ -4,7 +4,7 @@ use crate::support::{
     Postgres, Running, Shell, Store, eventually,
     live::{Socket, Stream},
     program::text,
-    whatsapp::{self, delivery},
+    whatsapp::{self, update},
 };
 use db::{Database, Missing, Sql};
 use inboxd::clock::stopwatch;
@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 fn hello(number: u64) -> Value {
     let message = whatsapp::text("628111", &format!("wamid.{number}"), "Hello");
-    delivery("42", &[message])
+    update("42", &[message])
 }
 
 /// Two nodes with an account, a WhatsApp inbox and a key.
@@ -124,7 +124,7 @@ impl Watch {
     async fn deliver(&mut self, node: &Running) {
         self.sent += 1;
         let message = hello(self.sent);
-        eventually("a delivery is taken", async || {
+        eventually("an update is taken", async || {
             let answer = node.deliver(&message).await;
             assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
             answer.status == 200
@@ -281,7 +281,7 @@ async fn a_postgres_whose_disk_is_full_is_a_503_and_then_fine_again() {
     let long = |number: u64| {
         let words = "A long story. ".repeat(290);
         let message = whatsapp::text("628111", &format!("wamid.long.{number}"), &words);
-        delivery("42", &[message])
+        update("42", &[message])
     };
     let mut taken = 0;
     loop {
@@ -306,7 +306,7 @@ async fn a_postgres_whose_disk_is_full_is_a_503_and_then_fine_again() {
         postgres.resume();
     }
     for number in 0..taken + 2 {
-        eventually("deliveries are taken again", async || {
+        eventually("updates are taken again", async || {
             nodes.one.deliver(&long(number)).await.status == 200
         })
         .await;
@@ -339,7 +339,7 @@ async fn a_node_that_is_killed_under_load_costs_nothing() {
                 let mut last = 0;
                 for number in (sender * EACH)..(sender + 1) * EACH {
                     let through_two = match sender % 2 {
-                        0 => two.delivery(&hello(number)).try_send().await.ok(),
+                        0 => two.update(&hello(number)).try_send().await.ok(),
                         _ => None,
                     };
                     let answer = match through_two {

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Store, TestApp, for_some, on_both_stores,
-    whatsapp::{deliveries, text},
+    whatsapp::{text, updates},
 };
 use inboxd::{domain::Scope, id::InboxId};
 use proptest::{collection::vec, option, sample::select};
@@ -22,7 +22,7 @@ on_both_stores![
 
 const TYPES: [&str; 4] = ["whatsapp", "instagram", "livechat", "telegram"];
 const STATUSES: [&str; 3] = ["active", "inactive", "pending"];
-/// The numbers that deliveries are for.
+/// The numbers that updates are for.
 const NUMBERS: [&str; 3] = ["1001", "1002", "1003"];
 
 async fn pages_put_together_are_the_whole_list_under_any_filter(store: Store) {
@@ -111,10 +111,10 @@ async fn make(app: &TestApp, kind: &str, number: i64) -> InboxId {
     .await
 }
 
-/// Which message a delivery holds: for which number, from whom, and its id there.
+/// Which message an update holds: for which number, from whom, and its id there.
 type Said = (usize, u8, u8);
 
-/// Any deliveries, each with any messages for any numbers, each sent up to three times, all at once.
+/// Any updates, each with any messages for any numbers, each sent up to three times, all at once.
 async fn messages_count_is_what_is_stored_after_any_interleaving(store: Store) {
     let app = Arc::new(TestApp::start(store).await);
     let mut inboxes = Vec::new();
@@ -122,10 +122,10 @@ async fn messages_count_is_what_is_stored_after_any_interleaving(store: Store) {
         inboxes.push(app.whatsapp(number).await);
     }
     let said = (0..NUMBERS.len(), 0..3_u8, 0..10_u8);
-    let delivery = (vec(said, 1..6), 1..=3_usize);
+    let update = (vec(said, 1..6), 1..=3_usize);
     let cases = AtomicUsize::new(0);
     let stored = std::sync::Mutex::new([0_i64; NUMBERS.len()]);
-    for_some(12, vec(delivery, 1..12), async move |sent| {
+    for_some(12, vec(update, 1..12), async move |sent| {
         let case = cases.fetch_add(1, Ordering::Relaxed);
         deliver_all(&app, case, &sent).await;
         let listed = app.listing().await;
@@ -164,7 +164,7 @@ async fn deliver_all(app: &Arc<TestApp>, case: usize, sent: &[(Vec<Said>, usize)
             })
             .collect();
         let parts: Vec<_> = parts.iter().map(|(to, m)| (*to, &m[..])).collect();
-        let payload = deliveries(&parts);
+        let payload = updates(&parts);
         for _ in 0..*times {
             let (app, payload) = (app.clone(), payload.clone());
             senders.push(tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Running, Shell, Store, TestApp, on_both_stores,
-    whatsapp::{APP_SECRET, delivery, text},
+    whatsapp::{APP_SECRET, text, update},
 };
 use db::{Database, Missing, Sql};
 use inboxd::ops::{quarantine, verify};
@@ -14,7 +14,7 @@ on_both_stores![
     a_replay_stores_what_is_understood_now_and_once,
     a_discarded_entry_is_gone,
     what_the_store_refuses_goes_aside_alone_and_costs_few_transactions,
-    a_delivery_of_which_all_is_refused_costs_few_transactions,
+    a_update_of_which_all_is_refused_costs_few_transactions,
     a_sound_store_breaks_no_promise,
     a_wrong_count_is_found_and_repaired,
 ];
@@ -31,7 +31,7 @@ async fn a_bad_item_goes_aside_and_its_neighbours_are_stored(store: Store) {
         text("628111", "wamid.1", "a"),
         text("628222", "wamid.3", "b"),
     );
-    let payload = delivery("1001", &[one, nobody("wamid.2"), two]);
+    let payload = update("1001", &[one, nobody("wamid.2"), two]);
     app.deliver(&payload).await.assert_status(200);
     assert_eq!(app.shown(&inbox).await["messages_count"], 2);
 
@@ -56,7 +56,7 @@ async fn the_same_again_is_kept_once(store: Store) {
 async fn a_replay_stores_what_is_understood_now_and_once(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
-    let broken = delivery(
+    let broken = update(
         "1001",
         &[
             text("628111", "wamid.1", "a"),
@@ -81,7 +81,7 @@ async fn a_replay_stores_what_is_understood_now_and_once(store: Store) {
     );
 
     // As a version would read it that understands more.
-    let readable = delivery(
+    let readable = update(
         "1001",
         &[
             text("628111", "wamid.1", "a"),
@@ -111,7 +111,7 @@ async fn a_replay_stores_what_is_understood_now_and_once(store: Store) {
 async fn a_discarded_entry_is_gone(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    let payload = delivery(
+    let payload = update(
         "1001",
         &[
             text("628111", "wamid.1", "a"),
@@ -176,7 +176,7 @@ async fn what_the_store_refuses_goes_aside_alone_and_costs_few_transactions(stor
     for place in [77, 300] {
         messages.insert(place, text("628222", &format!("poison.{place}"), "b"));
     }
-    let payload = delivery("1001", &messages);
+    let payload = update("1001", &messages);
     let before = commits(&server).await;
     server.deliver(&payload).await.assert_status(200);
     let used = commits(&server).await - before;
@@ -194,8 +194,8 @@ async fn what_the_store_refuses_goes_aside_alone_and_costs_few_transactions(stor
     server.stop().await;
 }
 
-/// What is refused after the first few is no longer searched for, one by one: the delivery is kept whole anyway.
-async fn a_delivery_of_which_all_is_refused_costs_few_transactions(store: Store) {
+/// What is refused after the first few is no longer searched for, one by one: the update is kept whole anyway.
+async fn a_update_of_which_all_is_refused_costs_few_transactions(store: Store) {
     let (shell, server) = choosy(store).await;
     let key = shell.key();
     let poison = |number: usize| text("628222", &format!("poison.{number}"), "b");
@@ -204,12 +204,12 @@ async fn a_delivery_of_which_all_is_refused_costs_few_transactions(store: Store)
     messages.push(text("628111", "wamid.last", "a"));
     let before = commits(&server).await;
     server
-        .deliver(&delivery("1001", &messages))
+        .deliver(&update("1001", &messages))
         .await
         .assert_status(200);
     let used = commits(&server).await - before;
     assert!(used < 100, "{used} transactions");
-    let hello = delivery("1002", &[text("628111", "wamid.1", "a")]);
+    let hello = update("1002", &[text("628111", "wamid.1", "a")]);
     server.deliver(&hello).await.assert_status(200);
     let listed = server.get("/inboxes").key(&key).send().await.data();
     assert_eq!(listed[1]["messages_count"], 1);
@@ -223,7 +223,7 @@ async fn a_sound_store_breaks_no_promise(store: Store) {
     app.whatsapp("1001").await;
     app.livechat("Website").await;
     app.key(&[inboxd::domain::Scope::Read]).await;
-    let payload = delivery(
+    let payload = update(
         "1001",
         &[
             text("628111", "wamid.1", "a"),
@@ -239,7 +239,7 @@ async fn a_sound_store_breaks_no_promise(store: Store) {
 async fn a_wrong_count_is_found_and_repaired(store: Store) {
     let app = TestApp::start(store).await;
     let inbox = app.whatsapp("1001").await;
-    let payload = delivery("1001", &[text("628111", "wamid.1", "a")]);
+    let payload = update("1001", &[text("628111", "wamid.1", "a")]);
     app.deliver(&payload).await.assert_status(200);
     let mut session = app.context.db.write().await.expect("a session");
     for sql in [

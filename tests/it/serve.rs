@@ -30,7 +30,7 @@ on_both_stores![
     wrong_flags_are_an_error_at_the_start,
     flags_can_be_variables,
     a_flag_goes_on_to_work_under_its_former_name,
-    deliveries_are_there_after_a_restart,
+    updates_are_there_after_a_restart,
 ];
 
 async fn an_empty_database_gets_an_account_and_a_key_that_is_said_once(store: Store) {
@@ -216,8 +216,8 @@ async fn what_the_command_line_changes_holds_from_the_next_request(store: Store)
     assert_eq!(list().await.data(), json!([]));
     shell.whatsapp("42");
     let message = whatsapp::text("628111", "wamid.1", "Hello");
-    let delivery = whatsapp::delivery("42", &[message]);
-    server.deliver(&delivery).await.assert_status(200);
+    let update = whatsapp::update("42", &[message]);
+    server.deliver(&update).await.assert_status(200);
     assert_eq!(list().await.data()[0]["messages_count"], 1);
     assert_eq!(shell.json(&["inbox", "list"])[0]["messages_count"], 1);
     shell.json(&["key", "revoke", &id]);
@@ -303,15 +303,15 @@ async fn a_flag_goes_on_to_work_under_its_former_name(store: Store) {
         server.stop().await;
     }
     let help = shell.done(&["serve", "--help"]);
-    assert!(!help.contains("delivery"), "{help}");
+    assert!(!help.contains("update"), "{help}");
 }
 
-async fn deliveries_are_there_after_a_restart(store: Store) {
+async fn updates_are_there_after_a_restart(store: Store) {
     let shell = Shell::ready(store).await;
     shell.account("Toko Biru");
     let inbox = shell.whatsapp("42");
     let key = shell.key();
-    let delivery = whatsapp::delivery(
+    let update = whatsapp::update(
         "42",
         &[
             whatsapp::text("628111", "wamid.1", "Hello"),
@@ -319,10 +319,10 @@ async fn deliveries_are_there_after_a_restart(store: Store) {
         ],
     );
     let server = shell.serve();
-    server.deliver(&delivery).await.assert_status(200);
+    server.deliver(&update).await.assert_status(200);
     server.stop().await;
     let server = shell.serve();
-    server.deliver(&delivery).await.assert_status(200);
+    server.deliver(&update).await.assert_status(200);
     let shown = server.get(&format!("/inboxes/{inbox}")).key(&key);
     let shown = shown.send().await.data();
     assert_eq!(shown["messages_count"], 2);

@@ -222,7 +222,7 @@ impl Upgraded {
         let deliver = async |id: &str, at: i64, body: &str| {
             let mut message = whatsapp::text("628111", id, body);
             message["timestamp"] = at.to_string().into();
-            let payload = whatsapp::delivery("106540352242922", &[message]);
+            let payload = whatsapp::update("106540352242922", &[message]);
             self.server.deliver(&payload).await.assert_status(200);
         };
         deliver("wamid.1", 1_736_928_000, "Is the blue one there?").await;

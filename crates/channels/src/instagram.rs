@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame};
 use crate::meta::{self, ignored, unreadable};
-use crate::{Delivery, Malformed};
+use crate::{Malformed, Update};
 use event::Account;
 
 /// What Meta's dashboard puts where the account's id belongs when somebody presses Test.
@@ -34,11 +34,11 @@ const EVENTS: [&str; 5] = ["message", "postback", "message_edit", "reaction", "r
 /// # Errors
 ///
 /// If the body is no JSON object with a list called `entry`.
-pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
+pub fn parse(body: &[u8]) -> Result<Update, Malformed> {
     let body = json::repair(body);
-    let mut delivery = Delivery::default();
-    meta::entries(&body, |entry| read_entry(entry, &mut delivery))?;
-    Ok(delivery)
+    let mut update = Update::default();
+    meta::entries(&body, |entry| read_entry(entry, &mut update))?;
+    Ok(update)
 }
 
 /// The accounts that a body names, found without parsing it, each once: at most 64, so that whoever sent the body has
@@ -63,9 +63,9 @@ pub fn addresses(body: &[u8]) -> Vec<String> {
     }
 }
 
-fn read_entry(entry: &RawValue, delivery: &mut Delivery) {
+fn read_entry(entry: &RawValue, update: &mut Update) {
     let Some(frame) = json::frame(entry.get()) else {
-        delivery.add(None, unreadable("an entry that is not an object"));
+        update.add(None, unreadable("an entry that is not an object"));
         return;
     };
     let account = Account {
@@ -74,30 +74,27 @@ fn read_entry(entry: &RawValue, delivery: &mut Delivery) {
     };
     let mut known = false;
     for key in ["messaging", "standby"] {
-        known |= each(&frame, key, &account, delivery, |event, delivery| {
-            event::read(event, &account, delivery);
+        known |= each(&frame, key, &account, update, |event, update| {
+            event::read(event, &account, update);
         });
     }
     known |= each(
         &frame,
         "changes",
         &account,
-        delivery,
-        |raw, delivery| match json::frame(raw.get()) {
-            Some(change) => read_change(&change, &account, delivery),
-            None => account.own(delivery, unreadable("a change that is not an object")),
+        update,
+        |raw, update| match json::frame(raw.get()) {
+            Some(change) => read_change(&change, &account, update),
+            None => account.own(update, unreadable("a change that is not an object")),
         },
     );
     // With Business Login for Instagram, the one change stands in the entry itself.
     if frame.contains_key("field") {
         known = true;
-        read_change(&frame, &account, delivery);
+        read_change(&frame, &account, update);
     }
     if !known {
-        account.own(
-            delivery,
-            unreadable("an entry without anything known in it"),
-        );
+        account.own(update, unreadable("an entry without anything known in it"));
     }
 }
 
@@ -107,20 +104,20 @@ fn each<'a>(
     frame: &Frame<'a>,
     key: &'static str,
     account: &Account,
-    delivery: &mut Delivery,
-    mut read: impl FnMut(&'a RawValue, &mut Delivery),
+    update: &mut Update,
+    mut read: impl FnMut(&'a RawValue, &mut Update),
 ) -> bool {
     let Some(list) = frame.get(key) else {
         return false;
     };
-    if !json::each(list, |element| read(element, delivery)) {
-        account.own(delivery, unreadable(format!("{key} is not a list")));
+    if !json::each(list, |element| read(element, update)) {
+        account.own(update, unreadable(format!("{key} is not a list")));
     }
     true
 }
 
 /// A change is an event if it looks like one; else it is about comments, mentions and the like.
-fn read_change(change: &Frame<'_>, account: &Account, delivery: &mut Delivery) {
+fn read_change(change: &Frame<'_>, account: &Account, update: &mut Update) {
     let field = json::frame_id(change, "field");
     let other = || match &field {
         Some(field) if field != "messages" => ignored(field),
@@ -131,13 +128,13 @@ fn read_change(change: &Frame<'_>, account: &Account, delivery: &mut Delivery) {
         json::each(values, |value| {
             empty = false;
             match is_event(value) {
-                true => event::read(value, account, delivery),
-                false => account.own(delivery, other()),
+                true => event::read(value, account, update),
+                false => account.own(update, other()),
             }
         });
     }
     if empty {
-        account.own(delivery, other());
+        account.own(update, other());
     }
 }
 

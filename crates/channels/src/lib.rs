@@ -1,6 +1,6 @@
 //! What providers send, as plain values; and what is asked of them.
 //!
-//! Each channel is one module of pure functions: bytes in, a [`Delivery`] out. Adding a channel means
+//! Each channel is one module of pure functions: bytes in, a [`Update`] out. Adding a channel means
 //! one such module, and one line here. Nothing here knows a database, HTTP or the time. This is not the
 //! place for what is *done* with a message.
 //!
@@ -26,16 +26,16 @@ use serde_json::{Map, Value};
 
 /// Everything that one request from a provider says, in the order in which it says it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Delivery {
+pub struct Update {
     /// The pieces, each for one address. A batch may name many addresses, and one address twice.
     pub parts: Vec<Part>,
 }
 
-/// The piece of a delivery that is for one address.
+/// The piece of an update that is for one address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// Whose it is: WhatsApp's `phone_number_id`, or the Instagram account's id. `None` where the
-    /// delivery does not say (Telegram, where the URL does; a WhatsApp change for a whole business
+    /// update does not say (Telegram, where the URL does; a WhatsApp change for a whole business
     /// account).
     pub address: Option<String>,
     /// What it says.
@@ -67,7 +67,7 @@ pub enum Item {
         /// The provider's name for its kind.
         kind: String,
     },
-    /// Could not be understood; goes to quarantine, with the delivery that it is from.
+    /// Could not be understood; goes to quarantine, with the update that it is from.
     Unreadable {
         /// Why, in a few words, without any of the content.
         reason: Cow<'static, str>,
@@ -132,7 +132,7 @@ impl Part {
     }
 }
 
-impl Delivery {
+impl Update {
     /// Adds one more thing that it says to an address.
     fn add(&mut self, address: Option<&str>, item: Item) {
         match self.parts.last_mut() {
@@ -390,7 +390,7 @@ pub struct Revoke {
     pub timestamp: Option<Moment>,
 }
 
-/// A delivery that is not of the provider's format at all, although it may be correctly signed.
+/// An update that is not of the provider's format at all, although it may be correctly signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
     /// Why, in a few words, without any of the content.

@@ -1,4 +1,4 @@
-//! What WhatsApp and Instagram deliveries have in common: the envelope.
+//! What WhatsApp and Instagram updates have in common: the envelope.
 //!
 //! Not the place for anything that only one of them has.
 //!
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::{Item, Malformed, json};
 
-/// Reads each entry of a delivery.
+/// Reads each entry of an update.
 pub(crate) fn entries(body: &str, read: impl FnMut(&RawValue)) -> Result<(), Malformed> {
     let frame = json::frame(body).ok_or_else(|| malformed("not a JSON object"))?;
     let entries = frame

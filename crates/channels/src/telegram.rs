@@ -18,8 +18,8 @@ use serde_json::value::RawValue;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Delivery, Direction, Edit, Item, Kind, Malformed, Message, Moment, Quoted, Reaction,
-    Revoke, Sender,
+    Contact, Direction, Edit, Item, Kind, Malformed, Message, Moment, Quoted, Reaction, Revoke,
+    Sender, Update,
 };
 use content::Content;
 
@@ -31,33 +31,33 @@ use content::Content;
 /// # Errors
 ///
 /// If the body is no JSON object, or one that cannot be an update.
-pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
+pub fn parse(body: &[u8]) -> Result<Update, Malformed> {
     let body = json::repair(body);
     let malformed = |reason: &str| Malformed {
         reason: reason.to_owned(),
     };
-    let update = json::frame(&body).ok_or_else(|| malformed("not a JSON object"))?;
-    let mut delivery = Delivery::default();
-    let id = json::frame_id(&update, "update_id");
-    for (kind, raw) in &update {
+    let frame = json::frame(&body).ok_or_else(|| malformed("not a JSON object"))?;
+    let mut update = Update::default();
+    let id = json::frame_id(&frame, "update_id");
+    for (kind, raw) in &frame {
         if kind != "update_id" {
-            read(kind, raw, id.as_deref(), &mut delivery);
+            read(kind, raw, id.as_deref(), &mut update);
         }
     }
-    if delivery.parts.is_empty() {
-        if !update.contains_key("update_id") {
+    if update.parts.is_empty() {
+        if !frame.contains_key("update_id") {
             return Err(malformed("not an update"));
         }
-        delivery.add(None, ignored("empty"));
+        update.add(None, ignored("empty"));
     }
-    Ok(delivery)
+    Ok(update)
 }
 
-fn read(kind: &str, raw: &RawValue, id: Option<&str>, delivery: &mut Delivery) {
+fn read(kind: &str, raw: &RawValue, id: Option<&str>, update: &mut Update) {
     let object = match json::object(raw.get()) {
         Ok(object) => object,
         Err(reason) => {
-            delivery.add(None, unreadable(format!("an update: {reason}")));
+            update.add(None, unreadable(format!("an update: {reason}")));
             return;
         }
     };
@@ -65,7 +65,7 @@ fn read(kind: &str, raw: &RawValue, id: Option<&str>, delivery: &mut Delivery) {
         "message" | "business_message" => message(object),
         "edited_message" | "edited_business_message" => edit(object),
         "deleted_business_messages" => match revokes(&object) {
-            Ok(revokes) => return revokes.for_each(|revoke| delivery.add(None, revoke)),
+            Ok(revokes) => return revokes.for_each(|revoke| update.add(None, revoke)),
             Err(reason) => Err(reason),
         },
         "message_reaction" => reaction(&object, id),
@@ -73,7 +73,7 @@ fn read(kind: &str, raw: &RawValue, id: Option<&str>, delivery: &mut Delivery) {
         "channel_post" | "edited_channel_post" => Ok(ignored(kind)),
         _ => unknown(kind, object),
     };
-    delivery.add(None, item.unwrap_or_else(unreadable));
+    update.add(None, item.unwrap_or_else(unreadable));
 }
 
 /// Who wrote a message.

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame, Object};
 use crate::meta::{self, ignored, unreadable};
-use crate::{Delivery, DeliveryStatus, Item, Malformed, Moment, Status};
+use crate::{DeliveryStatus, Item, Malformed, Moment, Status, Update};
 use message::{Origin, Scope};
 use profiles::Profiles;
 
@@ -38,17 +38,17 @@ const MESSAGE_FIELDS: [&str; 4] = [
 /// # Errors
 ///
 /// If the body is no JSON object with a list called `entry`.
-pub fn parse(body: &[u8]) -> Result<Delivery, Malformed> {
+pub fn parse(body: &[u8]) -> Result<Update, Malformed> {
     let body = json::repair(body);
-    let mut delivery = Delivery::default();
+    let mut update = Update::default();
     meta::entries(&body, |entry| {
         let frame = json::frame(entry.get()).unwrap_or_default();
         let changes = frame.get("changes");
-        if !changes.is_some_and(|changes| json::each(changes, |raw| change(raw, &mut delivery))) {
-            delivery.add(None, unreadable("an entry without changes"));
+        if !changes.is_some_and(|changes| json::each(changes, |raw| change(raw, &mut update))) {
+            update.add(None, unreadable("an entry without changes"));
         }
     })?;
-    Ok(delivery)
+    Ok(update)
 }
 
 /// The `phone_number_id`s that a body names, found without parsing it, each once: at most 64, so that whoever sent the
@@ -67,18 +67,18 @@ pub fn addresses(body: &[u8]) -> Vec<String> {
 }
 
 /// One change: what happened, in one field, for one phone number.
-fn change(raw: &RawValue, delivery: &mut Delivery) {
+fn change(raw: &RawValue, update: &mut Update) {
     let frame = json::frame(raw.get()).unwrap_or_default();
     let field = json::frame_id(&frame, "field");
     let value = frame
         .get("value")
         .and_then(|value| json::frame(value.get()));
     match (value, field) {
-        (Some(value), field) => contents(&value, field.as_deref(), delivery),
+        (Some(value), field) => contents(&value, field.as_deref(), update),
         (None, Some(kind)) if !promises_messages(Some(&kind)) => {
-            delivery.add(None, ignored(&kind));
+            update.add(None, ignored(&kind));
         }
-        (None, _) => delivery.add(None, unreadable("a change without a value")),
+        (None, _) => update.add(None, unreadable("a change without a value")),
     }
 }
 
@@ -90,7 +90,7 @@ fn promises_messages(field: Option<&str>) -> bool {
 ///
 /// Which of them are looked for does not depend on the field's name: a field that is new tomorrow and
 /// carries people's messages is read like `messages`.
-fn contents(value: &Frame<'_>, field: Option<&str>, delivery: &mut Delivery) {
+fn contents(value: &Frame<'_>, field: Option<&str>, update: &mut Update) {
     let metadata = value
         .get("metadata")
         .and_then(|metadata| json::frame(metadata.get()))
@@ -109,7 +109,7 @@ fn contents(value: &Frame<'_>, field: Option<&str>, delivery: &mut Delivery) {
     let mut empty = true;
     let mut add = |item| {
         empty = false;
-        delivery.add(scope.number_id.as_deref(), item);
+        update.add(scope.number_id.as_deref(), item);
     };
     each(value, "messages", &mut add, |message, add| {
         add(message::read(message, &origin, &scope));
@@ -128,7 +128,7 @@ fn contents(value: &Frame<'_>, field: Option<&str>, delivery: &mut Delivery) {
             Some(kind) if knows_a_list(value) => ignored(kind),
             _ => unreadable("a change without anything known in it"),
         };
-        delivery.add(scope.number_id.as_deref(), item);
+        update.add(scope.number_id.as_deref(), item);
     }
 }
 

@@ -56,8 +56,8 @@ fn every_update_that_is_ordered_is_understood() {
             "message_id": 1, "message_ids": [1], "date": 1, "text": "Hi", "from": user, "user": user,
             "chat": {"id": 9, "type": "private"}, "new_chat_member": {"status": "kicked"},
             "new_reaction": [{"type": "emoji", "emoji": "\u{1f44d}"}]}});
-        let delivery = telegram::parse(update.to_string().as_bytes()).unwrap();
-        let item = &delivery.parts[0].items[0];
+        let update = telegram::parse(update.to_string().as_bytes()).unwrap();
+        let item = &update.parts[0].items[0];
         let passed_over = matches!(item, Item::Ignored { .. } | Item::Unreadable { .. });
         assert!(!passed_over, "{kind}: {item:?}");
     }

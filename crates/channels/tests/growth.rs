@@ -4,7 +4,7 @@
 //! times as much. Time is the thread's own CPU time, so that a busy machine does not matter.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use channels::{Delivery, instagram, telegram, whatsapp};
+use channels::{Update, instagram, telegram, whatsapp};
 use cpu_time::ThreadTime;
 use peak_alloc::PeakAlloc;
 use std::{hint::black_box, time::Duration};
@@ -230,7 +230,7 @@ const OF_TELEGRAM: [Hostile; 7] = [
 
 #[test]
 fn reading_costs_in_proportion_to_the_bytes() {
-    let parse = |read: fn(&[u8]) -> Option<Delivery>| {
+    let parse = |read: fn(&[u8]) -> Option<Update>| {
         move |body: &[u8]| {
             black_box(read(body));
         }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use channels::{Delivery, graph, instagram, signature, telegram, whatsapp};
+use channels::{Update, graph, instagram, signature, telegram, whatsapp};
 use common::{check, items, message_ids};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ fn any_json_text() -> impl Strategy<Value = String> {
     ]
 }
 
-type Parser = fn(&[u8]) -> Option<Delivery>;
+type Parser = fn(&[u8]) -> Option<Update>;
 
 const PARSERS: [Parser; 3] = [
     |body| whatsapp::parse(body).ok(),

@@ -1,7 +1,7 @@
 //! What is made to try an inbox with is read as the one message that it is.
 
 use channels::{
-    Delivery, Direction, Item, Kind, Message, instagram,
+    Direction, Item, Kind, Message, Update, instagram,
     sample::{self, Number, Text},
     telegram, whatsapp,
 };
@@ -15,15 +15,15 @@ const TEXT: Text<'_> = Text {
 };
 
 fn only(
-    read: fn(&[u8]) -> Result<Delivery, channels::Malformed>,
+    read: fn(&[u8]) -> Result<Update, channels::Malformed>,
     update: &Value,
 ) -> (Option<String>, Message) {
-    let delivery = read(update.to_string().as_bytes()).expect("an update");
-    let [part] = delivery.parts.as_slice() else {
-        panic!("{delivery:?}");
+    let update = read(update.to_string().as_bytes()).expect("an update");
+    let [part] = update.parts.as_slice() else {
+        panic!("{update:?}");
     };
     let [Item::Message(message)] = part.items.as_slice() else {
-        panic!("{delivery:?}");
+        panic!("{update:?}");
     };
     (part.address.clone(), (**message).clone())
 }

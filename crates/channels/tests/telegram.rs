@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 fn update(kind: &str, value: Value) -> Item {
     let body = json!({"update_id": 1, kind: value}).to_string();
-    let delivery = telegram::parse(body.as_bytes()).unwrap();
-    assert_eq!(delivery.parts[0].address, None);
-    only(delivery)
+    let update = telegram::parse(body.as_bytes()).unwrap();
+    assert_eq!(update.parts[0].address, None);
+    only(update)
 }
 
 fn with(mut object: Value, rest: Value) -> Value {

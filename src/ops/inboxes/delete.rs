@@ -19,7 +19,7 @@ pub async fn delete(
     with_messages: bool,
 ) -> Result<(), Error> {
     let mut session = context.db.write().await?;
-    // From here on no delivery can add to it.
+    // From here on no update can add to it.
     inboxes::lock(&mut session, &[(account, id)]).await?;
     let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
     if inbox.messages_count > 0 && !with_messages {

@@ -1,4 +1,4 @@
-//! What one delivery says to one inbox, and what became of it.
+//! What one update says to one inbox, and what became of it.
 
 use crate::{
     domain::Channel,
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use channels::Item;
 use std::sync::Arc;
 
-/// A delivery as it came, for quarantine.
+/// An update as it came, for quarantine.
 #[derive(Debug, Default)]
 pub struct Source {
     /// The request's headers, without secrets: a JSON object.
@@ -20,7 +20,7 @@ pub struct Source {
     pub test: bool,
 }
 
-/// What one delivery says to one inbox, once its signature is checked.
+/// What one update says to one inbox, once its signature is checked.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// What it was read from.
@@ -51,7 +51,7 @@ impl Arrival {
     }
 }
 
-/// What became of a delivery: each thing that it says is in just one of the counts.
+/// What became of an update: each thing that it says is in just one of the counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Messages that are new.
@@ -81,7 +81,7 @@ impl Outcome {
         self.parts += other.parts;
     }
 
-    /// Whether any part of the delivery found its inbox: one can be deleted after its address was looked up.
+    /// Whether any part of the update found its inbox: one can be deleted after its address was looked up.
     pub(super) fn arrived(self) -> Result<Outcome, Error> {
         match self.parts {
             0 => Err(Error::NotFound("inbox")),

@@ -22,7 +22,7 @@ use crate::{
 use db::Session;
 use std::collections::{BTreeMap, HashSet};
 
-/// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each delivery.
+/// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each update.
 pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec<Outcome>, Error> {
     let mut session = context.db.write().await?;
     let (outcomes, changes) = store_in(context, &mut session, batch).await?;
@@ -30,7 +30,7 @@ pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec
     Ok(outcomes)
 }
 
-/// Stores a batch in a transaction that is open already. Returns what became of each delivery, and what is to be told
+/// Stores a batch in a transaction that is open already. Returns what became of each update, and what is to be told
 /// with the commit.
 pub(in crate::ops) async fn store_in(
     context: &Context,
@@ -83,7 +83,7 @@ async fn present<'a>(
         .collect())
 }
 
-/// A correctly signed delivery is the proof that its inbox works.
+/// A correctly signed update is the proof that its inbox works.
 async fn prove(
     context: &Context,
     session: &mut Session,

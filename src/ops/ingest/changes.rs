@@ -26,12 +26,12 @@ pub(super) async fn store(
     outcomes: &mut [Outcome],
 ) -> Result<Vec<Event>, Error> {
     let mut changes = Vec::new();
-    for (delivery, arrivals) in batch.iter().enumerate() {
+    for (update, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
             for item in &arrival.items {
                 match item {
                     Item::Message(_) | Item::Unreadable { .. } => {}
-                    Item::Ignored { .. } => outcomes[delivery].ignored += 1,
+                    Item::Ignored { .. } => outcomes[update].ignored += 1,
                     Item::Blocked { contact, blocked } => {
                         let key = contacts::Key {
                             account: &arrival.account,
@@ -40,28 +40,28 @@ pub(super) async fn store(
                         };
                         // Somebody who never wrote is no contact.
                         match contacts::block(session, &key, blocked.then_some(now)).await? {
-                            true => outcomes[delivery].changes += 1,
-                            false => outcomes[delivery].ignored += 1,
+                            true => outcomes[update].changes += 1,
+                            false => outcomes[update].ignored += 1,
                         }
                     }
                     item => match change(context, arrival, item, now)? {
-                        Some(change) => changes.push((delivery, change)),
-                        None => outcomes[delivery].ignored += 1,
+                        Some(change) => changes.push((update, change)),
+                        None => outcomes[update].ignored += 1,
                     },
                 }
             }
         }
     }
     changes.sort_by(|(_, a), (_, b)| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
-    let (deliveries, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+    let (updates, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
     let news = messages::change(session, &changes).await?;
     let mut fresh = Vec::with_capacity(changes.len());
-    for ((delivery, change), is_news) in deliveries.into_iter().zip(changes).zip(news) {
+    for ((update, change), is_news) in updates.into_iter().zip(changes).zip(news) {
         if is_news {
-            outcomes[delivery].changes += 1;
+            outcomes[update].changes += 1;
             fresh.push(change);
         } else {
-            outcomes[delivery].known += 1;
+            outcomes[update].known += 1;
         }
     }
     changed(session, &fresh).await

@@ -20,8 +20,8 @@ use std::collections::{HashMap, hash_map::Entry};
 
 /// A message of a batch, with all that is known of it on the way to the store.
 pub(super) struct Incoming<'a> {
-    /// Which delivery of the batch it is from.
-    pub(super) delivery: usize,
+    /// Which update of the batch it is from.
+    pub(super) update: usize,
     pub(super) arrival: &'a Arrival,
     pub(super) message: &'a channels::Message,
     /// The contact that has its writer's id already.
@@ -83,14 +83,14 @@ pub(super) async fn sort<'a>(
 ) -> Result<Sorted<'a>, Error> {
     let mut incoming: Vec<Incoming<'_>> = Vec::new();
     let mut seen = HashMap::new();
-    for (delivery, arrivals) in batch.iter().enumerate() {
+    for (update, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
             for item in &arrival.items {
                 let Item::Message(message) = item else {
                     continue;
                 };
                 let one = Incoming {
-                    delivery,
+                    update,
                     arrival,
                     message,
                     known: None,
@@ -103,7 +103,7 @@ pub(super) async fn sort<'a>(
                         incoming.push(one);
                     }
                     Entry::Occupied(same) => {
-                        outcomes[delivery].known += 1;
+                        outcomes[update].known += 1;
                         let same = &mut incoming[*same.get()];
                         if one.fullness() > same.fullness() {
                             same.message = message;
@@ -131,7 +131,7 @@ pub(super) async fn sort<'a>(
                 ..one
             }),
             Some(stored) if one.fullness() > stored => sorted.fuller.push(one),
-            Some(_) => outcomes[one.delivery].known += 1,
+            Some(_) => outcomes[one.update].known += 1,
         }
     }
     Ok(sorted)

@@ -1,4 +1,4 @@
-//! The line in which deliveries wait: each inbox has its own, and they take turns.
+//! The line in which updates wait: each inbox has its own, and they take turns.
 //!
 //! What becomes of those whose turn it is, is not known here.
 //!

@@ -51,19 +51,19 @@ pub(super) async fn store(
                 status: message.status.map(DeliveryStatus::as_str),
                 quoted: quoted(message)?,
             };
-            Ok((one.delivery, row))
+            Ok((one.update, row))
         })
         .collect::<Result<_, Error>>()?;
     rows.sort_by_key(|(_, row)| row.key);
-    let (deliveries, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let (updates, rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let stored = messages::insert(session, &rows).await?;
 
     let mut by_conversation = BTreeMap::new();
     let mut by_inbox = BTreeMap::new();
     let mut changes = Changes::none();
-    for ((delivery, row), stored) in deliveries.iter().zip(&rows).zip(stored) {
+    for ((update, row), stored) in updates.iter().zip(&rows).zip(stored) {
         if stored {
-            outcomes[*delivery].stored += 1;
+            outcomes[*update].stored += 1;
             if row.historic {
                 changes.accounts.insert(row.key.account.clone());
             } else {
@@ -76,7 +76,7 @@ pub(super) async fn store(
                 .entry((row.key.account, row.key.inbox))
                 .or_default() += 1;
         } else {
-            outcomes[*delivery].known += 1;
+            outcomes[*update].known += 1;
         }
     }
     let counts = by_conversation.iter().map(|(&(a, c), &more)| (a, c, more));
@@ -119,7 +119,7 @@ pub(super) async fn fill(
     let mut news = Vec::with_capacity(fuller.len());
     let mut rows = Vec::with_capacity(fuller.len());
     for one in &fuller {
-        outcomes[one.delivery].changes += 1;
+        outcomes[one.update].changes += 1;
         let message = one.message;
         rows.push(messages::Filling {
             key: one.key(),

@@ -6,7 +6,7 @@ use channels::Item;
 use db::Session;
 use sha2::{Digest, Sha256};
 
-/// Sets aside what could not be understood: the whole delivery, since an item alone may not make sense later.
+/// Sets aside what could not be understood: the whole update, since an item alone may not make sense later.
 pub(super) async fn store(
     context: &Context,
     session: &mut Session,
@@ -14,7 +14,7 @@ pub(super) async fn store(
     now: i64,
     outcomes: &mut [Outcome],
 ) -> Result<(), Error> {
-    for (delivery, arrivals) in batch.iter().enumerate() {
+    for (update, arrivals) in batch.iter().enumerate() {
         for arrival in arrivals {
             let mut first = None;
             let mut items = 0;
@@ -41,9 +41,9 @@ pub(super) async fn store(
             };
             if quarantine::insert(session, &entry).await? {
                 tracing::warn!(inbox = %arrival.inbox, %reason, "set aside in quarantine");
-                outcomes[delivery].quarantined += items;
+                outcomes[update].quarantined += items;
             } else {
-                outcomes[delivery].known += items;
+                outcomes[update].known += items;
             }
         }
     }

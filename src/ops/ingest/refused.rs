@@ -1,7 +1,7 @@
 //! Storing a batch of which the store refuses something: that is found by halving, and set aside alone.
 //!
-//! Invariant: however much of a delivery is refused, the transactions that it takes are bounded, so that it does not keep
-//! a writer for long; no other delivery's items go aside with it; and whoever waits for a delivery is answered as soon as
+//! Invariant: however much of an update is refused, the transactions that it takes are bounded, so that it does not keep
+//! a writer for long; no other update's items go aside with it; and whoever waits for an update is answered as soon as
 //! all of it is stored.
 
 use super::{
@@ -12,21 +12,21 @@ use crate::{error::Error, ops::Context};
 use channels::Item;
 use std::slice;
 
-/// Items of one delivery that are searched for. What is refused beyond them goes aside with its neighbours: the whole
-/// delivery is kept in quarantine anyway.
+/// Items of one update that are searched for. What is refused beyond them goes aside with its neighbours: the whole
+/// update is kept in quarantine anyway.
 const SEARCHED: usize = 8;
 
-/// Pieces of deliveries, in order, each with the place of its delivery in the batch.
+/// Pieces of updates, in order, each with the place of its update in the batch.
 type Pieces = Vec<(usize, Arrival)>;
 
-/// Stores a batch that was refused as a whole. Calls `answer` for each delivery, in order.
+/// Stores a batch that was refused as a whole. Calls `answer` for each update, in order.
 pub(super) async fn store(
     context: &Context,
-    deliveries: Vec<Vec<Arrival>>,
+    updates: Vec<Vec<Arrival>>,
     mut answer: impl FnMut(Result<Outcome, Error>),
 ) {
-    let mut totals: Vec<Result<Outcome, String>> = vec![Ok(Outcome::default()); deliveries.len()];
-    let all: Pieces = deliveries
+    let mut totals: Vec<Result<Outcome, String>> = vec![Ok(Outcome::default()); updates.len()];
+    let all: Pieces = updates
         .into_iter()
         .enumerate()
         .flat_map(|(place, arrivals)| arrivals.into_iter().map(move |one| (place, one)))
@@ -39,7 +39,7 @@ pub(super) async fn store(
         if let Err(error) = &stored
             && !matches!(error, Error::Unavailable(_))
         {
-            let one = one_delivery(&pieces);
+            let one = one_update(&pieces);
             if items(&pieces) > 1 && one.is_none_or(|place| searched[place] < SEARCHED) {
                 let (first, second) = halve(pieces);
                 left.extend([second, first]);
@@ -90,14 +90,14 @@ async fn attempt(context: &Context, pieces: &Pieces) -> Result<Vec<Outcome>, Err
     batch::store(context, &batch).await
 }
 
-/// The place of the delivery that all pieces are of, if they are of one.
-fn one_delivery(pieces: &Pieces) -> Option<usize> {
+/// The place of the update that all pieces are of, if they are of one.
+fn one_update(pieces: &Pieces) -> Option<usize> {
     let (first, last) = (pieces.first()?.0, pieces.last()?.0);
     (first == last).then_some(first)
 }
 
 fn items(pieces: &Pieces) -> usize {
-    // Without an item, too, a delivery proves its inbox.
+    // Without an item, too, an update proves its inbox.
     let each = pieces.iter().map(|(_, arrival)| arrival.items.len().max(1));
     each.sum()
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{
     Call, Store, TestApp,
-    whatsapp::{self, APP_SECRET, delivery, sign},
+    whatsapp::{self, APP_SECRET, sign, update},
     whatsapp_body,
 };
 use inboxd::domain::Scope;
@@ -59,7 +59,7 @@ impl Walk {
         reply["context"] = json!({"from": "628111", "id": "wamid.1"});
         let reaction = json!({"from": "628111", "id": "wamid.3", "timestamp": "1736928001",
             "type": "reaction", "reaction": {"message_id": "wamid.1", "emoji": "\u{1f44d}"}});
-        app.deliver(&delivery("42", &[hello, reply, reaction]))
+        app.deliver(&update("42", &[hello, reply, reaction]))
             .await
             .assert_status(200);
         let reader = app.key(&[Scope::Read]).await;
@@ -274,7 +274,7 @@ impl Walk {
             call.raw_json(body)
         };
         let huge = || vec![b' '; 4 * 1024 * 1024];
-        let hello = |id| delivery(id, &[whatsapp::text("628111", "wamid.9", "Hello")]);
+        let hello = |id| update(id, &[whatsapp::text("628111", "wamid.9", "Hello")]);
         let instagram = |id: &str| {
             json!({"object": "instagram", "entry": [{"id": id, "time": 1_736_928_000_000_i64,
                 "messaging": [{"sender": {"id": "9"}, "recipient": {"id": id},

@@ -314,8 +314,8 @@ impl Running {
         self.call(Method::POST, path)
     }
 
-    /// A delivery as Meta sends it, signed with the usual secret.
-    pub(crate) fn delivery(&self, payload: &Value) -> Call {
+    /// An update as Meta sends it, signed with the usual secret.
+    pub(crate) fn update(&self, payload: &Value) -> Call {
         let body = payload.to_string();
         let signature = whatsapp::sign(whatsapp::APP_SECRET, body.as_bytes());
         let call = self.post("/hooks/whatsapp");
@@ -325,7 +325,7 @@ impl Running {
 
     /// Delivers, and gets the answer.
     pub(crate) async fn deliver(&self, payload: &Value) -> Answer {
-        self.delivery(payload).send().await
+        self.update(payload).send().await
     }
 
     /// Sends it a signal: `TERM`, `INT`, `KILL`.

@@ -2,7 +2,7 @@
 
 use super::{
     Store, TestApp,
-    whatsapp::{APP_SECRET, delivery, sign},
+    whatsapp::{APP_SECRET, sign, update},
 };
 use inboxd::{domain::Scope, id::InboxId};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ impl Inboxes {
     }
 
     pub(crate) async fn whatsapp(&self, message: &Value) {
-        let payload = delivery("1001", std::slice::from_ref(message));
+        let payload = update("1001", std::slice::from_ref(message));
         self.app.deliver(&payload).await.assert_status(200);
     }
 

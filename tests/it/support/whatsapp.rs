@@ -1,4 +1,4 @@
-//! Deliveries as Meta sends and signs them.
+//! Updates as Meta sends and signs them.
 
 use super::{Answer, TestApp};
 use serde_json::{Value, json};
@@ -11,13 +11,13 @@ pub(crate) fn text(from: &str, id: &str, body: &str) -> Value {
     json!({"from": from, "id": id, "timestamp": "1736928000", "type": "text", "text": {"body": body}})
 }
 
-/// A delivery of one batch to one number.
-pub(crate) fn delivery(phone_number_id: &str, messages: &[Value]) -> Value {
-    deliveries(&[(phone_number_id, messages)])
+/// An update of one batch to one number.
+pub(crate) fn update(phone_number_id: &str, messages: &[Value]) -> Value {
+    updates(&[(phone_number_id, messages)])
 }
 
-/// A delivery with an entry for each of these.
-pub(crate) fn deliveries(parts: &[(&str, &[Value])]) -> Value {
+/// An update with an entry for each of these.
+pub(crate) fn updates(parts: &[(&str, &[Value])]) -> Value {
     let entries: Vec<_> = parts
         .iter()
         .map(|(phone_number_id, messages)| {
@@ -39,17 +39,17 @@ pub(crate) fn deliveries(parts: &[(&str, &[Value])]) -> Value {
     json!({"object": "whatsapp_business_account", "entry": entries})
 }
 
-/// Some other field of a delivery's value than `messages`.
+/// Some other field of an update's value than `messages`.
 pub(crate) fn value(phone_number_id: &str, name: &str, content: Value) -> Value {
-    let mut delivery = delivery(phone_number_id, &[]);
-    let value = &mut delivery["entry"][0]["changes"][0]["value"];
+    let mut update = update(phone_number_id, &[]);
+    let value = &mut update["entry"][0]["changes"][0]["value"];
     value[name] = content;
-    delivery
+    update
 }
 
-/// A delivery of one greeting to the number 1001.
+/// An update of one greeting to the number 1001.
 pub(crate) fn hello(id: &str) -> Value {
-    delivery("1001", &[text("628111", id, "Hello")])
+    update("1001", &[text("628111", id, "Hello")])
 }
 
 /// The counts of all inboxes, in order.

@@ -12,8 +12,8 @@ use super::content;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Quoted,
-    Reaction, Revoke, Sender, Status,
+    Contact, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Quoted, Reaction,
+    Revoke, Sender, Status, Update,
 };
 
 /// What can be in an event, the most telling first. Other keys name kinds that are no messages.
@@ -39,24 +39,24 @@ pub(super) struct Account {
 
 impl Account {
     /// Adds something that is for the account, whoever that is.
-    pub(super) fn own(&self, delivery: &mut Delivery, item: Item) {
-        delivery.add(self.id.as_deref(), item);
+    pub(super) fn own(&self, update: &mut Update, item: Item) {
+        update.add(self.id.as_deref(), item);
     }
 }
 
 /// Reads one event, and finds the account that it is for.
-pub(super) fn read(raw: &RawValue, account: &Account, delivery: &mut Delivery) {
+pub(super) fn read(raw: &RawValue, account: &Account, update: &mut Update) {
     let event = match json::object(raw.get()) {
         Ok(event) => event,
         Err(reason) => {
-            account.own(delivery, unreadable(format!("an event: {reason}")));
+            account.own(update, unreadable(format!("an event: {reason}")));
             return;
         }
     };
     let sides = Sides::of(&event, account.id.as_deref());
     let item = item(event, &sides, account.time).unwrap_or_else(unreadable);
     let address = account.id.as_deref().or(sides.business.as_deref());
-    delivery.add(address, item);
+    update.add(address, item);
 }
 
 /// Who did something to whom.

@@ -21,7 +21,7 @@ pub const UPDATES: [&str; 7] = [
 ];
 
 /// Requests that Telegram makes at once. It is the API's own default, said so that an earlier webhook's does not stay:
-/// deliveries that come together share one transaction, and more of them would only take more connections.
+/// updates that come together share one transaction, and more of them would only take more connections.
 const MAX_CONNECTIONS: u32 = 40;
 
 /// Longest wait that is believed, in seconds.
@@ -47,7 +47,7 @@ pub struct Webhook {
     pub url: Option<String>,
     /// Updates that wait to be delivered.
     pub pending: i64,
-    /// When a delivery last failed, in seconds since 1970.
+    /// When an update last failed, in seconds since 1970.
     pub last_error_at: Option<i64>,
     /// Why, in Telegram's words.
     pub last_error: Option<String>,

@@ -28,7 +28,7 @@ pub(super) struct Scope {
     pub(super) one_author: bool,
 }
 
-/// Why a message is in a delivery.
+/// Why a message is in an update.
 pub(super) enum Origin {
     /// Somebody wrote to the business.
     Live,
@@ -36,7 +36,7 @@ pub(super) enum Origin {
     Echo,
     /// It is older than the connection.
     History {
-        /// The customer whose thread it is in, where the delivery sorts by threads.
+        /// The customer whose thread it is in, where the update sorts by threads.
         thread: Option<Arc<str>>,
     },
 }

@@ -1,16 +1,16 @@
-//! What the tests of all channels share: reading a delivery in one line.
+//! What the tests of all channels share: reading an update in one line.
 //!
 //! Invariant that every test gets for free: whatever a parser puts out keeps the crate's promises, see
 //! [`check`].
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use channels::{Content, Delivery, Item, Message, Moment};
+use channels::{Content, Item, Message, Moment, Update};
 use serde_json::Value;
 
-/// All items of a delivery, whosever they are, each for itself.
-pub(crate) fn items(delivery: Delivery) -> Vec<Item> {
-    check(&delivery);
-    let parts = delivery.parts.into_iter();
+/// All items of an update, whosever they are, each for itself.
+pub(crate) fn items(update: Update) -> Vec<Item> {
+    check(&update);
+    let parts = update.parts.into_iter();
     let each = |item| match item {
         Item::Unreadable { reason, count } => {
             let one = Item::Unreadable { reason, count: 1 };
@@ -26,9 +26,9 @@ pub(crate) fn value(content: &Content) -> Value {
     serde_json::from_str(content.as_str()).expect("content is JSON")
 }
 
-/// The only item of a delivery.
-pub(crate) fn only(delivery: Delivery) -> Item {
-    let mut items = items(delivery);
+/// The only item of an update.
+pub(crate) fn only(update: Update) -> Item {
+    let mut items = items(update);
     assert_eq!(items.len(), 1, "{items:?}");
     items.remove(0)
 }
@@ -67,8 +67,8 @@ pub(crate) fn unreadable(item: Item) -> String {
 }
 
 /// The promises: no U+0000 anywhere, ids that are ids, times that are times, and no deep nesting.
-pub(crate) fn check(delivery: &Delivery) {
-    for part in &delivery.parts {
+pub(crate) fn check(update: &Update) {
+    for part in &update.parts {
         assert!(!part.items.is_empty());
         part.address.iter().for_each(|address| check_id(address));
         part.items.iter().for_each(check_item);

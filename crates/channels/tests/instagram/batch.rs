@@ -28,9 +28,9 @@ fn the_test_button_is_understood_in_all_its_shapes() {
         json!({"id": 0, "time": "1700000000", "standby": [said]}),
         json!({"id": "0", "time": 1_700_000_000_000_i64, "field": "messages", "value": said}),
     ] {
-        let delivery = parse(&json!({"object": "instagram", "entry": [entry]}));
-        assert_eq!(delivery.parts[0].address.as_deref(), Some("23"), "{entry}");
-        let message = message(only(delivery));
+        let update = parse(&json!({"object": "instagram", "entry": [entry]}));
+        assert_eq!(update.parts[0].address.as_deref(), Some("23"), "{entry}");
+        let message = message(only(update));
         assert_eq!(message.provider_id, "mid-of-a-test");
         assert_eq!(&*message.contact.provider_id, "12");
         assert_eq!(message.timestamp, Some(1_527_459_824));
@@ -47,9 +47,9 @@ fn the_test_button_is_understood_in_all_its_shapes() {
             "read": {"mid": "m"}}},
         {"field": "messages", "value": null},
     ]);
-    let delivery = parse(&json!({"entry": [{"id": "0", "changes": others}]}));
-    assert_eq!(delivery.parts[0].address.as_deref(), Some("23"));
-    let items = items(delivery);
+    let update = parse(&json!({"entry": [{"id": "0", "changes": others}]}));
+    assert_eq!(update.parts[0].address.as_deref(), Some("23"));
+    let items = items(update);
     assert!(matches!(items[0], Item::Reaction(_)));
     assert!(matches!(items[1], Item::Message(_)));
     assert!(matches!(items[2], Item::Status(_)));
@@ -67,10 +67,10 @@ fn everything_in_a_batch_is_taken() {
             "changes": [{"field": "messages", "value": [said(format!("{at}.9"))]}],
         })
     };
-    let delivery = parse(&json!({"entry": (1..=100).map(entry).collect::<Vec<_>>()}));
-    assert_eq!(delivery.parts.len(), 100);
-    assert_eq!(delivery.parts[41].address.as_deref(), Some("42"));
-    assert_eq!(message_ids(&items(delivery)).len(), 1000);
+    let update = parse(&json!({"entry": (1..=100).map(entry).collect::<Vec<_>>()}));
+    assert_eq!(update.parts.len(), 100);
+    assert_eq!(update.parts[41].address.as_deref(), Some("42"));
+    assert_eq!(message_ids(&items(update)).len(), 1000);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_bad_item_does_not_cost_its_neighbours() {
 }
 
 #[test]
-fn what_is_no_delivery_is_malformed() {
+fn what_is_no_update_is_malformed() {
     let whole = entry("messaging", json!([])).to_string();
     for body in [
         &b""[..],

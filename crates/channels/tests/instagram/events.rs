@@ -5,13 +5,13 @@ use super::*;
 #[test]
 fn a_text_is_read_in_full() {
     let text = json!({"mid": "m.1", "text": "Hallo", "reply_to": {"mid": "m.0"}});
-    let delivery = parse(&entry(
+    let update = parse(&entry(
         "messaging",
         json!([event(json!({"message": text}))]),
     ));
-    assert_eq!(delivery.parts.len(), 1);
-    assert_eq!(delivery.parts[0].address.as_deref(), Some(BUSINESS));
-    let message = message(only(delivery));
+    assert_eq!(update.parts.len(), 1);
+    assert_eq!(update.parts[0].address.as_deref(), Some(BUSINESS));
+    let message = message(only(update));
     assert_eq!(message.provider_id, "m.1");
     assert_eq!(message.direction, Direction::Inbound);
     assert_eq!(&*message.contact.provider_id, ADA);
@@ -68,9 +68,9 @@ fn an_echo_is_told_by_its_flag_if_the_entry_names_nobody() {
         "sender": {"id": BUSINESS}, "recipient": {"id": ADA},
         "message": {"mid": "m.1", "text": "We are open", "is_echo": true},
     }]}]});
-    let delivery = parse(&body);
-    assert_eq!(delivery.parts[0].address.as_deref(), Some(BUSINESS));
-    let message = message(only(delivery));
+    let update = parse(&body);
+    assert_eq!(update.parts[0].address.as_deref(), Some(BUSINESS));
+    let message = message(only(update));
     assert_eq!(message.direction, Direction::Outbound);
     assert_eq!(&*message.contact.provider_id, ADA);
 }
@@ -194,7 +194,7 @@ fn reads_and_everything_else_are_no_messages() {
         "referral",
         "optin",
         "pass_thread_control",
-        "delivery",
+        "update",
         "something_new",
     ] {
         assert_eq!(ignored(one(json!({kind: {"ref": "x"}}))), kind);

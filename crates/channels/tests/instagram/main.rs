@@ -8,8 +8,8 @@ mod content;
 mod events;
 
 use channels::{
-    Delivery, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Reaction, Revoke,
-    Status, instagram,
+    DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Reaction, Revoke, Status, Update,
+    instagram,
 };
 use common::{ignored, items, message, message_ids, only, unreadable};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const ADA: &str = "900";
 const BUSINESS: &str = "17841400000000001";
 
-fn parse(body: &Value) -> Delivery {
+fn parse(body: &Value) -> Update {
     instagram::parse(body.to_string().as_bytes()).unwrap()
 }
 

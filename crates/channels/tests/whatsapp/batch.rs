@@ -15,9 +15,9 @@ fn everything_in_a_batch_is_taken() {
         json!({"field": "messages", "value": {"metadata": metadata, "messages": messages, "statuses": statuses}})
     };
     let entry = |from: u32| json!({"id": from, "changes": (from..from + 5).map(change).collect::<Vec<_>>()});
-    let delivery = parse(&json!({"entry": (0..10).map(|at| entry(at * 5)).collect::<Vec<_>>()}));
-    assert_eq!(delivery.parts.len(), 50);
-    let addresses: Vec<_> = delivery
+    let update = parse(&json!({"entry": (0..10).map(|at| entry(at * 5)).collect::<Vec<_>>()}));
+    assert_eq!(update.parts.len(), 50);
+    let addresses: Vec<_> = update
         .parts
         .iter()
         .filter_map(|part| part.address.clone())
@@ -26,7 +26,7 @@ fn everything_in_a_batch_is_taken() {
         addresses,
         (0..50).map(|at| at.to_string()).collect::<Vec<_>>()
     );
-    let items = items(delivery);
+    let items = items(update);
     assert_eq!(items.len(), 1000);
     assert_eq!(message_ids(&items).len(), 500);
 }
@@ -79,8 +79,8 @@ fn a_bad_entry_or_change_does_not_cost_its_neighbours() {
 }
 
 #[test]
-fn what_is_no_delivery_is_malformed() {
-    let whole = delivery("messages", from_ada(json!([]))).to_string();
+fn what_is_no_update_is_malformed() {
+    let whole = update("messages", from_ada(json!([]))).to_string();
     for body in [
         &b""[..],
         b"null",

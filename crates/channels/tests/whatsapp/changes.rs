@@ -10,7 +10,7 @@ fn statuses_are_no_messages() {
             .as_object_mut()
             .unwrap()
             .extend(rest.as_object().unwrap().clone());
-        only(parse(&delivery(
+        only(parse(&update(
             "messages",
             json!({"metadata": metadata(), "statuses": [status]}),
         )))
@@ -155,16 +155,13 @@ fn what_nobody_wrote_is_ignored() {
         ),
         ("something_new", json!({})),
     ] {
-        assert_eq!(ignored(only(parse(&delivery(field, value)))), field);
+        assert_eq!(ignored(only(parse(&update(field, value)))), field);
     }
     let errors = json!({"metadata": metadata(), "errors": [{"code": 130429}]});
-    assert_eq!(
-        ignored(only(parse(&delivery("messages", errors)))),
-        "errors"
-    );
+    assert_eq!(ignored(only(parse(&update("messages", errors)))), "errors");
     let ringing = json!({"metadata": metadata(), "statuses": [{"id": "c1", "type": "call", "status": "RINGING"}]});
     assert_eq!(
-        ignored(only(parse(&delivery("calls", ringing)))),
+        ignored(only(parse(&update("calls", ringing)))),
         "status.call"
     );
 }
@@ -175,7 +172,7 @@ fn a_field_never_seen_before_may_carry_messages() {
         json!({"type": "text", "text": {"body": "Hi"}})
     )]));
     assert_eq!(
-        message_ids(&items(parse(&delivery("messages_v2", value)))),
+        message_ids(&items(parse(&update("messages_v2", value)))),
         ["wamid.1"]
     );
 }
@@ -188,10 +185,10 @@ fn a_change_of_messages_without_any_is_not_dropped_silently() {
         json!([]),
         json!(null),
     ] {
-        unreadable(only(parse(&delivery("messages", value))));
+        unreadable(only(parse(&update("messages", value))));
     }
     assert_eq!(
-        ignored(only(parse(&delivery("messages", json!({"messages": []}))))),
+        ignored(only(parse(&update("messages", json!({"messages": []}))))),
         "messages"
     );
 }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_text_is_read_in_full() {
-    let delivery = parse(&delivery(
+    let update = parse(&update(
         "messages",
         from_ada(json!([envelope(json!({
             "type": "text",
@@ -12,9 +12,9 @@ fn a_text_is_read_in_full() {
             "context": {"from": BUSINESS, "id": "wamid.0"},
         }))])),
     ));
-    assert_eq!(delivery.parts.len(), 1);
-    assert_eq!(delivery.parts[0].address.as_deref(), Some("106"));
-    let message = message(only(delivery));
+    assert_eq!(update.parts.len(), 1);
+    assert_eq!(update.parts[0].address.as_deref(), Some("106"));
+    let message = message(only(update));
     assert_eq!(message.provider_id, "wamid.1");
     assert_eq!(message.direction, Direction::Inbound);
     assert_eq!(&*message.contact.provider_id, ADA);
@@ -224,7 +224,7 @@ fn text_survives_as_it_is() {
 
 #[test]
 fn ids_and_times_come_in_any_type() {
-    let message = message(only(parse(&delivery(
+    let message = message(only(parse(&update(
         "messages",
         json!({
             "metadata": {"phone_number_id": 9_007_199_254_740_993_u64},

@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 const ADA: &str = "4915112345678";
 const BUSINESS: &str = "49301234567";
 
-fn parse(body: &Value) -> channels::Delivery {
+fn parse(body: &Value) -> channels::Update {
     whatsapp::parse(body.to_string().as_bytes()).unwrap()
 }
 
-fn delivery(field: &str, value: Value) -> Value {
+fn update(field: &str, value: Value) -> Value {
     json!({
         "object": "whatsapp_business_account",
         "entry": [{"id": "waba-1", "changes": [{"field": field, "value": value}]}],
@@ -51,7 +51,7 @@ fn envelope(rest: Value) -> Value {
 }
 
 fn one(rest: Value) -> Item {
-    only(parse(&delivery(
+    only(parse(&update(
         "messages",
         from_ada(json!([envelope(rest)])),
     )))
@@ -63,5 +63,5 @@ fn content(rest: Value) -> (Kind, Value) {
 }
 
 fn message_of(value: Value) -> channels::Message {
-    message(only(parse(&delivery("messages", value))))
+    message(only(parse(&update("messages", value))))
 }

@@ -91,7 +91,7 @@ fn profiles_are_matched_by_id_and_never_by_place() {
             {"id": "c", "from": "491", "type": "text", "text": {"body": "1"}},
         ],
     });
-    let names: Vec<_> = items(parse(&delivery("messages", value)))
+    let names: Vec<_> = items(parse(&update("messages", value)))
         .into_iter()
         .map(|item| message(item).contact.name)
         .collect();
@@ -105,7 +105,7 @@ fn profiles_are_matched_by_id_and_never_by_place() {
             {"id": "b", "from": "492", "type": "text", "text": {"body": "2"}},
         ],
     });
-    let ids: Vec<_> = items(parse(&delivery("messages", value)))
+    let ids: Vec<_> = items(parse(&update("messages", value)))
         .into_iter()
         .map(|item| message(item).contact.provider_id)
         .collect();
@@ -138,7 +138,7 @@ fn without_a_sender_or_an_id_it_goes_to_quarantine() {
         json!(null),
     ] {
         let value = json!({"metadata": metadata(), "messages": [message]});
-        unreadable(only(parse(&delivery("messages", value))));
+        unreadable(only(parse(&update("messages", value))));
     }
 }
 
@@ -151,7 +151,7 @@ fn echoes_are_what_the_business_wrote() {
                 "type": "text", "text": {"body": "We are open"},
             });
             let value = json!({"metadata": metadata(), list: [echo]});
-            let message = message(only(parse(&delivery(field, value))));
+            let message = message(only(parse(&update(field, value))));
             assert_eq!(message.direction, Direction::Outbound);
             assert_eq!(&*message.contact.provider_id, ADA);
             assert_eq!(message.contact.phone.as_deref(), Some("+4915112345678"));
@@ -168,7 +168,7 @@ fn echoes_are_what_the_business_wrote() {
             {"from": BUSINESS, "to": "G1", "recipient_type": "group", "id": "d", "type": "text", "text": {"body": "All"}},
         ],
     });
-    let mut echoes = items(parse(&delivery("smb_message_echoes", value))).into_iter();
+    let mut echoes = items(parse(&update("smb_message_echoes", value))).into_iter();
     assert_eq!(
         &*message(echoes.next().unwrap()).contact.provider_id,
         "DE.1"
@@ -209,7 +209,7 @@ fn history_has_its_own_time_and_direction() {
             7,
         ],
     });
-    let mut items = items(parse(&delivery("history", value)));
+    let mut items = items(parse(&update("history", value)));
     let rest = items.split_off(6);
     for item in items {
         let message = message(item);
@@ -246,7 +246,7 @@ fn media_of_history_comes_apart_from_its_thread() {
             {"from": BUSINESS, "to": ADA, "id": "b", "type": "image", "image": {"id": "m2"}},
         ],
     });
-    let directions: Vec<_> = items(parse(&delivery("history", value)))
+    let directions: Vec<_> = items(parse(&update("history", value)))
         .into_iter()
         .map(message)
         .map(|message| {
@@ -289,7 +289,7 @@ fn history_says_how_far_a_message_had_come() {
             "history_context": context});
         let threads = json!([{"id": ADA, "messages": [sent]}]);
         let value = json!({"metadata": metadata(), "history": [{"threads": threads}]});
-        message(only(parse(&delivery("history", value)))).status
+        message(only(parse(&update("history", value)))).status
     };
     for (theirs, ours) in [
         (json!("PENDING"), Some(DeliveryStatus::Queued)),
