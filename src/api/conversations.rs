@@ -5,58 +5,60 @@ use crate::{
     http::{
         App,
         auth::{IdPath, Reader},
-        envelope::{self, ApiError, CursorPagination},
-        query::Query,
+        envelope::{self, ApiError, CursorPagination, Page, Success},
+        query::{Limit, query},
     },
     id::{ConversationId, InboxId, can_be_id},
+    input::text,
     ops::conversations,
 };
 use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
 
-/// The query parameters, for the OpenAPI document. [`list`] reads them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct ListParams {
-    /// Only conversations of this inbox.
-    inbox_id: Option<String>,
-    /// Only conversations with this status: `open` or `resolved`.
-    status: Option<String>,
-    /// Maximum number of results to return.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<i64>,
-    /// The `next_cursor` of the previous page.
-    cursor: Option<String>,
+query! {
+    /// The query parameters of the list.
+    struct ListParams {
+        /// Only conversations of this inbox.
+        inbox_id: Option<InboxId>,
+        /// Only conversations with this status.
+        status: Option<ConversationStatus>,
+        /// The `next_cursor` of the previous page.
+        cursor: Option<Cursor>,
+        /// Maximum number of results to return.
+        limit: Option<Limit>,
+    }
 }
 
-/// A page of conversations.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct ConversationPage {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The conversations of this page.
-    data: Vec<Conversation>,
-    /// The position of the page in the list.
-    pagination: CursorPagination,
+text! {
+    /// `open` or `resolved`.
+    struct ConversationStatus(String): status, |text| text.enum_values(Some(STATUSES));
 }
 
-/// The answer with one conversation.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct ConversationAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The conversation.
-    data: Conversation,
+text! {
+    /// The `next_cursor` of a page: the id of its last conversation.
+    struct Cursor(String): cursor, |text| text;
 }
+
+const STATUSES: [&str; 2] = ["open", "resolved"];
+
+fn status(text: &str) -> Result<String, &'static str> {
+    match STATUSES.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err("must be open or resolved"),
+    }
+}
+
+fn cursor(text: &str) -> Result<String, &'static str> {
+    match text.starts_with("conv_") && can_be_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err("must be the next_cursor of a page"),
+    }
+}
+
+type ConversationPage = Page<Conversation, CursorPagination>;
+type ConversationAnswer = Success<Conversation>;
 
 /// List conversations
 ///
@@ -74,25 +76,16 @@ pub async fn list(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::read(query.as_deref());
-    let inbox = query.id("inbox_id").map(InboxId::from_text);
-    let status = query.get("status", |text| match text {
-        "open" | "resolved" => Ok(text.to_owned()),
-        _ => Err("must be open or resolved"),
-    });
-    let cursor = query.get("cursor", |text| {
-        match text.starts_with("conv_") && can_be_id(text) {
-            true => Ok(ConversationId::from_text(text)),
-            false => Err("must be the next_cursor of a page"),
-        }
-    });
-    let limit = query.limit();
-    query.finish()?;
+    let params = ListParams::parse(query.as_deref())?;
+    let cursor = params
+        .cursor
+        .map(|cursor| ConversationId::from_text(cursor.0));
+    let limit = params.limit.unwrap_or_default().0;
     let (page, has_more) = conversations::list(
         &app.context,
         principal.account(),
-        inbox.as_ref(),
-        status.as_deref(),
+        params.inbox_id.as_ref(),
+        params.status.as_ref().map(|status| status.0.as_str()),
         cursor.as_ref(),
         limit,
     )

@@ -6,8 +6,8 @@ use crate::{
     http::{
         App,
         auth::{IdPath, Reader},
-        envelope::{self, ApiError, CursorPagination},
-        query::Query,
+        envelope::{self, ApiError, CursorPagination, Page, Success},
+        query::{Limit, query},
     },
     id::{ConversationId, InboxId, MessageId},
     ops::messages,
@@ -17,48 +17,23 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
 
-/// The query parameters, for the OpenAPI document. [`list`] reads them.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the document is made from it")]
-struct ListParams {
-    /// Only messages of this conversation. Either this or `inbox_id` is required.
-    conversation_id: Option<String>,
-    /// Only messages of this inbox.
-    inbox_id: Option<String>,
-    /// Maximum number of results to return.
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<i64>,
-    /// Only messages before this one: the `next_cursor` of the previous page, or the id of any message.
-    before: Option<String>,
+query! {
+    /// The query parameters of the list.
+    struct ListParams {
+        /// Only messages of this conversation. Either this or `inbox_id` is required.
+        conversation_id: Option<ConversationId>,
+        /// Only messages of this inbox.
+        inbox_id: Option<InboxId>,
+        /// Maximum number of results to return.
+        limit: Option<Limit>,
+        /// Only messages before this one: the `next_cursor` of the previous page, or the id of any message.
+        before: Option<MessageId>,
+    }
 }
 
-/// A page of messages.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct MessagePage {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The messages of this page, oldest first.
-    data: Vec<Message>,
-    /// The position of the page in the list.
-    pagination: CursorPagination,
-}
-
-/// The answer with one message.
-#[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "the document is made from it")]
-pub(super) struct MessageAnswer {
-    /// Always `true`.
-    #[schema(example = true)]
-    success: bool,
-    /// The message.
-    data: Message,
-}
+type MessagePage = Page<Message, CursorPagination>;
+type MessageAnswer = Success<Message>;
 
 /// List messages
 ///
@@ -75,15 +50,11 @@ pub async fn list(
     State(app): State<App>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::read(query.as_deref());
-    let conversation = query.id("conversation_id");
-    let inbox = query.id("inbox_id");
-    let before = query.id("before").map(MessageId::from_text);
-    let limit = query.limit();
-    query.finish()?;
-    let thread = match (conversation, inbox) {
-        (Some(id), None) => Thread::Conversation(ConversationId::from_text(id)),
-        (None, Some(id)) => Thread::Inbox(InboxId::from_text(id)),
+    let params = ListParams::parse(query.as_deref())?;
+    let limit = params.limit.unwrap_or_default().0;
+    let thread = match (params.conversation_id, params.inbox_id) {
+        (Some(id), None) => Thread::Conversation(id),
+        (None, Some(id)) => Thread::Inbox(id),
         _ => {
             let rule = "give either conversation_id or inbox_id";
             return Err(Error::field("conversation_id", rule).into());
@@ -93,7 +64,7 @@ pub async fn list(
         &app.context,
         principal.account(),
         &thread,
-        before.as_ref(),
+        params.before.as_ref(),
         limit,
     )
     .await?;

@@ -13,13 +13,14 @@ on_both_stores![
     a_limit_that_is_reached_is_said_once,
 ];
 
-/// A server under this limit (soft and hard, as `prlimit` takes it), with room for 1000 connections.
+/// A server under this limit (soft and hard, as `prlimit` takes it), with room for 1000 connections and 100 streams.
 fn serve(shell: &Shell, limit: &str) -> Running {
     let limit = format!("--nofile={limit}");
     let program = env!("CARGO_BIN_EXE_inboxd");
     let mut command = shell.wrapped("prlimit", &[&limit, "--", program, "serve"]);
     command.env("INBOXD_LISTEN", "127.0.0.1:0");
     command.env("INBOXD_MAX_CONNECTIONS", "1000");
+    command.env("INBOXD_MAX_STREAMS", "100");
     shell.start(command)
 }
 
@@ -34,7 +35,7 @@ fn limit(server: &Running) -> String {
 async fn a_low_limit_is_raised_as_far_as_connections_need(store: Store) {
     let shell = Shell::ready(store).await;
     let server = serve(&shell, "256:4096");
-    assert_eq!(limit(&server), "1128:4096");
+    assert_eq!(limit(&server), "1228:4096");
     server.stop().await;
     assert!(!shell.log().contains("limit of open files"));
 }
@@ -46,7 +47,7 @@ async fn a_limit_that_cannot_be_raised_leaves_room_for_the_store(store: Store) {
     let server = serve(&shell, "200:200");
     eventually("it says for how many there is room", async || {
         let log = server.log();
-        log.contains("limit of open files is too low") && log.contains("\"connections\":100")
+        log.contains("limit of open files is too low") && log.contains("\"room\":100")
     })
     .await;
 

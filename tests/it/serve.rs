@@ -303,7 +303,7 @@ async fn a_flag_goes_on_to_work_under_its_former_name(store: Store) {
         server.stop().await;
     }
     let help = shell.done(&["serve", "--help"]);
-    assert!(!help.contains("update"), "{help}");
+    assert!(!help.contains("delivery"), "{help}");
 }
 
 async fn updates_are_there_after_a_restart(store: Store) {

@@ -416,7 +416,6 @@ fn explain(error: tokio_postgres::Error) -> Error {
         // The server sent no answer: the connection failed, unless a parameter could not be encoded.
         return match std::error::Error::source(&error) {
             Some(cause) if cause.is::<std::io::Error>() => Error::Unavailable(text),
-            None if error.is_closed() => Error::Unavailable(text),
             _ if error.is_closed() => Error::Unavailable(text),
             _ => Error::Broken(text),
         };
