@@ -1,6 +1,6 @@
 //! Taking in what providers deliver: everything that is waiting shares one transaction and one wait for the disk.
 //!
-//! How an update is signed and read is not decided here, but at its hook; how it is stored is in [`batch`].
+//! How an update is signed and read is not decided here, but at its hook; how it is stored is in `batch`.
 //!
 //! Invariant: whoever gets `Ok` from [`Ingest::deliver`] can lose power the same instant: each message is
 //! stored, once, and counted in the same transaction.

@@ -155,7 +155,7 @@ impl Session {
         }
     }
 
-    /// Has every [`Listener`] of this channel hear these texts, in order, once this transaction is committed, and not
+    /// Has every `Listener` of this channel hear these texts, in order, once this transaction is committed, and not
     /// otherwise. Each must be shorter than [`NOTICE`] bytes. On SQLite nobody listens, and nothing happens.
     pub async fn notify(&mut self, channel: &str, notices: &[String]) -> Result<(), Error> {
         let done = match &mut self.inner {
