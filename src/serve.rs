@@ -22,7 +22,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{interval, sleep, timeout},
 };
 
@@ -42,6 +42,7 @@ pub struct Server {
     purging: JoinHandle<()>,
     context: Context,
     uses: Uses,
+    shutdown_timeout: Duration,
 }
 
 impl Server {
@@ -85,6 +86,7 @@ impl Server {
             purging,
             context,
             uses,
+            shutdown_timeout: config.limits.shutdown_timeout,
         })
     }
 
@@ -99,13 +101,19 @@ impl Server {
         for task in [
             self.accepting,
             self.housekeeping,
-            self.storing,
             self.following,
             self.purging,
         ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task of the server failed");
             }
+        }
+        // It ends once nobody can hand in an update any more. A live-chat socket whose client reads nothing still could.
+        let storing = self.storing.abort_handle();
+        match timeout(self.shutdown_timeout, self.storing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "storing updates failed"),
+            Err(_) => storing.abort(),
         }
         log_failure(self.uses.flush_all(&self.context).await);
         self.context.db.close().await;
@@ -183,6 +191,8 @@ async fn accept(
 ) {
     let all = app.limits.connections;
     let places = Arc::new(Semaphore::new(all));
+    // Owned here, so that what does not end in time can be ended.
+    let mut connections = JoinSet::new();
     let mut logged_at: Option<Instant> = None;
     loop {
         // Reserves a slot first. A connection without one waits in the kernel's queue, where it costs this process
@@ -207,7 +217,8 @@ async fn accept(
                 }
             },
         };
-        tokio::spawn(converse(
+        while connections.try_join_next().is_some() {}
+        connections.spawn(converse(
             stream,
             peer,
             router.clone(),
@@ -219,7 +230,7 @@ async fn accept(
     if let Err(error) = accept_queued(listener, |stream, peer| {
         let place = places.clone().try_acquire_owned().ok()?;
         let (router, app, stopped) = (router.clone(), app.clone(), stopped.clone());
-        tokio::spawn(converse(stream, Peer(peer), router, app, stopped, place));
+        connections.spawn(converse(stream, Peer(peer), router, app, stopped, place));
         Some(())
     }) {
         tracing::debug!(%error, "the connections that are left in the queue are closed");
@@ -230,8 +241,9 @@ async fn accept(
         let (_all, ()) = tokio::join!(all, app.bounds.streams_closed());
     };
     if timeout(app.limits.shutdown_timeout, closed).await.is_err() {
-        tracing::warn!("some requests did not finish in time");
+        tracing::warn!("some requests did not finish in time, and are ended");
     }
+    connections.shutdown().await;
 }
 
 /// Accepts the connections that wait in the kernel's queue, and closes the queue. Their clients are connected already,

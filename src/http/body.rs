@@ -140,8 +140,8 @@ impl FromRequest<App> for JsonObject {
             return Err(Refusal::NotJson.into());
         }
         let bytes = read(app, &parts, body, app.limits.body, GROWTH).await?;
-        match serde_json::from_slice::<Strict>(&bytes) {
-            Ok(Strict(Value::Object(object))) => Ok(JsonObject(object)),
+        match strict(&bytes) {
+            Ok(Value::Object(object)) => Ok(JsonObject(object)),
             Ok(_) => Err(Error::field("body", "must be a JSON object").into()),
             Err(error) => Err(Error::field("body", format!("is not valid JSON: {error}")).into()),
         }
@@ -173,6 +173,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// A JSON value in which no object has a key twice.
 struct Strict(Value);
+
+/// Parses JSON in which no object has a key twice.
+pub fn strict(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(text).map(|Strict(value)| value)
+}
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -12,6 +12,7 @@ use crate::{
     http::{
         App,
         auth::IdPath,
+        body::strict,
         client::Client,
         envelope::{ApiError, problem},
     },
@@ -365,9 +366,10 @@ fn object(frame: Frame) -> Result<Map<String, Value>, Error> {
     let Frame::Text(text) = frame else {
         return Err(Error::field("frame", "must be text"));
     };
-    match serde_json::from_str(&text) {
+    match strict(text.as_bytes()) {
         Ok(Value::Object(object)) => Ok(object),
-        _ => Err(Error::field("frame", "must be a JSON object")),
+        Ok(_) => Err(Error::field("frame", "must be a JSON object")),
+        Err(error) => Err(Error::field("frame", format!("is not valid JSON: {error}"))),
     }
 }
 

@@ -40,7 +40,7 @@ statements! {
         WHERE k.id IS NULL";
     STATUSES = "SELECT 'a message of inbox ' || inbox_id || ' has the unknown change ' || kind || ' ' || key
         FROM message_changes
-        WHERE kind NOT IN ('status', 'reaction', 'edit', 'revoke')
+        WHERE kind NOT IN ('status', 'reaction', 'edit', 'revoke', 'content')
            OR (kind = 'status' AND key NOT IN ('queued', 'sent', 'delivered', 'read', 'failed'))";
     SECRETS = "SELECT account_id, inbox_id, name, sealed FROM inbox_secrets ORDER BY account_id, inbox_id, name";
     REPAIR_INBOXES = "UPDATE inboxes SET messages_count = (SELECT COUNT(*) FROM messages m

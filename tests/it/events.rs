@@ -15,7 +15,7 @@ use inboxd::{domain::Scope, id::KeyId, ops::keys};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 on_both_stores![
     a_message_and_a_change_of_an_inbox_are_told,
@@ -25,6 +25,7 @@ on_both_stores![
     a_wrong_last_event_id_is_an_error,
     a_silent_stream_outlives_the_limits_of_requests,
     a_stop_ends_the_stream,
+    a_client_that_reads_nothing_does_not_hold_up_a_stop,
     streams_have_places_of_their_own,
     a_revoked_key_cannot_open_it,
     revoking_a_key_ends_its_streams_however_busy_they_are,
@@ -236,6 +237,30 @@ async fn a_stop_ends_the_stream(store: Store) {
     let stopped = timeout(Duration::from_secs(20), app.stop());
     stopped.await.expect("a stream does not hold up a stop");
     assert!(stream.next().await.is_none());
+}
+
+async fn a_client_that_reads_nothing_does_not_hold_up_a_stop(store: Store) {
+    let app = TestApp::with(store, |limits| {
+        limits.shutdown_timeout = Duration::from_millis(500);
+    })
+    .await;
+    app.whatsapp("1001").await;
+    let key = app.key(&[Scope::Read]).await;
+    let mut silent = TcpStream::connect(app.address).await.expect("connected");
+    let head = format!("GET /events HTTP/1.1\r\nhost: a\r\napi_key: {key}\r\n\r\n");
+    silent.write_all(head.as_bytes()).await.expect("sent");
+    silent.readable().await.expect("the stream begins");
+    // More than the system keeps for a client that takes none of it.
+    let long = "x".repeat(1000);
+    let messages: Vec<_> = (0..4000)
+        .map(|n| text("628111", &format!("wamid.{n}"), &long))
+        .collect();
+    for messages in messages.chunks(1000) {
+        let answer = app.deliver(&update("1001", messages)).await;
+        answer.assert_status(200);
+    }
+    let stopped = timeout(Duration::from_secs(20), app.stop());
+    stopped.await.expect("the stop does not wait for it");
 }
 
 /// Revokes every key of the account.

@@ -385,6 +385,7 @@ async fn wrong_frames_get_an_error_and_cost_nothing(store: Store) {
         Frame::text(r#"{"type":"dance"}"#),
         Frame::text(r#"{"type":"message","client_id":"c9","text":7}"#),
         Frame::text(r#"{"type":"ping","client_id":"c9"}"#),
+        Frame::text(r#"{"type":"message","client_id":"c9","text":"a","text":"b"}"#),
     ] {
         socket.raw(frame).await;
         let error = socket.next().await;

@@ -80,6 +80,7 @@ impl Reader {
         let messages = answer.data().as_array().expect("a list").clone();
         let counted = self.app.shown(&self.inbox).await["messages_count"].clone();
         assert_eq!(counted, messages.len());
+        self.app.verify().await;
         messages
     }
 

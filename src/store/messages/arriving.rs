@@ -1,6 +1,7 @@
-//! Messages that arrive: what is known of them, and storing them.
+//! Messages that arrive: looking up what is known of them, and storing them.
 //!
-//! Invariant: a message that is there is never replaced, but by a fuller one.
+//! Invariant: a message that came whole never changes here. Only one whose type is still `unsupported` is replaced, by a
+//! fuller one.
 
 use super::Key;
 use crate::{
@@ -24,7 +25,7 @@ statements! {
             sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
-    // What is there already is never replaced.
+    // Only a message whose type is still `unsupported` is filled.
     FILL = "UPDATE messages SET type = $1, content = $2, reply_to = COALESCE($3, reply_to), status = COALESCE($4, status),
             quoted = COALESCE($5, quoted), placeholder = 0
         WHERE account_id = $6 AND inbox_id = $7 AND provider_id = $8 AND type = 'unsupported'";
