@@ -2,6 +2,10 @@
 //!
 //! Invariant: a key that does not apply is absent, never `null`, and keys come in the documented order.
 
+mod content;
+
+pub use content::{Content, Sender, directions, kinds};
+
 use crate::{
     clock,
     id::{AccountId, ContactId, ConversationId, InboxId, KeyId, MessageId},
@@ -9,7 +13,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, str::FromStr};
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Object};
 
 /// The type of an inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
@@ -215,18 +219,16 @@ pub struct Message {
     #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub conversation_id: ConversationId,
     /// `inbound` (from the contact) or `outbound` (from the business).
-    #[schema(example = "inbound")]
+    #[schema(schema_with = directions)]
     pub direction: String,
-    /// `text`, `image`, `video`, `audio`, `document`, `sticker`, `location`, `contacts`, `interactive`, `order`, `system` or `unsupported`.
+    /// What it is. `unsupported` is what this version does not know.
     #[serde(rename = "type")]
-    #[schema(example = "text")]
+    #[schema(schema_with = kinds)]
     pub kind: String,
-    /// The current content. Its keys depend on the type.
-    #[schema(value_type = Object, example = json!({"text": "Is the blue one still available?"}))]
-    pub content: Map<String, Value>,
-    /// Who wrote it: `name`, `phone` and `username`, as far as they are known.
-    #[schema(value_type = Object, example = json!({"name": "Ayu", "phone": "+628111111111"}))]
-    pub sender: Map<String, Value>,
+    /// The current content.
+    pub content: Content,
+    /// Who wrote it.
+    pub sender: Sender,
     /// The id of the message that this one replies to, if that message is stored here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
@@ -235,9 +237,9 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub quoted: Option<Quoted>,
-    /// Outbound only: `queued`, `sent`, `delivered`, `read` or `failed`.
+    /// How far it came. Outbound only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(schema_with = content::statuses)]
     pub status: Option<String>,
     /// Why sending failed, in the provider's words.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -288,11 +290,10 @@ pub struct Quoted {
 pub struct Edit {
     /// What it was: see the message's `type`.
     #[serde(rename = "type")]
-    #[schema(example = "text")]
+    #[schema(schema_with = kinds)]
     pub kind: String,
     /// What it said.
-    #[schema(value_type = Object)]
-    pub content: Map<String, Value>,
+    pub content: Content,
     /// When it was replaced.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime)]
@@ -352,8 +353,8 @@ pub struct Conversation {
     pub inbox_id: InboxId,
     /// The contact of the conversation.
     pub contact: Contact,
-    /// `open` or `resolved`.
-    #[schema(example = "open")]
+    /// Whether it still waits for somebody.
+    #[schema(schema_with = conversation_statuses)]
     pub status: String,
     /// Number of messages in the conversation.
     #[schema(example = 2, minimum = 0)]
@@ -370,4 +371,14 @@ pub struct Conversation {
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub updated_at: i64,
+}
+
+/// What a conversation's status can be.
+pub const CONVERSATION_STATUSES: [&str; 2] = ["open", "resolved"];
+
+fn conversation_statuses() -> Object {
+    content::one_of(
+        CONVERSATION_STATUSES,
+        "Whether somebody still has to answer.",
+    )
 }

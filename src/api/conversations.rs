@@ -1,7 +1,7 @@
 //! `/conversations`: lists and reads conversations.
 
 use crate::{
-    domain::Conversation,
+    domain::{CONVERSATION_STATUSES, Conversation},
     http::{
         App,
         auth::{IdPath, Reader},
@@ -33,7 +33,7 @@ query! {
 
 text! {
     /// `open` or `resolved`.
-    struct ConversationStatus(String): status, |text| text.enum_values(Some(STATUSES));
+    struct ConversationStatus(String): status, |text| text.enum_values(Some(CONVERSATION_STATUSES));
 }
 
 text! {
@@ -41,10 +41,8 @@ text! {
     struct Cursor(String): cursor, |text| text;
 }
 
-const STATUSES: [&str; 2] = ["open", "resolved"];
-
 fn status(text: &str) -> Result<String, &'static str> {
-    match STATUSES.contains(&text) {
+    match CONVERSATION_STATUSES.contains(&text) {
         true => Ok(text.to_owned()),
         false => Err("must be open or resolved"),
     }

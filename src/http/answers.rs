@@ -65,7 +65,11 @@ fn with_own<T: ToSchema>(all: &mut Schemas) {
     T::schemas(all);
 }
 
+/// Not an enum of one: clients of openapi-generator would compare the boolean with a text.
 fn always_true() -> Object {
     let boolean = ObjectBuilder::new().schema_type(Type::Boolean);
-    boolean.enum_values(Some([true])).build()
+    boolean
+        .description(Some("Always `true`."))
+        .examples([true])
+        .build()
 }

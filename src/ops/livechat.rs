@@ -16,7 +16,7 @@ use super::{
     messages,
 };
 use crate::{
-    domain::{Channel, Message},
+    domain::{self, Channel, Content, Message},
     error::Error,
     id::{AccountId, ConversationId, InboxId, MessageId, VisitorId},
     input::Given,
@@ -180,13 +180,14 @@ pub struct Heard {
     #[schema(nullable = false, example = "b8f1c2")]
     pub client_id: Option<String>,
     /// `inbound` (from the visitor) or `outbound` (to the visitor).
+    #[schema(schema_with = domain::directions)]
     pub direction: String,
     /// The message's type.
     #[serde(rename = "type")]
+    #[schema(schema_with = domain::kinds)]
     pub kind: String,
-    /// What it says; the keys depend on the type.
-    #[schema(value_type = Object, example = json!({"text": "Is the blue one still available?"}))]
-    pub content: Map<String, Value>,
+    /// What it says.
+    pub content: Content,
     /// When the message was written, in seconds since 1970.
     #[serde(serialize_with = "crate::clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use db::Session;
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
 
 /// One message.
 pub async fn get(context: &Context, account: &AccountId, id: &MessageId) -> Result<Message, Error> {
@@ -117,8 +117,8 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
         conversation_id: stored.conversation,
         direction: stored.direction,
         kind: stored.kind,
-        content: object(&stored.content)?,
-        sender: object(&stored.sender)?,
+        content: read(&stored.content)?,
+        sender: read(&stored.sender)?,
         quoted: quoted(stored.quoted_id, stored.quoted.as_deref())?,
         reply_to: stored.reply_to,
         // A provider reports only what it has, unless it says otherwise.
@@ -143,7 +143,7 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
                 }));
             }
             "edit" => {
-                let new = object(change.value.as_deref().unwrap_or("{}"))?;
+                let new = read(change.value.as_deref().unwrap_or("{}"))?;
                 let kind = change.content_type.unwrap_or_else(|| message.kind.clone());
                 message.edits.push(Edit {
                     kind: std::mem::replace(&mut message.kind, kind),
@@ -161,7 +161,7 @@ fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
 /// What a message answers, of what was told of it.
 fn quoted(provider_id: Option<String>, told: Option<&str>) -> Result<Option<Quoted>, Error> {
     let mut quoted: Quoted = match told {
-        Some(told) => serde_json::from_str(told).map_err(damaged)?,
+        Some(told) => read(told)?,
         None => Quoted::default(),
     };
     quoted.provider_id = provider_id;
@@ -182,10 +182,8 @@ fn advance(message: &mut Message, change: Change) {
     }
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, Error> {
-    serde_json::from_str(text).map_err(damaged)
-}
-
-fn damaged(error: serde_json::Error) -> Error {
-    Error::Internal(format!("a stored message is damaged: {error}"))
+/// What is stored as JSON.
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::Internal(format!("a stored message is damaged: {error}")))
 }

@@ -47,9 +47,10 @@ def execute(page: webdriver.Chrome, block: WebElement) -> tuple[str, str]:
     button = soon.until(lambda _: next(iter(block.find_elements(By.CSS_SELECTOR, "button.execute")), None))
     for row in block.find_elements(By.CSS_SELECTOR, "tr[data-param-name]"):
         if row.find_elements(By.CSS_SELECTOR, ".required"):
-            field = row.find_element(By.CSS_SELECTOR, "input")
-            field.clear()
-            field.send_keys(VALUE)
+            # Where there is a choice, one is made already.
+            for field in row.find_elements(By.CSS_SELECTOR, "input"):
+                field.clear()
+                field.send_keys(VALUE)
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
     button.click()
     [method, url] = soon.until(lambda _: page.execute_script("return window.sent"))[0]

@@ -5,13 +5,14 @@ import os
 import inboxd_client as client
 
 configuration = client.Configuration(host=os.environ["SERVER"], access_token=os.environ["KEY"])
-api = client.InboxesApi(client.ApiClient(configuration))
+connection = client.ApiClient(configuration)
+api = client.InboxesApi(connection)
 
 before = api.list_inboxes(type=client.Channel.LIVECHAT, limit=1)
 assert before.pagination.limit == 1 and before.data[0].type == client.Channel.LIVECHAT
 
-body = client.NewInbox(name="Made in Python", type=client.Channel.LIVECHAT)
-made = api.create_inbox(body).data
+body = client.NewLivechat(name="Made in Python", type="livechat")
+made = api.create_inbox(client.NewInbox(body)).data
 assert made.id.startswith("inbox_") and made.status == client.InboxStatus.ACTIVE
 assert made.created_at.tzinfo is not None and made.messages_count == 0
 
@@ -25,5 +26,10 @@ except client.ApiException as error:
     assert error.status == 404, error
 else:
     raise AssertionError("an unknown inbox was found")
+
+[whatsapp] = api.list_inboxes(type=client.Channel.WHATSAPP).data
+said = client.MessagesApi(connection).list_messages(inbox_id=whatsapp.id).data
+assert len(said) == whatsapp.messages_count and all(message.content.text for message in said)
+assert said[0].direction == "inbound" and said[0].sender.name
 
 print(f"listed {after.pagination.total}, created {made.id}")

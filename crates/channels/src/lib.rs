@@ -174,6 +174,19 @@ pub enum Direction {
     Outbound,
 }
 
+impl Direction {
+    /// All of them.
+    pub const ALL: [Direction; 2] = [Direction::Inbound, Direction::Outbound];
+
+    /// The name under which it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        }
+    }
+}
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -195,6 +208,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 12] = [
+        Kind::Text,
+        Kind::Image,
+        Kind::Video,
+        Kind::Audio,
+        Kind::Document,
+        Kind::Sticker,
+        Kind::Location,
+        Kind::Contacts,
+        Kind::Interactive,
+        Kind::Order,
+        Kind::System,
+        Kind::Unsupported,
+    ];
+
     /// The name under which it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -312,6 +341,15 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
+    /// All of them, in the order in which they may follow each other.
+    pub const ALL: [DeliveryStatus; 5] = [
+        DeliveryStatus::Queued,
+        DeliveryStatus::Sent,
+        DeliveryStatus::Delivered,
+        DeliveryStatus::Read,
+        DeliveryStatus::Failed,
+    ];
+
     /// The name under which it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -36,10 +36,7 @@ pub(super) async fn store(
                 key: one.key(),
                 id: MessageId::new(&context.clock),
                 conversation: one.conversation()?,
-                direction: match message.direction {
-                    channels::Direction::Inbound => "inbound",
-                    channels::Direction::Outbound => "outbound",
-                },
+                direction: message.direction.as_str(),
                 kind: message.kind.as_str(),
                 content: message.content.as_str(),
                 sender: json(&message.sender)?,
