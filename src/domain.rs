@@ -8,11 +8,11 @@ pub use content::{Content, Sender, directions, kinds};
 
 use crate::{
     clock,
-    id::{AccountId, ContactId, ConversationId, InboxId, KeyId, MessageId},
+    id::{AccountId, InboxId, KeyId},
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::{fmt, str::FromStr};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{borrow::Cow, fmt, str::FromStr};
 use utoipa::{ToSchema, openapi::Object};
 
 /// The type of an inbox.
@@ -207,47 +207,58 @@ pub struct ApiKey {
 }
 
 /// A message, with the edits, reactions and status changes since it was written.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Message {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Message<'a> {
     /// Unique message identifier.
     #[schema(value_type = String, example = "msg_06cqm0d4vdtqf5b5r9e2k8a1p4")]
-    pub id: MessageId,
+    pub id: Cow<'a, str>,
     /// The inbox of the message.
     #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
-    pub inbox_id: InboxId,
+    pub inbox_id: Cow<'a, str>,
     /// The conversation of the message.
     #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
-    pub conversation_id: ConversationId,
+    pub conversation_id: Cow<'a, str>,
     /// `inbound` (from the contact) or `outbound` (from the business).
     #[schema(schema_with = directions)]
-    pub direction: String,
+    pub direction: Cow<'a, str>,
     /// What it is. `unsupported` is what this version does not know.
     #[serde(rename = "type")]
     #[schema(schema_with = kinds)]
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// The current content.
-    pub content: Content,
+    #[schema(value_type = Content)]
+    pub content: Cow<'a, RawValue>,
+    /// Bytes of the whole content as JSON. Present only where it has more than 65,536 and only its beginning is listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<i64>, nullable = false, minimum = 65537)]
+    pub content_size: Option<usize>,
+    /// `true` where the message is too long for a list, which then has the beginning of its content, or the latest of
+    /// its edits and reactions. `GET /messages/{id}` has the rest. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(value_type = Option<bool>, nullable = false)]
+    pub truncated: bool,
     /// Who wrote it.
-    pub sender: Sender,
+    #[schema(value_type = Sender)]
+    pub sender: Cow<'a, RawValue>,
     /// The id of the message that this one replies to, if that message is stored here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
-    pub reply_to: Option<MessageId>,
+    pub reply_to: Option<Cow<'a, str>>,
     /// What it answers, as the provider tells it, whether or not that is here.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub quoted: Option<Quoted>,
+    pub quoted: Option<Quoted<'a>>,
     /// How far it came. Outbound only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = content::statuses)]
-    pub status: Option<String>,
+    pub status: Option<Cow<'a, str>>,
     /// Why sending failed, in the provider's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error: Option<String>,
     /// The content before each edit, oldest first. Absent if the message was never edited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub edits: Vec<Edit>,
+    pub edits: Vec<Edit<'a>>,
     /// The current reactions. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
@@ -269,31 +280,32 @@ pub struct Message {
 }
 
 /// What a message answers, as the provider tells it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Quoted {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Quoted<'a> {
     /// The provider's id of the message, if it is one and has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub provider_id: Option<String>,
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub provider_id: Option<Cow<'a, str>>,
     /// What it says, or the part of it that is quoted, if the provider sends that along.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub text: Option<String>,
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub text: Option<Box<RawValue>>,
     /// The story that it is, as the provider describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
-    pub story: Option<Map<String, Value>>,
+    pub story: Option<Box<RawValue>>,
 }
 
 /// An earlier content of a message.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Edit {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Edit<'a> {
     /// What it was: see the message's `type`.
     #[serde(rename = "type")]
     #[schema(schema_with = kinds)]
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// What it said.
-    pub content: Content,
+    #[schema(value_type = Content)]
+    pub content: Cow<'a, RawValue>,
     /// When it was replaced.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime)]
@@ -315,22 +327,22 @@ pub struct Reaction {
 
 /// A customer, or a group chat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Contact {
+pub struct Contact<'a> {
     /// Unique contact identifier.
     #[schema(value_type = String, example = "contact_06cqm0d4vdtqf5b5r9e2k8a1p4")]
-    pub id: ContactId,
+    pub id: Cow<'a, str>,
     /// Display name, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub name: Option<String>,
+    pub name: Option<Cow<'a, str>>,
     /// Phone number, E.164 with `+`, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub phone: Option<String>,
+    pub phone: Option<Cow<'a, str>>,
     /// User name without `@`, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub username: Option<String>,
+    pub username: Option<Cow<'a, str>>,
     /// True for a group chat.
     pub is_group: bool,
     /// When the contact blocked the business. Absent if it has not.
@@ -343,26 +355,26 @@ pub struct Contact {
 }
 
 /// All messages between one contact and one inbox.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Conversation {
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Conversation<'a> {
     /// Unique conversation identifier.
     #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
-    pub id: ConversationId,
+    pub id: Cow<'a, str>,
     /// The inbox of the conversation.
     #[schema(value_type = String, example = "inbox_06cqm0d4vdtqf5b5r9e2k8a1p4")]
-    pub inbox_id: InboxId,
+    pub inbox_id: Cow<'a, str>,
     /// The contact of the conversation.
-    pub contact: Contact,
+    pub contact: Contact<'a>,
     /// Whether it still waits for somebody.
     #[schema(schema_with = conversation_statuses)]
-    pub status: String,
+    pub status: Cow<'a, str>,
     /// Number of messages in the conversation.
     #[schema(example = 2, minimum = 0)]
     pub messages_count: i64,
-    /// The newest message.
+    /// The newest message, by the provider's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub last_message: Option<Message>,
+    pub last_message: Option<Message<'a>>,
     /// When the conversation began.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]

@@ -219,7 +219,7 @@ impl Listener {
         let (context, account) = (&self.app.context, self.account());
         let data = match &event.what {
             What::MessageCreated { message, .. } | What::MessageChanged { message, .. } => {
-                present(messages::get(context, account, message).await)?
+                present(messages::get_listed(context, account, message).await)?
             }
             What::InboxChanged => present(inboxes::get(context, account, &event.inbox).await)?,
             What::InboxDeleted => Some(json!({"id": event.inbox})),

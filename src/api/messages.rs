@@ -8,15 +8,13 @@ use crate::{
         auth::{IdPath, Reader},
         envelope::{self, ApiError, CursorPagination, Page, Success},
         query::{Limit, query},
+        representation::{Represented, Wanted, represent_once},
     },
     id::{ConversationId, InboxId, MessageId},
     ops::messages,
     store::messages::Thread,
 };
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::extract::{RawQuery, State};
 
 query! {
     /// The query parameters of the list.
@@ -29,27 +27,34 @@ query! {
         limit: Option<Limit>,
         /// Only messages before this one: the `next_cursor` of the previous page, or the id of any message.
         before: Option<MessageId>,
+        /// The same as `before`, with the name that it has in every list.
+        cursor: Option<MessageId>,
     }
 }
 
-type MessagePage = Page<Message, CursorPagination>;
-type MessageAnswer = Success<Message>;
+type MessagePage = Page<Message<'static>, CursorPagination>;
+type MessageAnswer = Success<Message<'static>>;
 
 /// List messages
 ///
-/// Returns the newest messages, oldest first within the page. `before` requests older pages.
+/// Returns the newest messages, oldest first within the page. `before` requests older pages. Content of
+/// more than 65,536 bytes is cut, which `truncated` and `content_size` show: `GET /messages/{id}` has all of it. A page
+/// ends early when it reaches 4 MB.
 #[utoipa::path(
-    get, path = "/messages", operation_id = "listMessages", tag = "Messages", params(ListParams),
+    get, path = "/messages", operation_id = "listMessages", tag = "Messages", params(ListParams, Wanted),
     responses(
-        (status = 200, description = "A page of messages", body = MessagePage),
+        (status = 200, description = "A page of messages", body = MessagePage,
+            headers(("ETag" = String, description = "Identifies this very answer"))),
+        (status = 304, description = "The answer is still the one that `If-None-Match` names"),
         (status = 404, description = "No such conversation or inbox in this account", body = crate::http::envelope::Failure)
     )
 )]
 pub async fn list(
     Reader(principal): Reader,
     State(app): State<App>,
+    wanted: Wanted,
     RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+) -> Result<Represented, ApiError> {
     let params = ListParams::parse(query.as_deref())?;
     let limit = params.limit.unwrap_or_default().0;
     let thread = match (params.conversation_id, params.inbox_id) {
@@ -60,31 +65,36 @@ pub async fn list(
             return Err(Error::field("conversation_id", rule).into());
         }
     };
-    let (page, has_more) = messages::list(
+    if params.before.is_some() && params.cursor.is_some() {
+        return Err(Error::field("cursor", "give either before or cursor").into());
+    }
+    let page = messages::list(
         &app.context,
         principal.account(),
         &thread,
-        params.before.as_ref(),
+        params.before.or(params.cursor).as_ref(),
         limit,
     )
     .await?;
-    let oldest = page.first().map(|oldest| oldest.id.to_string());
-    let pagination = CursorPagination::new(limit, has_more, oldest);
-    Ok(envelope::walk(page, pagination))
+    let pagination = CursorPagination::new(limit, page.next).write()?;
+    let body = envelope::written_page(&page.rows, &pagination);
+    Ok(represent_once(wanted, &body))
 }
 
 /// Get a message
 #[utoipa::path(
-    get, path = "/messages/{id}", operation_id = "getMessage", tag = "Messages", params(("id" = String, Path, description = "Message id")),
-    responses((status = 200, description = "The message", body = MessageAnswer))
+    get, path = "/messages/{id}", operation_id = "getMessage", tag = "Messages", params(("id" = String, Path, description = "Message id"), Wanted),
+    responses((status = 200, description = "The message", body = MessageAnswer,
+        headers(("ETag" = String, description = "Identifies this very answer"))),
+        (status = 304, description = "The answer is still the one that `If-None-Match` names"))
 )]
 pub async fn get(
     Reader(principal): Reader,
     State(app): State<App>,
+    wanted: Wanted,
     IdPath(id): IdPath,
-) -> Result<Response, ApiError> {
+) -> Result<Represented, ApiError> {
     let id = MessageId::from_text(id);
-    Ok(envelope::ok(
-        messages::get(&app.context, principal.account(), &id).await?,
-    ))
+    let found = messages::get(&app.context, principal.account(), &id).await?;
+    Ok(represent_once(wanted, &[&envelope::body(found)?]))
 }

@@ -83,13 +83,18 @@ pub struct CursorPagination {
 }
 
 impl CursorPagination {
-    /// For a page after which the walk goes on, if there is more, from this id.
-    pub fn new(limit: i64, has_more: bool, from: Option<String>) -> Self {
+    /// For a page after which the walk goes on, if there is more, from here.
+    pub fn new(limit: i64, next_cursor: Option<String>) -> Self {
         CursorPagination {
             limit,
-            has_more,
-            next_cursor: from.filter(|_| has_more),
+            has_more: next_cursor.is_some(),
+            next_cursor,
         }
+    }
+
+    /// As JSON.
+    pub fn write(&self) -> Result<Vec<u8>, Error> {
+        write(self)
     }
 }
 
@@ -129,6 +134,17 @@ pub fn page(data: &[impl Serialize], pagination: Pagination) -> Result<Bytes, Er
         pagination,
     };
     Ok(write(&page)?.into())
+}
+
+/// The body of a page of a list, in pieces: its rows are written already, with commas between them, and so is its place.
+pub fn written_page<'a>(rows: &'a [u8], pagination: &'a [u8]) -> [&'a [u8]; 5] {
+    [
+        br#"{"success":true,"data":["#,
+        rows,
+        br#"],"pagination":"#,
+        pagination,
+        b"}",
+    ]
 }
 
 /// The body of a success with data.

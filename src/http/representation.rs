@@ -91,6 +91,15 @@ pub fn represent(wanted: &Wanted, rendered: Arc<Rendered>) -> Represented {
     }
 }
 
+/// What a client gets of a body that is made for it alone: as it is, since it is not worth being compressed each time.
+pub fn represent_once(wanted: Wanted, body: &[&[u8]]) -> Represented {
+    let plain = Wanted {
+        form: Form::Plain,
+        ..wanted
+    };
+    represent(&plain, Arc::new(Rendered::new(body, None)))
+}
+
 impl IntoResponse for Represented {
     fn into_response(self) -> Response {
         let encoding = encoding(self.form).filter(|_| self.status == StatusCode::OK);

@@ -94,7 +94,8 @@ pub async fn hear(
     let mut page = livechat::hear(&app.context, &visitor, after.as_ref(), limit + 1).await?;
     let has_more = page.len() as i64 > limit;
     page.truncate(usize::try_from(limit).unwrap_or(0));
-    let last = page.last().map(|last| last.id.to_string());
-    let pagination = CursorPagination::new(limit, has_more, last);
+    let last = page.last().filter(|_| has_more);
+    let next = last.map(|last| last.id.to_string());
+    let pagination = CursorPagination::new(limit, next);
     Ok(envelope::walk(page, pagination))
 }

@@ -1,66 +1,137 @@
 //! Reading conversations.
+//!
+//! Invariant: a page is at most three statements, whatever its size.
 
-use super::{Context, found, messages};
+use super::{
+    Context, found,
+    messages::{LISTED, fold},
+    page::{Draft, Page},
+};
 use crate::{
     domain::{Contact, Conversation},
     error::Error,
-    id::{AccountId, ConversationId, InboxId},
+    id::{AccountId, ConversationId, InboxId, can_be_id},
     store::{
-        conversations::{self, Stored},
+        conversations::{self, Cursor, Stored},
         inboxes,
-        messages::Thread,
+        messages::{self, Changes},
     },
 };
-use db::Session;
+
+/// In which order conversations are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// The newest first, by when they began. That never changes, so a walk through the pages misses none and meets none
+    /// twice, whatever arrives meanwhile.
+    #[default]
+    Created,
+    /// The newest first, by their last message. One in which something is written during a walk moves to the front: a walk
+    /// does not meet it twice, but may miss it.
+    Latest,
+}
+
+/// Greater than any conversation's id: `conv_` and a digit come before it.
+const END: &str = "conv_~";
+
+impl Sort {
+    /// Where the first page begins.
+    pub fn start(self) -> Cursor {
+        let end = ConversationId::from_text(END);
+        match self {
+            Sort::Created => Cursor::Created(end),
+            Sort::Latest => Cursor::Latest(i64::MAX, end),
+        }
+    }
+
+    /// Where the page begins to which a page of this order leads. None if this is no `next` of one.
+    pub fn behind(self, next: &str) -> Option<Cursor> {
+        let id = |text: &str| {
+            let can_be = text.starts_with("conv_") && can_be_id(text);
+            can_be.then(|| ConversationId::from_text(text))
+        };
+        match self {
+            Sort::Created => Some(Cursor::Created(id(next)?)),
+            Sort::Latest => {
+                let (at, text) = next.split_once('.')?;
+                Some(Cursor::Latest(at.parse().ok()?, id(text)?))
+            }
+        }
+    }
+}
 
 /// One conversation.
 pub async fn get(
     context: &Context,
     account: &AccountId,
     id: &ConversationId,
-) -> Result<Conversation, Error> {
-    let mut session = context.db.snapshot().await?;
+) -> Result<Conversation<'static>, Error> {
+    let mut session = context.db.read().await?;
     let stored = conversations::find(&mut session, account, id).await?;
-    whole(&mut session, account, found(stored, "conversation")?).await
+    let stored = found(stored, "conversation")?;
+    let last = stored.last_message.iter().filter(|last| last.has_changes);
+    let changes = messages::changes(&mut session, account, &Vec::from_iter(last), LISTED).await?;
+    Ok(whole(
+        stored,
+        changes.into_iter().next().unwrap_or_default(),
+    )?)
 }
 
-/// A page of conversations, the newest first by when they began, and whether there are older ones. That order never
-/// changes, so a walk through the pages misses none and meets none twice, whatever arrives meanwhile.
+/// A page of conversations, from a cursor on.
 pub async fn list(
     context: &Context,
     account: &AccountId,
     inbox: Option<&InboxId>,
     status: Option<&str>,
-    cursor: Option<&ConversationId>,
+    cursor: &Cursor,
     limit: i64,
-) -> Result<(Vec<Conversation>, bool), Error> {
-    let mut session = context.db.snapshot().await?;
-    if let Some(inbox) = inbox {
+) -> Result<Page, Error> {
+    let mut session = context.db.read().await?;
+    let mut draft = Draft::new(limit);
+    let each = |stored: Stored<'_>| {
+        if !draft.has_room() {
+            return Ok(());
+        }
+        let next = match cursor {
+            Cursor::Created(_) => stored.id.to_string(),
+            Cursor::Latest(..) => format!("{}.{}", stored.last_message_at, stored.id),
+        };
+        if stored
+            .last_message
+            .as_ref()
+            .is_some_and(|last| last.has_changes)
+        {
+            draft.leave_open(next, stored.into_owned());
+            return Ok(());
+        }
+        draft.write(next, &whole(stored, Changes::default())?)
+    };
+    conversations::list(
+        &mut session,
+        account,
+        inbox,
+        status,
+        cursor,
+        limit + 1,
+        each,
+    )
+    .await?;
+    if let Some(inbox) = inbox
+        && draft.is_empty()
+    {
         found(inboxes::find(&mut session, account, inbox).await?, "inbox")?;
     }
-    // Greater than any id: "conv_" and a digit come before it.
-    let end = ConversationId::from_text("conv_~");
-    let before = cursor.unwrap_or(&end);
-    let mut page =
-        conversations::before(&mut session, account, inbox, status, before, limit + 1).await?;
-    let has_more = page.len() as i64 > limit;
-    page.truncate(usize::try_from(limit).unwrap_or(0));
-    let mut whole_page = Vec::with_capacity(page.len());
-    for stored in page {
-        whole_page.push(whole(&mut session, account, stored).await?);
-    }
-    Ok((whole_page, has_more))
+    let open = draft
+        .open()
+        .filter_map(|stored| stored.last_message.as_ref());
+    let open: Vec<_> = open.collect();
+    let changes = messages::changes(&mut session, account, &open, LISTED).await?;
+    Ok(draft.finish(changes, false, whole)?)
 }
 
-async fn whole(
-    session: &mut Session,
-    account: &AccountId,
-    stored: Stored,
-) -> Result<Conversation, Error> {
-    let thread = Thread::Conversation(stored.id.clone());
+/// A conversation, with what happened to its last message.
+fn whole(stored: Stored<'_>, changes: Changes) -> Result<Conversation<'_>, db::Error> {
     let contact = stored.contact;
     Ok(Conversation {
-        last_message: messages::newest(session, account, &thread).await?,
         id: stored.id,
         inbox_id: stored.inbox,
         contact: Contact {
@@ -73,7 +144,39 @@ async fn whole(
         },
         status: stored.status,
         messages_count: stored.messages_count,
+        last_message: match stored.last_message {
+            Some(last) => Some(fold(last, changes)?),
+            None => None,
+        },
         created_at: stored.created_at,
         updated_at: stored.updated_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_on_in_its_own_order_only() {
+        let id = || ConversationId::from_text("conv_1");
+        assert_eq!(Sort::Created.behind("conv_1"), Some(Cursor::Created(id())));
+        assert_eq!(
+            Sort::Latest.behind("-5.conv_1"),
+            Some(Cursor::Latest(-5, id()))
+        );
+        for wrong in ["", "conv", "msg_1", "5.conv_1", "conv_\u{1}"] {
+            assert_eq!(Sort::Created.behind(wrong), None, "{wrong}");
+        }
+        for wrong in [
+            "",
+            "conv_1",
+            "5.msg_1",
+            "x.conv_1",
+            "5.",
+            "99999999999999999999.conv_1",
+        ] {
+            assert_eq!(Sort::Latest.behind(wrong), None, "{wrong}");
+        }
+    }
 }

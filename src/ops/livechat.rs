@@ -26,7 +26,7 @@ use channels::{Contact, Direction, Kind, Sender, signature};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use sha2::Sha256;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -169,7 +169,7 @@ fn hash_matches(secret: &str, user: &str, hash: &str) -> bool {
 }
 
 /// A message as its visitor sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = VisitorMessage)]
 pub struct Heard {
     /// Its id.
@@ -187,7 +187,8 @@ pub struct Heard {
     #[schema(schema_with = domain::kinds)]
     pub kind: String,
     /// What it says.
-    pub content: Content,
+    #[schema(value_type = Content)]
+    pub content: Box<RawValue>,
     /// When the message was written, in seconds since 1970.
     #[serde(serialize_with = "crate::clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
@@ -244,12 +245,9 @@ pub async fn say(
     };
     let found = stored::find_each_by_provider_id(&mut session, &[key]).await?;
     drop(session);
-    let (id, _) = found
-        .into_iter()
-        .flatten()
-        .next()
-        .ok_or(Error::NotFound("inbox"))?;
-    let message = messages::get(context, &visitor.account, &id).await?;
+    let found = found.into_iter().flatten().next();
+    let found = found.ok_or(Error::NotFound("inbox"))?;
+    let message = messages::get(context, &visitor.account, &found.id).await?;
     Ok((heard(visitor, message, &provider_id), new > 0))
 }
 
@@ -293,15 +291,15 @@ pub(super) fn provider_id(visitor: &Visitor, client_id: &str) -> String {
     format!("{client_id} {}", visitor.who.id)
 }
 
-fn heard(visitor: &Visitor, message: Message, provider_id: &str) -> Heard {
+fn heard(visitor: &Visitor, message: Message<'_>, provider_id: &str) -> Heard {
     let own = provider_id.split_once(' ');
     let own = own.filter(|(_, id)| *id == visitor.who.id);
     Heard {
-        id: message.id,
+        id: MessageId::from_text(message.id),
         client_id: own.map(|(client_id, _)| client_id.to_owned()),
-        direction: message.direction,
-        kind: message.kind,
-        content: message.content,
+        direction: message.direction.into_owned(),
+        kind: message.kind.into_owned(),
+        content: message.content.into_owned(),
         timestamp: message.timestamp,
     }
 }

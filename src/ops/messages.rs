@@ -1,69 +1,137 @@
 //! Reading messages, with what happened to them folded in.
 //!
-//! Invariant: how a message looks does not depend on the order in which the news about it came.
+//! Invariant: a page is at most three statements, whatever its size, and how much is read for it has a bound.
 
-use super::{Context, found};
+mod cut;
+mod fold;
+
+pub(super) use fold::fold;
+
+use super::{
+    Context, found,
+    page::{Draft, MOST, Page},
+};
 use crate::{
-    domain::{Edit, Message, Quoted, Reaction},
+    domain::Message,
     error::Error,
     id::{AccountId, ConversationId, MessageId},
     store::{
         conversations, inboxes,
-        messages::{self, Change, Stored, Thread},
+        messages::{self, Bounds, Changes, LONGEST_LISTED, Stored, Thread},
     },
 };
 use db::Session;
-use serde::de::DeserializeOwned;
 
-/// One message.
-pub async fn get(context: &Context, account: &AccountId, id: &MessageId) -> Result<Message, Error> {
+/// Of a message in a list. What is longer is cut, and the page ends early.
+pub(super) const LISTED: Bounds = Bounds {
+    value: LONGEST_LISTED,
+    all: MOST,
+};
+
+/// Of a message that is asked for by its id. What it says is there, however long; what it said before edits is too, if
+/// all of it is no longer than this.
+const WHOLE: Bounds = Bounds {
+    value: usize::MAX,
+    all: 4 * MOST,
+};
+
+/// One message, whole.
+pub async fn get(
+    context: &Context,
+    account: &AccountId,
+    id: &MessageId,
+) -> Result<Message<'static>, Error> {
     let mut session = context.db.read().await?;
-    let stored = found(messages::find(&mut session, account, id).await?, "message")?;
-    let mut read = fold_all(&mut session, account, vec![stored]).await?;
-    found(read.pop(), "message")
+    let stored = messages::find(&mut session, account, id).await?;
+    one(&mut session, account, stored, WHOLE).await
 }
 
-/// A page of messages: the newest before `before` (or of all), oldest first, and whether there are older ones.
+/// One message as it is in a list: a long one is cut.
+pub async fn get_listed(
+    context: &Context,
+    account: &AccountId,
+    id: &MessageId,
+) -> Result<Message<'static>, Error> {
+    let mut session = context.db.read().await?;
+    let stored = messages::find_listed(&mut session, account, id).await?;
+    one(&mut session, account, stored, LISTED).await
+}
+
+async fn one(
+    session: &mut Session,
+    account: &AccountId,
+    stored: Option<Stored<'static>>,
+    bounds: Bounds,
+) -> Result<Message<'static>, Error> {
+    let stored = found(stored, "message")?;
+    let changed: Vec<_> = Some(&stored)
+        .into_iter()
+        .filter(|one| one.has_changes)
+        .collect();
+    let changes = messages::changes(session, account, &changed, bounds).await?;
+    Ok(fold(
+        stored,
+        changes.into_iter().next().unwrap_or_default(),
+    )?)
+}
+
+/// A page of messages: the newest before `before` (or of all), oldest first.
 pub async fn list(
     context: &Context,
     account: &AccountId,
     thread: &Thread,
     before: Option<&MessageId>,
     limit: i64,
-) -> Result<(Vec<Message>, bool), Error> {
-    let mut session = context.db.snapshot().await?;
+) -> Result<Page, Error> {
+    let mut session = context.db.read().await?;
+    let mut draft = Draft::new(limit);
+    let each = |stored: Stored<'_>| {
+        if !draft.has_room() {
+            return Ok(());
+        }
+        let cursor = stored.id.to_string();
+        if stored.has_changes {
+            draft.leave_open(cursor, stored.into_owned());
+            return Ok(());
+        }
+        draft.write(cursor, &fold(stored, Changes::default())?)
+    };
+    messages::newest(&mut session, account, thread, before, limit + 1, each).await?;
+    if draft.is_empty() {
+        explain_nothing(&mut session, account, thread, before).await?;
+    }
+    let open: Vec<_> = draft.open().collect();
+    let changes = messages::changes(&mut session, account, &open, LISTED).await?;
+    Ok(draft.finish(changes, true, fold)?)
+}
+
+/// An error if a page is empty because what was asked for is not there.
+async fn explain_nothing(
+    session: &mut Session,
+    account: &AccountId,
+    thread: &Thread,
+    before: Option<&MessageId>,
+) -> Result<(), Error> {
     match thread {
         Thread::Conversation(id) => {
             found(
-                conversations::find(&mut session, account, id).await?,
+                conversations::find(session, account, id).await?,
                 "conversation",
             )?;
         }
         Thread::Inbox(id) => {
-            found(inboxes::find(&mut session, account, id).await?, "inbox")?;
+            found(inboxes::find(session, account, id).await?, "inbox")?;
         }
     }
-    let point = match before {
-        None => (i64::MAX, MessageId::from_text("")),
-        Some(id) => {
-            let message = messages::find(&mut session, account, id).await?;
-            let message = message
-                .ok_or_else(|| Error::field("before", "must be the id of a message of yours"))?;
-            (message.timestamp, message.id)
-        }
-    };
-    let mut page = messages::before(
-        &mut session,
-        account,
-        thread,
-        (point.0, &point.1),
-        limit + 1,
-    )
-    .await?;
-    let has_more = page.len() as i64 > limit;
-    page.truncate(usize::try_from(limit).unwrap_or(0));
-    page.reverse();
-    Ok((fold_all(&mut session, account, page).await?, has_more))
+    if let Some(before) = before
+        && !messages::exists(session, account, before).await?
+    {
+        return Err(Error::field(
+            "before",
+            "must be the id of a message of yours",
+        ));
+    }
+    Ok(())
 }
 
 /// The messages of a conversation that came after one of them (or all), in the order in which they came, each with
@@ -74,116 +142,22 @@ pub(super) async fn after(
     conversation: &ConversationId,
     after: Option<&MessageId>,
     limit: i64,
-) -> Result<Vec<(Message, String)>, Error> {
+) -> Result<Vec<(Message<'static>, String)>, Error> {
     let start = MessageId::from_text("");
     let after = after.unwrap_or(&start);
-    let mut session = context.db.snapshot().await?;
+    let mut session = context.db.read().await?;
     let stored = messages::after(&mut session, account, conversation, after, limit).await?;
-    let ids: Vec<_> = stored.iter().map(|one| one.provider_id.clone()).collect();
-    let read = fold_all(&mut session, account, stored).await?;
-    Ok(read.into_iter().zip(ids).collect())
-}
-
-/// The newest message of a conversation.
-pub(super) async fn newest(
-    session: &mut Session,
-    account: &AccountId,
-    thread: &Thread,
-) -> Result<Option<Message>, Error> {
-    let end = MessageId::from_text("");
-    let newest = messages::before(session, account, thread, (i64::MAX, &end), 1).await?;
-    Ok(fold_all(session, account, newest).await?.pop())
-}
-
-async fn fold_all(
-    session: &mut Session,
-    account: &AccountId,
-    stored: Vec<Stored>,
-) -> Result<Vec<Message>, Error> {
-    let changes = messages::changes_each(session, account, &stored).await?;
-    stored
-        .into_iter()
-        .zip(changes)
-        .map(|(message, changes)| fold(message, changes))
-        .collect()
-}
-
-/// Lays the changes of a message, oldest first, over what it said at first.
-fn fold(stored: Stored, changes: Vec<Change>) -> Result<Message, Error> {
-    let outbound = stored.direction == "outbound";
-    let mut message = Message {
-        id: stored.id,
-        inbox_id: stored.inbox,
-        conversation_id: stored.conversation,
-        direction: stored.direction,
-        kind: stored.kind,
-        content: read(&stored.content)?,
-        sender: read(&stored.sender)?,
-        quoted: quoted(stored.quoted_id, stored.quoted.as_deref())?,
-        reply_to: stored.reply_to,
-        // A provider reports only what it has, unless it says otherwise.
-        status: outbound.then(|| stored.status.unwrap_or_else(|| "sent".to_owned())),
-        error: None,
-        edits: Vec::new(),
-        reactions: Vec::new(),
-        deleted_at: None,
-        timestamp: stored.timestamp,
-        received_at: stored.received_at,
-    };
-    for change in changes {
-        match change.kind.as_str() {
-            "status" if outbound => advance(&mut message, change),
-            "reaction" => {
-                let by = messages::reaction_author(&change.part);
-                message.reactions.retain(|reaction| reaction.by != by);
-                message.reactions.extend(change.value.map(|emoji| Reaction {
-                    emoji,
-                    by: by.to_owned(),
-                    timestamp: change.timestamp,
-                }));
-            }
-            "edit" => {
-                let new = read(change.value.as_deref().unwrap_or("{}"))?;
-                let kind = change.content_type.unwrap_or_else(|| message.kind.clone());
-                message.edits.push(Edit {
-                    kind: std::mem::replace(&mut message.kind, kind),
-                    content: std::mem::replace(&mut message.content, new),
-                    edited_at: change.timestamp,
-                });
-            }
-            "revoke" => message.deleted_at = Some(change.timestamp),
-            _ => {}
-        }
+    let changed: Vec<_> = stored.iter().filter(|one| one.has_changes).collect();
+    let changes = messages::changes(&mut session, account, &changed, LISTED).await?;
+    let mut changes = changes.into_iter();
+    let mut read = Vec::with_capacity(stored.len());
+    for one in stored {
+        let changes = match one.has_changes {
+            true => changes.next().unwrap_or_default(),
+            false => Changes::default(),
+        };
+        let provider_id = one.provider_id.to_string();
+        read.push((fold(one, changes)?, provider_id));
     }
-    Ok(message)
-}
-
-/// What a message answers, of what was told of it.
-fn quoted(provider_id: Option<String>, told: Option<&str>) -> Result<Option<Quoted>, Error> {
-    let mut quoted: Quoted = match told {
-        Some(told) => read(told)?,
-        None => Quoted::default(),
-    };
-    quoted.provider_id = provider_id;
-    Ok((quoted != Quoted::default()).then_some(quoted))
-}
-
-/// A status only moves forward. `failed` can follow `sent`, but nothing undoes that a message has arrived.
-fn advance(message: &mut Message, change: Change) {
-    let rank = |status: &str| {
-        ["queued", "sent", "failed", "delivered", "read"]
-            .iter()
-            .position(|known| *known == status)
-    };
-    let current = message.status.as_deref().unwrap_or("queued");
-    if rank(&change.part) > rank(current) {
-        message.error = change.value.filter(|_| change.part == "failed");
-        message.status = Some(change.part);
-    }
-}
-
-/// What is stored as JSON.
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::Internal(format!("a stored message is damaged: {error}")))
+    Ok(read)
 }

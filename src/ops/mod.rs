@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod keys;
 pub mod livechat;
 pub mod messages;
+pub mod page;
 pub mod purge;
 pub mod quarantine;
 pub mod setup;

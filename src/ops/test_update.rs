@@ -90,9 +90,9 @@ pub async fn send(
     let mut session = context.db.read().await?;
     let stored = messages::find_each_by_provider_id(&mut session, &[key]).await?;
     Ok(match stored.into_iter().flatten().next() {
-        Some((message, conversation)) => Outcome::Stored {
-            message,
-            conversation,
+        Some(found) => Outcome::Stored {
+            message: found.id,
+            conversation: found.conversation,
         },
         None => Outcome::Elsewhere,
     })

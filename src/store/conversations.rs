@@ -1,43 +1,40 @@
-//! The `conversations` table: one for each contact in each inbox.
+//! The `conversations` table: one for each contact in each inbox. How it is read is in `read`.
+//!
+//! Invariant: a conversation counts its messages and knows the last of them, since both change with the message that comes.
+
+mod read;
+
+pub use read::{Contact, Cursor, Stored, find, list};
 
 use super::{not_deleted, one_each, statements};
 use crate::{
     domain::Channel,
-    id::{AccountId, ContactId, ConversationId, InboxId},
+    id::{AccountId, ContactId, ConversationId, InboxId, MessageId},
 };
-use db::{Each, Error, Row, Session, Value};
-
-/// Selects conversations with their contacts, as [`read`] reads them.
-macro_rules! conversation {
-    ($($where:expr),+) => {
-        concat!(
-            "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at,
-                c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at
-            FROM conversations v JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id ",
-            $($where),+
-        )
-    };
-}
+use db::{Each, Error, Session, Sql, Value};
 
 statements! {
     // Of two that come at once, the later waits here for the earlier, and gets its conversation.
     CLAIM = "INSERT INTO conversations (account_id, inbox_id, contact_id, id, status, created_at, updated_at)
         VALUES ($1, $2, $3, $4, 'open', $5, $5)
         ON CONFLICT (account_id, inbox_id, contact_id) DO UPDATE SET contact_id = excluded.contact_id RETURNING id";
-    COUNT = "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2
-        WHERE account_id = $3 AND id = $4";
+    // The last message is the latest in time, whenever it comes: one of before the connection is older than what is there.
+    GROW = "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2,
+            last_message_at = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
+                THEN $3 ELSE last_message_at END,
+            last_message_id = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
+                THEN $4 ELSE last_message_id END
+        WHERE account_id = $5 AND id = $6";
     FIND_BY_IDENTITY = concat!("SELECT v.id FROM contact_identities n JOIN conversations v
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
         WHERE n.account_id = $1 AND n.channel = $2 AND n.identity = $3 AND v.inbox_id = $4", not_deleted!("v.inbox_id"));
-    FIND_WHOLE = conversation!("WHERE v.account_id = $1 AND v.id = $2", not_deleted!("v.inbox_id"));
-    OF_ACCOUNT = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)",
-        not_deleted!("v.inbox_id"), "ORDER BY v.id DESC LIMIT $4");
-    OF_INBOX = conversation!("WHERE v.account_id = $1 AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)
-          AND v.inbox_id = $4 ORDER BY v.id DESC LIMIT $5");
 }
 
+/// Those that read.
+pub(super) const READING: &[Sql] = read::ALL;
+
 /// Those that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM), Each::Update(COUNT)];
+pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM), Each::Update(GROW)];
 
 /// What a conversation is between.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,102 +97,40 @@ pub async fn claim_each(
     Ok(holders.into_iter().map(ConversationId::from_text).collect())
 }
 
-/// Adds to the counts of conversations, each named once. Lock their inboxes first, or two transactions can block each
-/// other for good.
-pub async fn count(
+/// The messages that come to a conversation at once.
+#[derive(Debug, Default)]
+pub struct Growth<'a> {
+    count: i64,
+    last: Option<(i64, &'a MessageId)>,
+}
+
+impl<'a> Growth<'a> {
+    /// One more message, by its provider's clock.
+    pub fn add(&mut self, timestamp: i64, id: &'a MessageId) {
+        self.count += 1;
+        self.last = self.last.max(Some((timestamp, id)));
+    }
+}
+
+/// Counts what comes to conversations, each named once, and notes the last message. Lock their inboxes first, or two
+/// transactions can block each other for good.
+pub async fn grow<'a>(
     session: &mut Session,
-    counts: impl Iterator<Item = (&AccountId, &ConversationId, i64)>,
+    growths: impl Iterator<Item = (&'a AccountId, &'a ConversationId, &'a Growth<'a>)>,
     now: i64,
 ) -> Result<(), Error> {
-    let runs: Vec<Vec<Value<'_>>> = counts
-        .map(|(account, id, more)| vec![more.into(), now.into(), account.into(), id.into()])
+    let runs: Vec<Vec<Value<'_>>> = growths
+        .filter_map(|(account, id, growth)| {
+            let (timestamp, last) = growth.last?;
+            Some(vec![
+                growth.count.into(),
+                now.into(),
+                timestamp.into(),
+                last.into(),
+                account.into(),
+                id.into(),
+            ])
+        })
         .collect();
-    session.update_each(&COUNT, &runs).await
-}
-
-/// A conversation, with its contact.
-#[derive(Debug, Clone)]
-pub struct Stored {
-    /// Its id.
-    pub id: ConversationId,
-    /// The inbox that it is in.
-    pub inbox: InboxId,
-    /// `open` or `resolved`.
-    pub status: String,
-    /// How many messages it holds.
-    pub messages_count: i64,
-    /// When it began.
-    pub created_at: i64,
-    /// When its last message came.
-    pub updated_at: i64,
-    /// The contact.
-    pub contact: Contact,
-}
-
-/// The other side of a conversation.
-#[derive(Debug, Clone)]
-pub struct Contact {
-    /// Its id.
-    pub id: ContactId,
-    /// Whether it is a group chat.
-    pub is_group: bool,
-    /// Display name.
-    pub name: Option<String>,
-    /// Phone number.
-    pub phone: Option<String>,
-    /// User name.
-    pub username: Option<String>,
-    /// Since when it cannot be written to.
-    pub blocked_at: Option<i64>,
-}
-
-/// One conversation.
-pub async fn find(
-    session: &mut Session,
-    account: &AccountId,
-    id: &ConversationId,
-) -> Result<Option<Stored>, Error> {
-    session
-        .query_opt(&FIND_WHOLE, &[account.into(), id.into()], read)
-        .await
-}
-
-/// The newest conversations that began before `before`, newest first, of one inbox or of all.
-pub async fn before(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: Option<&InboxId>,
-    status: Option<&str>,
-    before: &ConversationId,
-    limit: i64,
-) -> Result<Vec<Stored>, Error> {
-    let mut params: Vec<Value<'_>> = vec![account.into(), before.into(), status.into()];
-    let statement = match inbox {
-        Some(inbox) => {
-            params.push(inbox.into());
-            &OF_INBOX
-        }
-        None => &OF_ACCOUNT,
-    };
-    params.push(limit.into());
-    session.query(statement, &params, read).await
-}
-
-fn read(row: &Row<'_>) -> Result<Stored, Error> {
-    Ok(Stored {
-        id: ConversationId::from_text(row.get::<String>(0)?),
-        inbox: InboxId::from_text(row.get::<String>(1)?),
-        status: row.get(2)?,
-        messages_count: row.get(3)?,
-        created_at: row.get(4)?,
-        updated_at: row.get(5)?,
-        contact: Contact {
-            id: ContactId::from_text(row.get::<String>(6)?),
-            is_group: row.get::<i64>(7)? != 0,
-            name: row.get(8)?,
-            phone: row.get(9)?,
-            username: row.get(10)?,
-            blocked_at: row.get(11)?,
-        },
-    })
+    session.update_each(&GROW, &runs).await
 }

@@ -14,6 +14,14 @@ statements! {
             ON m.account_id = v.account_id AND m.conversation_id = v.id
         WHERE v.messages_count <> COALESCE(m.n, 0)
           AND NOT EXISTS (SELECT 1 FROM inboxes i WHERE i.account_id = v.account_id AND i.id = v.inbox_id AND i.deleted_at IS NOT NULL)";
+    LAST_MESSAGES = "SELECT 'conversation ' || v.id || ' says that its last message is ' || v.last_message_id || ', and it is ' || COALESCE(l.id, 'none')
+        FROM conversations v LEFT JOIN messages l ON l.account_id = v.account_id AND l.id = (SELECT m.id FROM messages m
+            WHERE m.account_id = v.account_id AND m.conversation_id = v.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1)
+        WHERE (v.last_message_id <> COALESCE(l.id, '') OR v.last_message_at <> COALESCE(l.timestamp, 0))
+          AND NOT EXISTS (SELECT 1 FROM inboxes i WHERE i.account_id = v.account_id AND i.id = v.inbox_id AND i.deleted_at IS NOT NULL)";
+    CHANGED_MESSAGES = "SELECT 'message ' || m.id || ' does not know that something happened to it'
+        FROM messages m WHERE m.has_changes = 0 AND EXISTS (SELECT 1 FROM message_changes c
+            WHERE c.account_id = m.account_id AND c.inbox_id = m.inbox_id AND c.provider_id = m.provider_id)";
     ONE_CONVERSATION = "SELECT 'contact ' || contact_id || ' has ' || CAST(COUNT(*) AS TEXT) || ' conversations in inbox ' || inbox_id
         FROM conversations GROUP BY account_id, inbox_id, contact_id HAVING COUNT(*) > 1";
     UNIQUE_PROVIDER_IDS = "SELECT 'inbox ' || inbox_id || ' has a provider id ' || CAST(COUNT(*) AS TEXT) || ' times'
@@ -51,12 +59,29 @@ statements! {
             WHERE m.account_id = conversations.account_id AND m.conversation_id = conversations.id)
         WHERE messages_count <> (SELECT COUNT(*) FROM messages m
             WHERE m.account_id = conversations.account_id AND m.conversation_id = conversations.id)";
+    REPAIR_LAST_MESSAGES = "UPDATE conversations SET
+            last_message_id = COALESCE((SELECT m.id FROM messages m WHERE m.account_id = conversations.account_id
+                AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), ''),
+            last_message_at = COALESCE((SELECT m.timestamp FROM messages m WHERE m.account_id = conversations.account_id
+                AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), 0)
+        WHERE last_message_id <> COALESCE((SELECT m.id FROM messages m WHERE m.account_id = conversations.account_id
+                AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), '')
+           OR last_message_at <> COALESCE((SELECT m.timestamp FROM messages m WHERE m.account_id = conversations.account_id
+                AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), 0)";
+    REPAIR_CHANGED_MESSAGES = "UPDATE messages SET has_changes = 1
+        WHERE has_changes = 0 AND EXISTS (SELECT 1 FROM message_changes c WHERE c.account_id = messages.account_id
+            AND c.inbox_id = messages.inbox_id AND c.provider_id = messages.provider_id)";
 }
 
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 11] = [
+const CHECKS: [(&str, Sql); 13] = [
     ("an inbox counts its messages", INBOX_COUNTS),
     ("a conversation counts its messages", CONVERSATION_COUNTS),
+    ("a conversation knows its last message", LAST_MESSAGES),
+    (
+        "a message knows whether something happened to it",
+        CHANGED_MESSAGES,
+    ),
     (
         "a contact has one conversation in an inbox",
         ONE_CONVERSATION,
@@ -117,9 +142,16 @@ pub async fn secrets(session: &mut Session) -> Result<Vec<Sealed>, Error> {
         .await
 }
 
-/// Sets every count to what is there. Returns how many were wrong.
+/// Sets every count, and what else follows from the messages that are there. Returns how many rows were wrong.
 pub async fn repair_counts(session: &mut Session) -> Result<u64, Error> {
-    let inboxes = session.execute(&REPAIR_INBOXES, &[]).await?;
-    let conversations = session.execute(&REPAIR_CONVERSATIONS, &[]).await?;
-    Ok(inboxes + conversations)
+    let mut repaired = 0;
+    for statement in [
+        REPAIR_INBOXES,
+        REPAIR_CONVERSATIONS,
+        REPAIR_LAST_MESSAGES,
+        REPAIR_CHANGED_MESSAGES,
+    ] {
+        repaired += session.execute(&statement, &[]).await?;
+    }
+    Ok(repaired)
 }

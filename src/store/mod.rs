@@ -84,6 +84,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0008.postgres.sql"),
         },
     },
+    Migration {
+        version: 9,
+        name: "last messages",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0009.sqlite.sql"),
+            postgres: include_str!("../../migrations/0009.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.
@@ -92,15 +100,17 @@ pub const STATEMENTS: &[&[Sql]] = &[
     addresses::ALL,
     contacts::ALL,
     conversations::ALL,
+    conversations::READING,
     inboxes::ALL,
     inboxes::BY_ENGINE,
     inboxes::OF_LONG_LISTS,
     instance::ALL,
     invariants::ALL,
     keys::ALL,
-    messages::ALL,
+    messages::READING,
     messages::ARRIVING,
     messages::CHANGES,
+    messages::READING_CHANGES,
     purge::ALL,
     purge::BY_ENGINE,
     quarantine::ALL,
@@ -157,7 +167,7 @@ use not_deleted;
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {
         $(const $name: db::Sql = db::Sql::same($text);)*
-        pub(super) const ALL: &[db::Sql] = &[$($name),*];
+        pub(in crate::store) const ALL: &[db::Sql] = &[$($name),*];
     };
 }
 use statements;

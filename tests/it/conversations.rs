@@ -2,7 +2,7 @@
 
 use crate::support::{
     Store, TestApp, on_both_stores,
-    whatsapp::{text, update},
+    whatsapp::{text, update, value},
 };
 use inboxd::domain::Scope;
 use serde_json::{Value, json};
@@ -14,6 +14,9 @@ on_both_stores![
     a_contact_that_gets_its_own_id_stays_the_same,
     a_number_that_was_handed_on_is_somebody_else,
     a_walk_meets_each_conversation_once_while_messages_arrive,
+    the_last_message_is_the_latest_whenever_it_comes,
+    sorted_by_the_last_message_the_newest_comes_first,
+    a_walk_by_the_last_message_meets_none_twice_while_messages_arrive,
     filters_narrow_the_list,
     each_wrong_parameter_is_an_error,
 ];
@@ -181,6 +184,130 @@ async fn a_walk_meets_each_conversation_once_while_messages_arrive(store: Store)
     assert_eq!(met, expected);
 }
 
+/// A message by its sender's clock.
+fn at(seconds: i64, from: &str, id: &str) -> Value {
+    let mut message = text(from, id, id);
+    message["timestamp"] = (1_736_928_000 + seconds).to_string().into();
+    message
+}
+
+fn last_texts(page: &Value) -> Vec<String> {
+    let rows = page["data"].as_array().expect("a list").iter();
+    let text = |row: &Value| {
+        row["last_message"]["content"]["text"]
+            .as_str()
+            .map(str::to_owned)
+    };
+    rows.map(|row| text(row).unwrap_or_default()).collect()
+}
+
+async fn the_last_message_is_the_latest_whenever_it_comes(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    let batch = [
+        at(2, "628111", "second"),
+        at(3, "628111", "third"),
+        at(1, "628111", "first"),
+    ];
+    app.deliver(&update("1001", &batch))
+        .await
+        .assert_status(200);
+    assert_eq!(last_texts(&list(&app, "").await), ["third"]);
+
+    // Late, and of before the connection.
+    app.deliver(&update("1001", &[at(-9, "628111", "late")]))
+        .await
+        .assert_status(200);
+    let history = json!([{"threads": [{"id": "628111", "messages": [at(-99, "628111", "old")]}]}]);
+    let mut handed_over = value("1001", "history", history);
+    handed_over["entry"][0]["changes"][0]["field"] = "history".into();
+    app.deliver(&handed_over).await.assert_status(200);
+    let page = list(&app, "").await;
+    assert_eq!(last_texts(&page), ["third"]);
+    assert_eq!(page["data"][0]["messages_count"], 5);
+
+    // Of two of one second the one that came later.
+    app.deliver(&update("1001", &[at(3, "628111", "fourth")]))
+        .await
+        .assert_status(200);
+    assert_eq!(last_texts(&list(&app, "").await), ["fourth"]);
+    app.verify().await;
+}
+
+async fn sorted_by_the_last_message_the_newest_comes_first(store: Store) {
+    let app = TestApp::start(store).await;
+    let (one, two) = (app.whatsapp("1001").await, app.whatsapp("1002").await);
+    for (number, message) in [
+        ("1001", at(1, "628111", "a")),
+        ("1002", at(2, "628222", "b")),
+        ("1001", at(3, "628333", "c")),
+        ("1001", at(4, "628111", "d")),
+        ("1002", at(4, "628444", "e")),
+    ] {
+        app.deliver(&update(number, &[message]))
+            .await
+            .assert_status(200);
+    }
+    assert_eq!(last_texts(&list(&app, "").await), ["e", "c", "b", "d"]);
+    assert_eq!(
+        last_texts(&list(&app, "sort=latest").await),
+        ["e", "d", "c", "b"]
+    );
+    let of = async |inbox| {
+        last_texts(&list(&app, &format!("sort=latest&status=open&inbox_id={inbox}")).await)
+    };
+    assert_eq!(of(one).await, ["d", "c"]);
+    assert_eq!(of(two).await, ["e", "b"]);
+    assert_eq!(
+        list(&app, "sort=latest&status=resolved").await["data"],
+        json!([])
+    );
+}
+
+async fn a_walk_by_the_last_message_meets_none_twice_while_messages_arrive(store: Store) {
+    let app = TestApp::start(store).await;
+    app.whatsapp("1001").await;
+    // Of one second in twos, so that only the id tells them apart.
+    let first: Vec<_> = (0..20)
+        .map(|n| at(n / 2, &format!("6281{n:02}"), &format!("wamid.{n}")))
+        .collect();
+    app.deliver(&update("1001", &first))
+        .await
+        .assert_status(200);
+    let mut met = Vec::new();
+    let mut query = "sort=latest&limit=3".to_owned();
+    for round in 0.. {
+        let page = list(&app, &query).await;
+        met.extend(last_texts(&page));
+        // The newest writes again, and so does somebody new.
+        let again = [
+            at(100 + round, "628119", &format!("again{round}")),
+            at(200 + round, &format!("6299{round}"), &format!("new{round}")),
+        ];
+        app.deliver(&update("1001", &again))
+            .await
+            .assert_status(200);
+        let Some(cursor) = page["pagination"]["next_cursor"].as_str() else {
+            break;
+        };
+        query = format!("sort=latest&limit=3&cursor={cursor}");
+    }
+    let expected: Vec<_> = (0..20).rev().map(|n| format!("wamid.{n}")).collect();
+    let mut sorted = met.clone();
+    sorted.sort_by_key(|id| {
+        id.strip_prefix("wamid.")
+            .and_then(|n| n.parse::<i64>().ok())
+            .map(|n| -n)
+    });
+    assert_eq!(sorted, expected, "each once");
+    let newest_first = met.iter().map(|id| {
+        id.strip_prefix("wamid.")
+            .and_then(|n| n.parse::<i64>().ok())
+    });
+    let seconds: Vec<_> = newest_first.map(|n| n.map(|n| n / 2)).collect();
+    assert!(seconds.is_sorted_by(|a, b| a >= b), "{met:?}");
+}
+
 async fn filters_narrow_the_list(store: Store) {
     let app = TestApp::start(store).await;
     let (one, two) = (app.whatsapp("1001").await, app.whatsapp("1002").await);
@@ -209,6 +336,20 @@ async fn each_wrong_parameter_is_an_error(store: Store) {
         ("cursor", "must be the next_cursor of a page"),
         ("limit", "must be a whole number from 1 to 100"),
     ]);
+    let path = "/conversations?sort=oldest";
+    let sort = ("sort", "must be latest");
+    app.get(path)
+        .key(&key)
+        .send()
+        .await
+        .assert_wrong_fields(&[sort]);
+    let path = "/conversations?sort=latest&cursor=conv_1";
+    let cursor = ("cursor", "must be the next_cursor of a page in this order");
+    app.get(path)
+        .key(&key)
+        .send()
+        .await
+        .assert_wrong_fields(&[cursor]);
     app.get("/conversations?inbox_id=inbox_none")
         .key(&key)
         .send()

@@ -245,6 +245,7 @@ async fn the_documented_metrics_are_there(store: Store) {
         r#"inboxd_updates_total{channel="whatsapp",outcome="unknown_inbox"} 1"#,
         r#"inboxd_update_items_total{channel="whatsapp",outcome="stored"} 1"#,
         r#"inboxd_update_items_total{channel="whatsapp",outcome="known"} 1"#,
+        "inboxd_store_statements_total ",
         r#"inboxd_store_calls_total{call="read",outcome="ok"} "#,
         r#"inboxd_store_calls_total{call="commit",outcome="ok"} "#,
         "inboxd_ingest_batch_updates_count 2",

@@ -56,6 +56,7 @@ mod plans;
 mod properties;
 mod quarantine;
 mod rate_limits;
+mod reading;
 mod schema;
 mod serve;
 mod statements;

@@ -115,7 +115,8 @@ async fn a_page_is_oldest_first_and_before_walks_back(store: Store) {
     let cursor = older["pagination"]["next_cursor"]
         .as_str()
         .expect("a cursor");
-    let query = format!("inbox_id={inbox}&limit=2&before={cursor}");
+    // As in every other list.
+    let query = format!("inbox_id={inbox}&limit=2&cursor={cursor}");
     let oldest = messages(&app, &key, &query).await;
     assert_eq!(texts(&oldest), ["1"]);
     assert_eq!(oldest["pagination"], json!({"limit": 2, "has_more": false}));
@@ -318,6 +319,10 @@ async fn each_wrong_parameter_is_an_error(store: Store) {
     get(unknown)
         .await
         .assert_wrong_fields(&[("before", "must be the id of a message of yours")]);
+    let twice = format!("inbox_id={inbox}&before=msg_1&cursor=msg_1");
+    get(twice)
+        .await
+        .assert_wrong_fields(&[("cursor", "give either before or cursor")]);
     let limit = ("limit", "must be a whole number from 1 to 100");
     let id = ("inbox_id", "is not an id");
     get("inbox_id=%00&limit=0".to_owned())

@@ -142,6 +142,8 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
     match what {
         // A row of values, or a subquery of one row.
         Some("SCAN") if ["CONSTANT", "one"].contains(&table) => false,
+        // A list that is a parameter.
+        Some("SCAN") if step.contains("VIRTUAL TABLE") => false,
         Some("SCAN" | "SEARCH") if step.contains(DELETED) => false,
         Some("SCAN" | "SEARCH") if text.ends_with(PIECE) => false,
         Some("SCAN") => !ends_early,
@@ -193,8 +195,9 @@ async fn fill(app: &TestApp) {
              SELECT '{account}', 'whatsapp', CAST(n AS TEXT), {contact} FROM {contacts}"
         ),
         format!(
-            "INSERT INTO conversations (account_id, id, inbox_id, contact_id, status, created_at, updated_at)
-             SELECT '{account}', {conversation}, {in_inbox}, {contact}, 'open', n, n FROM {contacts}"
+            "INSERT INTO conversations (account_id, id, inbox_id, contact_id, status, created_at, updated_at,
+                last_message_id, last_message_at)
+             SELECT '{account}', {conversation}, {in_inbox}, {contact}, 'open', n, n, {message}, n FROM {contacts}"
         ),
         // A contact's messages lie far apart, as they do where many write at once.
         format!(

@@ -245,6 +245,7 @@ async fn a_wrong_count_is_found_and_repaired(store: Store) {
     for sql in [
         "UPDATE inboxes SET messages_count = 7",
         "UPDATE conversations SET messages_count = 9",
+        "UPDATE conversations SET last_message_at = 9",
         "INSERT INTO api_key_hashes (key_hash, account_id, key_id) SELECT value, 'acc_x', 'key_x' FROM instance",
     ] {
         session
@@ -266,10 +267,11 @@ async fn a_wrong_count_is_found_and_repaired(store: Store) {
         [
             "an inbox counts its messages",
             "a conversation counts its messages",
+            "a conversation knows its last message",
             "a key hash leads to a key",
         ]
     );
-    assert_eq!(verify::repair(&app.context).await.expect("repaired"), 2);
+    assert_eq!(verify::repair(&app.context).await.expect("repaired"), 3);
     assert_eq!(breaches().await, ["a key hash leads to a key"]);
     assert_eq!(app.shown(&inbox).await["messages_count"], 1);
 }

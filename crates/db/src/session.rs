@@ -43,6 +43,7 @@ impl Session {
 
     /// Runs a statement. Returns how many rows it changed.
     pub async fn execute(&mut self, sql: &Sql, params: &[Value<'_>]) -> Result<u64, Error> {
+        asks(1);
         let done = match &mut self.inner {
             Inner::Sqlite(session) => session.execute(sql.sqlite, params),
             Inner::Postgres(session) => session.execute(sql.postgres, params).await,
@@ -57,6 +58,7 @@ impl Session {
         params: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
+        asks(1);
         let done = match &mut self.inner {
             Inner::Sqlite(session) => session.query(sql.sqlite, params, &mut read),
             Inner::Postgres(session) => session.query(sql.postgres, params, &mut read).await,
@@ -82,6 +84,7 @@ impl Session {
         runs: &[Vec<Value<'_>>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, Error>,
     ) -> Result<Vec<Vec<T>>, Error> {
+        asks(runs.len());
         let done = match &mut self.inner {
             Inner::Sqlite(session) => runs
                 .iter()
@@ -104,7 +107,10 @@ impl Session {
     ) -> Result<Vec<Vec<T>>, Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(_) => self.query_each(sql, runs, read).await,
-            Inner::Postgres(session) => session.find_each(sql.postgres, runs, &mut read).await,
+            Inner::Postgres(session) => {
+                asks(1);
+                session.find_each(sql.postgres, runs, &mut read).await
+            }
         };
         self.noted(done)
     }
@@ -122,7 +128,10 @@ impl Session {
                 let given = self.query_each(sql, runs, read).await?;
                 Ok(given.into_iter().flatten().collect())
             }
-            Inner::Postgres(session) => session.insert_each(sql.postgres, runs, &mut read).await,
+            Inner::Postgres(session) => {
+                asks(1);
+                session.insert_each(sql.postgres, runs, &mut read).await
+            }
         };
         self.noted(done)
     }
@@ -132,7 +141,10 @@ impl Session {
     pub async fn update_each(&mut self, sql: &Sql, runs: &[Vec<Value<'_>>]) -> Result<(), Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(_) => self.query_each(sql, runs, |_| Ok(())).await.map(|_| ()),
-            Inner::Postgres(session) => session.update_each(sql.postgres, runs).await,
+            Inner::Postgres(session) => {
+                asks(1);
+                session.update_each(sql.postgres, runs).await
+            }
         };
         self.noted(done)
     }
@@ -208,4 +220,9 @@ impl Session {
             },
         )
     }
+}
+
+/// Counts statements that an engine is about to run.
+fn asks(statements: usize) {
+    metrics::counter!("inboxd_store_statements_total").increment(statements as u64);
 }

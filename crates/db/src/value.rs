@@ -129,6 +129,20 @@ impl Row<'_> {
                 .map_err(|error| Error::Broken(error.to_string())),
         }
     }
+
+    /// The same of a column that may be `NULL`.
+    pub fn text_or_null(&self, index: usize) -> Result<Option<&str>, Error> {
+        match self {
+            Row::Sqlite(row) => {
+                let value = row.get_ref(index);
+                let text = value.and_then(|value| value.as_str_or_null().map_err(Into::into));
+                text.map_err(|error| Error::Broken(error.to_string()))
+            }
+            Row::Postgres(row) => row
+                .try_get(index)
+                .map_err(|error| Error::Broken(error.to_string())),
+        }
+    }
 }
 
 /// A type that a column can be read as on both engines.

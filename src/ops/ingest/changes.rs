@@ -16,6 +16,7 @@ use channels::{Item, Moment};
 use data_encoding::HEXLOWER;
 use db::Session;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// Keeps what happened to messages, known or not yet: reading a message folds its changes in.
 pub(super) async fn store(
@@ -74,18 +75,22 @@ pub(super) async fn changed(
 ) -> Result<Vec<Event>, Error> {
     let keys: Vec<_> = changes.iter().map(|change| change.key).collect();
     let found = messages::find_each_by_provider_id(session, &keys).await?;
+    let unmarked = keys.into_iter().zip(&found);
+    let unmarked = unmarked.filter(|(_, found)| matches!(found, Some(one) if !one.has_changes));
+    let unmarked: BTreeSet<_> = unmarked.map(|(key, _)| key).collect();
+    messages::mark_changed(session, &Vec::from_iter(unmarked)).await?;
     let mut events: Vec<_> = changes
         .iter()
         .zip(found)
         .filter_map(|(change, found)| {
-            let (message, conversation) = found?;
+            let found = found?;
             Some(Event {
                 id: change.id.clone(),
                 account: change.key.account.clone(),
                 inbox: change.key.inbox.clone(),
                 what: What::MessageChanged {
-                    conversation,
-                    message,
+                    conversation: found.conversation,
+                    message: found.id,
                 },
             })
         })

@@ -30,6 +30,8 @@ pub(super) struct Incoming<'a> {
     pub(super) contact: Option<ContactId>,
     /// Their conversation, if there is one, or once it is opened.
     pub(super) conversation: Option<ConversationId>,
+    /// Whether something happened to it before it came.
+    pub(super) has_changes: bool,
 }
 
 impl<'a> Incoming<'a> {
@@ -96,6 +98,7 @@ pub(super) async fn sort<'a>(
                     known: None,
                     contact: None,
                     conversation: None,
+                    has_changes: false,
                 };
                 match seen.entry(one.key()) {
                     Entry::Vacant(new) => {
@@ -128,6 +131,7 @@ pub(super) async fn sort<'a>(
             None => sorted.new.push(Incoming {
                 known: known.contact,
                 conversation: known.conversation,
+                has_changes: known.has_changes,
                 ..one
             }),
             Some(stored) if one.fullness() > stored => sorted.fuller.push(one),

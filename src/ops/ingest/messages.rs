@@ -1,6 +1,6 @@
 //! The rows of the messages of a batch, and their counts.
 //!
-//! Invariant: only what the unique key let in is counted.
+//! Invariant: only what the unique key let in is counted, and can be a conversation's last message.
 
 use super::{arrival::Outcome, changes, incoming::Incoming};
 use crate::{
@@ -12,7 +12,8 @@ use crate::{
         events::{Event, What},
     },
     store::{
-        conversations, inboxes,
+        conversations::{self, Growth},
+        inboxes,
         messages::{self, NewMessage},
     },
 };
@@ -47,6 +48,7 @@ pub(super) async fn store(
                 placeholder: message.placeholder,
                 status: message.status.map(DeliveryStatus::as_str),
                 quoted: quoted(message)?,
+                has_changes: one.has_changes,
             };
             Ok((one.update, row))
         })
@@ -66,9 +68,10 @@ pub(super) async fn store(
             } else {
                 changes.events.push(created(row));
             }
-            *by_conversation
+            by_conversation
                 .entry((row.key.account, row.conversation))
-                .or_default() += 1;
+                .or_insert_with(Growth::default)
+                .add(row.timestamp, &row.id);
             *by_inbox
                 .entry((row.key.account, row.key.inbox))
                 .or_default() += 1;
@@ -76,8 +79,10 @@ pub(super) async fn store(
             outcomes[*update].known += 1;
         }
     }
-    let counts = by_conversation.iter().map(|(&(a, c), &more)| (a, c, more));
-    conversations::count(session, counts, now).await?;
+    let growths = by_conversation
+        .iter()
+        .map(|(&(a, c), growth)| (a, c, growth));
+    conversations::grow(session, growths, now).await?;
     let counts = by_inbox.iter().map(|(&(a, i), &more)| (a, i, more));
     inboxes::count(session, counts).await?;
     changes.events.sort_by(|a, b| a.id.cmp(&b.id));

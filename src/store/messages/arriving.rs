@@ -12,23 +12,27 @@ use db::{Each, Error, Session, Value};
 use std::collections::HashSet;
 
 statements! {
-    FIND_BY_PROVIDER_ID = "SELECT id, conversation_id FROM messages
+    FIND_BY_PROVIDER_ID = "SELECT id, conversation_id, has_changes FROM messages
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
     // One look for all that has to be known of a message that comes.
-    LOOK = "SELECT m.type AS type, m.placeholder AS placeholder, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
+    LOOK = "SELECT m.type AS type, m.placeholder AS placeholder, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation,
+            CAST(CASE WHEN EXISTS (SELECT 1 FROM message_changes h
+                WHERE h.account_id = $1 AND h.inbox_id = $2 AND h.provider_id = $3) THEN 1 ELSE 0 END AS BIGINT) AS has_changes
         FROM (SELECT 1 AS one) AS one
         LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3
         LEFT JOIN contact_identities i ON i.account_id = $1 AND i.channel = $4 AND i.identity = $5
         LEFT JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
         LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $2 AND v.contact_id = i.contact_id";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
-            sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+            sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted, has_changes)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
         ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
     // Only a message whose type is still `unsupported` is filled.
     FILL = "UPDATE messages SET type = $1, content = $2, reply_to = COALESCE($3, reply_to), status = COALESCE($4, status),
             quoted = COALESCE($5, quoted), placeholder = 0
         WHERE account_id = $6 AND inbox_id = $7 AND provider_id = $8 AND type = 'unsupported'";
+    MARK_CHANGED = "UPDATE messages SET has_changes = 1
+        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 AND has_changes = 0";
 }
 
 /// Those that run many times at once.
@@ -36,6 +40,7 @@ pub(super) const EACH: &[Each] = &[
     Each::Find(FIND_BY_PROVIDER_ID),
     Each::Find(LOOK),
     Each::Insert(INSERT),
+    Each::Update(MARK_CHANGED),
 ];
 
 /// A message to store.
@@ -69,20 +74,34 @@ pub struct NewMessage<'a> {
     pub status: Option<&'static str>,
     /// What else is told of what it answers: a JSON object.
     pub quoted: Option<String>,
+    /// Whether something happened to it before it came.
+    pub has_changes: bool,
 }
 
-/// For each key, the message and its conversation, if it is stored.
+/// A message that is stored.
+#[derive(Debug)]
+pub struct Found {
+    /// Its id.
+    pub id: MessageId,
+    /// The thread that it is in.
+    pub conversation: ConversationId,
+    /// Whether it is known that something happened to it.
+    pub has_changes: bool,
+}
+
+/// For each key, the message, if it is stored.
 pub async fn find_each_by_provider_id(
     session: &mut Session,
     keys: &[Key<'_>],
-) -> Result<Vec<Option<(MessageId, ConversationId)>>, Error> {
+) -> Result<Vec<Option<Found>>, Error> {
     let runs: Vec<_> = keys.iter().map(Key::params).collect();
     let found = session
         .find_each(&FIND_BY_PROVIDER_ID, &runs, |row| {
-            Ok((
-                MessageId::from_text(row.get::<String>(0)?),
-                ConversationId::from_text(row.get::<String>(1)?),
-            ))
+            Ok(Found {
+                id: MessageId::from_text(row.get::<String>(0)?),
+                conversation: ConversationId::from_text(row.get::<String>(1)?),
+                has_changes: row.get::<i64>(2)? != 0,
+            })
         })
         .await?;
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
@@ -119,6 +138,8 @@ pub struct Known {
     pub contact: Option<contacts::Stored>,
     /// The contact's conversation in this inbox.
     pub conversation: Option<ConversationId>,
+    /// Whether something happened to the message already.
+    pub has_changes: bool,
 }
 
 /// For each message, by its key and its contact's, what is known of it.
@@ -152,6 +173,7 @@ pub async fn look_each(
                 None => None,
             },
             conversation: conversation.map(ConversationId::from_text),
+            has_changes: row.get::<i64>(7)? != 0,
         })
     });
     found.await?.into_iter().map(one).collect()
@@ -180,6 +202,7 @@ pub async fn insert(
                 i64::from(message.placeholder).into(),
                 message.status.into(),
                 message.quoted.as_deref().into(),
+                i64::from(message.has_changes).into(),
             ]);
             row
         })
@@ -227,4 +250,10 @@ pub async fn fill(session: &mut Session, fillings: &[Filling<'_>]) -> Result<(),
         .collect();
     session.query_each(&FILL, &runs, |_| Ok(())).await?;
     Ok(())
+}
+
+/// Notes of messages, each named once, that something happened to them.
+pub async fn mark_changed(session: &mut Session, keys: &[Key<'_>]) -> Result<(), Error> {
+    let runs: Vec<_> = keys.iter().map(Key::params).collect();
+    session.update_each(&MARK_CHANGED, &runs).await
 }

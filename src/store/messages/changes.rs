@@ -1,13 +1,17 @@
 //! The `message_changes` table: what later happened to messages, by the message's own provider id. It may come before the
-//! message does.
+//! message does. How they are read for messages is in `read`.
 
-use super::{Happened, Key, Stored};
+mod read;
+
+pub use read::{Bounds, Change, Changes, changes};
+
+use super::{Happened, Key};
 use crate::{
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
     store::{not_deleted, statements},
 };
 use channels::Moment;
-use db::{Error, Session, Value};
+use db::{Error, Session, Sql, Value};
 
 statements! {
     // The same news again changes nothing.
@@ -19,14 +23,14 @@ statements! {
             received_at = excluded.received_at, millis = excluded.millis
         WHERE (excluded.timestamp, excluded.millis) > (message_changes.timestamp, message_changes.millis)
         RETURNING id";
-    // What happened at the same time happened in the order in which it came.
-    CHANGES = "SELECT kind, key, value, timestamp, type FROM message_changes
-        WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 ORDER BY timestamp, millis, id";
     CHANGED_AFTER = concat!("SELECT c.id, m.inbox_id, m.conversation_id, m.id
         FROM message_changes c JOIN messages m
             ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
         WHERE c.account_id = $1 AND c.id > $2", not_deleted!("c.inbox_id"), "ORDER BY c.id LIMIT $3");
 }
+
+/// Those that read.
+pub(super) const READING: &[Sql] = read::ALL;
 
 /// Something that happened to a message, whether or not the message is known yet.
 #[derive(Debug)]
@@ -84,51 +88,6 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
         .collect();
     let stored = session.query_each(&CHANGE, &runs, |_| Ok(())).await?;
     Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
-}
-
-/// Something that happened to a message.
-#[derive(Debug, Clone)]
-pub struct Change {
-    /// `status`, `reaction`, `edit`, `revoke` or `content`.
-    pub kind: String,
-    /// A status's name, a reaction's author and fingerprint.
-    pub part: String,
-    /// The error, the emoji or the new content (JSON), if any.
-    pub value: Option<String>,
-    /// Of an edit, the type of its content. Without one it is of the message's own.
-    pub content_type: Option<String>,
-    /// The provider's clock.
-    pub timestamp: i64,
-}
-
-/// For each message, what happened to it, oldest first.
-pub async fn changes_each(
-    session: &mut Session,
-    account: &AccountId,
-    messages: &[Stored],
-) -> Result<Vec<Vec<Change>>, Error> {
-    let runs: Vec<_> = messages
-        .iter()
-        .map(|message| {
-            let key = Key {
-                account,
-                inbox: &message.inbox,
-                provider_id: &message.provider_id,
-            };
-            key.params()
-        })
-        .collect();
-    session
-        .query_each(&CHANGES, &runs, |row| {
-            Ok(Change {
-                kind: row.get(0)?,
-                part: row.get(1)?,
-                value: row.get(2)?,
-                timestamp: row.get(3)?,
-                content_type: row.get(4)?,
-            })
-        })
-        .await
 }
 
 /// The messages to which something happened after an event, in order.

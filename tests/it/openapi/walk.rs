@@ -137,8 +137,13 @@ impl Walk {
             let call = self.app.get(&format!("{path}{query}")).key(reader);
             Step(Method::GET, path, query.to_owned(), call, status)
         }));
-        let again = self.app.get("/inboxes").key(reader);
-        steps.push(known("/inboxes", again));
+        for (path, real) in [
+            ("/inboxes", "/inboxes"),
+            ("/conversations", "/conversations?sort=latest"),
+            ("/messages", &of_inbox),
+        ] {
+            steps.push(known(path, self.app.get(real).key(reader)));
+        }
         steps
     }
 
@@ -165,8 +170,13 @@ impl Walk {
             let call = self.app.get(&real).key(key);
             Step(Method::GET, path, " unknown".to_owned(), call, 404)
         }));
-        let again = self.app.get(&inbox).key(reader);
-        steps.push(known("/inboxes/{id}", again));
+        for (path, real) in [
+            ("/inboxes/{id}", &inbox),
+            ("/conversations/{id}", &conversation),
+            ("/messages/{id}", &message),
+        ] {
+            steps.push(known(path, self.app.get(real).key(reader)));
+        }
         steps
     }
 

@@ -1,0 +1,153 @@
+//! What a message looks like after all that happened to it.
+//!
+//! Invariant: how a message looks does not depend on the order in which the news about it came.
+
+use super::cut;
+use crate::{
+    domain::{Edit, Message, Quoted, Reaction},
+    store::messages::{CUT_TO, Change, Changes, Stored, reaction_author},
+};
+use db::Error;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Lays the changes of a message over what it said at first.
+pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Message<'_>, Error> {
+    let outbound = stored.direction == "outbound";
+    let content = Content::read(stored.content, stored.content_size)?;
+    let (quoted, quoted_cut) = quoted(stored.quoted_id, stored.quoted.as_deref())?;
+    let mut message = Message {
+        id: stored.id,
+        inbox_id: stored.inbox,
+        conversation_id: stored.conversation,
+        direction: stored.direction,
+        kind: stored.kind,
+        content: content.json,
+        content_size: content.cut_from,
+        truncated: content.cut_from.is_some() || quoted_cut || !changes.complete,
+        sender: json(stored.sender)?,
+        reply_to: stored.reply_to,
+        quoted,
+        // A provider reports only what it has, unless it says otherwise.
+        status: outbound.then(|| stored.status.unwrap_or(Cow::Borrowed("sent"))),
+        error: None,
+        edits: Vec::new(),
+        reactions: Vec::new(),
+        deleted_at: None,
+        timestamp: stored.timestamp,
+        received_at: stored.received_at,
+    };
+    for change in changes.changes {
+        match change.kind.as_str() {
+            "status" if outbound => advance(&mut message, change),
+            "reaction" => {
+                let by = reaction_author(&change.part);
+                message.reactions.retain(|reaction| reaction.by != by);
+                message.reactions.extend(change.value.map(|emoji| Reaction {
+                    emoji,
+                    by: by.to_owned(),
+                    timestamp: change.timestamp,
+                }));
+            }
+            "edit" => edit(&mut message, change)?,
+            "revoke" => message.deleted_at = Some(change.timestamp),
+            _ => {}
+        }
+    }
+    Ok(message)
+}
+
+/// A status only moves forward. `failed` can follow `sent`, but nothing undoes that a message has arrived.
+fn advance(message: &mut Message<'_>, change: Change) {
+    let rank = |status: &str| {
+        ["queued", "sent", "failed", "delivered", "read"]
+            .iter()
+            .position(|known| *known == status)
+    };
+    let current = message.status.as_deref().unwrap_or("queued");
+    if rank(&change.part) > rank(current) {
+        message.error = change.value.filter(|_| change.part == "failed");
+        message.status = Some(change.part.into());
+    }
+}
+
+/// What a message said before an edit is kept beside what it says now.
+fn edit(message: &mut Message<'_>, change: Change) -> Result<(), Error> {
+    let text = change.value.unwrap_or_else(|| "{}".to_owned());
+    let new = Content::read(text.into(), change.size)?;
+    let kind = change.content_type.map(Cow::Owned);
+    let kind = kind.unwrap_or_else(|| message.kind.clone());
+    message.truncated |= new.cut_from.is_some();
+    message.content_size = new.cut_from;
+    message.edits.push(Edit {
+        kind: std::mem::replace(&mut message.kind, kind),
+        content: std::mem::replace(&mut message.content, new.json),
+        edited_at: change.timestamp,
+    });
+    Ok(())
+}
+
+/// What a message answers, of what was told of it, and whether that is only the beginning.
+fn quoted<'a>(
+    provider_id: Option<Cow<'a, str>>,
+    told: Option<&str>,
+) -> Result<(Option<Quoted<'a>>, bool), Error> {
+    #[derive(Default, Deserialize)]
+    struct Told {
+        text: Option<Box<RawValue>>,
+        story: Option<Box<RawValue>>,
+    }
+    // Whole ones of this length are read as they are.
+    let may_be_cut = |told: &str| told.chars().count() == CUT_TO;
+    let (told, is_cut) = match told {
+        None => (Told::default(), false),
+        Some(told) => match serde_json::from_str(told) {
+            Err(_) if may_be_cut(told) => (
+                serde_json::from_str(&cut::close(told)).map_err(damaged)?,
+                true,
+            ),
+            read => (read.map_err(damaged)?, false),
+        },
+    };
+    let quoted = Quoted {
+        provider_id,
+        text: told.text,
+        story: told.story,
+    };
+    let is_one = quoted.provider_id.is_some() || quoted.text.is_some() || quoted.story.is_some();
+    Ok((is_one.then_some(quoted), is_cut))
+}
+
+/// What a message says, or the beginning of it.
+struct Content<'a> {
+    json: Cow<'a, RawValue>,
+    /// Bytes of the whole, if this is the beginning.
+    cut_from: Option<usize>,
+}
+
+impl<'a> Content<'a> {
+    /// Reads what is there of so many bytes.
+    fn read(text: Cow<'a, str>, size: usize) -> Result<Self, Error> {
+        let cut_from = (text.len() < size).then_some(size);
+        let text = match cut_from {
+            Some(_) => Cow::Owned(cut::close(&text)),
+            None => text,
+        };
+        let json = json(text)?;
+        Ok(Content { json, cut_from })
+    }
+}
+
+/// Checks that a text is JSON, and takes it as it is.
+fn json(text: Cow<'_, str>) -> Result<Cow<'_, RawValue>, Error> {
+    let json = match text {
+        Cow::Borrowed(text) => serde_json::from_str(text).map(Cow::Borrowed),
+        Cow::Owned(text) => RawValue::from_string(text).map(Cow::Owned),
+    };
+    json.map_err(damaged)
+}
+
+fn damaged(error: serde_json::Error) -> Error {
+    Error::Broken(format!("a stored message is damaged: {error}"))
+}
