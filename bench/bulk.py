@@ -37,9 +37,10 @@ INBOXES = """INSERT INTO inboxes (account_id, id, name, type, phone_number, inst
     FROM series"""
 CONTACTS = """INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, created_at)
     SELECT 'acc_' || {id:(n / {each})}, 'contact_' || {id:n}, 'telegram', CAST(n AS TEXT), 0, 'Ayu', {start} FROM series"""
-CONVERSATIONS = """INSERT INTO conversations (account_id, id, inbox_id, contact_id, status, messages_count, created_at, updated_at)
+CONVERSATIONS = """INSERT INTO conversations (account_id, id, inbox_id, contact_id, status, messages_count, created_at, updated_at,
+        last_message_id, last_message_at)
     SELECT 'acc_' || {id:(n / {each})}, 'conv_' || {id:n}, 'inbox_' || {id:n}, 'contact_' || {id:n}, 'open', {count},
-        {start}, {start} FROM series"""
+        {start}, {start}, 'msg_' || {id:((n + 1) * {count} - 1)}, {start} + {count} - 1 FROM series"""
 # Message n: {count} to each of the first inboxes, which have one conversation each.
 MESSAGES = """INSERT INTO messages (account_id, id, inbox_id, conversation_id, provider_id, direction, type, content, sender,
         historic, timestamp, received_at)

@@ -22,6 +22,7 @@ SOME_ASK = r"[\d,]+ account(s, [\d,]+ of them ask)? / [\d,]+ accounts"
 ALL_ASK = r"[\d,]+ accounts, all of them ask / [\d,]+ accounts"
 MESSAGES = r"[\d,]+ messages / no messages"
 PAGES = r"[\d,]+ inboxes, .* / \d+ inboxes"
+READ, READ_BESIDE = r"page of \d+ {} / (nginx|pgbench)", r"page of .*: p99 while they arrive / without"
 NEIGHBOUR = "a neighbour's delivery, beside /"
 BARE = "inboxd / bare loop.*"
 AT_REST, AFTER = "resident memory at rest, MB", "resident memory after the loads, MB"
@@ -294,6 +295,10 @@ def figures(results: Results) -> str:
     rows = [
         ("CPU of a list, beside nginx sending the same bytes", "lists", QUIET, " ×"),
         ("the same while {arrivals} messages a second arrive", "lists", BUSY, " ×"),
+        ("CPU of a page of 50 messages, beside nginx sending the same bytes; PostgreSQL: beside pgbench running the same statements",
+         "reading", READ.format("messages"), " ×"),
+        ("the same of 50 conversations, each with its last message", "reading", READ.format("conversations"), " ×"),
+        ("99 % of 100 such pages a second while {arrivals} messages a second arrive, beside without", "reading", READ_BESIDE, " ×"),
         ("CPU of a list with 1 or {many_accounts} accounts, of which 1,000 ask, beside 1,000", "flat", SOME_ASK, " ×"),
         ("the same if all {many_accounts} ask, with room for them in memory", "flat", f"{ALL_ASK}, room for all", " ×"),
         ("the same without room for them", "flat", ALL_ASK, " ×"),

@@ -17,12 +17,14 @@ import ingest
 import lists
 import others
 import pages
+import reading
 from table import Table
 
 HERE = Path(__file__).parent
 # In this order.
 PARTS = {
     "lists": lists.measure,
+    "reading": reading.measure,
     "others": others.measure,
     "pages": pages.measure,
     "flat": flat.measure,
@@ -77,7 +79,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=None,
                         help="write docs/charts and docs/benchmarks.md (default: if all parts are measured)")  # fmt: skip
-    for part in (lists, others, pages, flat, ingest):
+    for part in (lists, reading, others, pages, flat, ingest):
         part.options_for(parser)
     options = parser.parse_args()
     options.only = options.only.split(",") if options.only else list(PARTS)

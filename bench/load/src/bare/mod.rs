@@ -53,8 +53,9 @@ const ADD_MESSAGE: &str =
     VALUES ($1, $2, $3, $4, $5, 'inbound', 'text', $6, $7, NULL, 0, $8, $9)
     ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING";
 const COUNT_CONVERSATION: &str =
-    "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2
-    WHERE account_id = $3 AND id = $4";
+    "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2,
+        last_message_at = $3, last_message_id = $4
+    WHERE account_id = $5 AND id = $6";
 const COUNT_INBOX: &str =
     "UPDATE inboxes SET messages_count = messages_count + $1 WHERE account_id = $2 AND id = $3";
 const KNOWN: &str = "SELECT p.provider_id, v.id FROM contacts p
@@ -68,8 +69,16 @@ type People = HashMap<String, String>;
 struct Batch {
     newcomers: Vec<Newcomer>,
     messages: Vec<Row>,
-    by_conversation: BTreeMap<String, i64>,
+    by_conversation: BTreeMap<String, Growth>,
     by_inbox: BTreeMap<String, i64>,
+}
+
+/// The messages of a conversation, and the last of them: they come in order.
+#[derive(Default)]
+struct Growth {
+    count: i64,
+    last_at: i64,
+    last: String,
 }
 
 struct Newcomer {
@@ -116,15 +125,17 @@ fn batch(clock: &Clock, rows: &Rows, people: &mut People, numbers: std::ops::Ran
                 conversation
             }
         };
-        *batch
-            .by_conversation
-            .entry(conversation.clone())
-            .or_default() += 1;
+        let id = MessageId::new(clock).to_string();
+        let growth = batch.by_conversation.entry(conversation.clone());
+        let growth = growth.or_default();
+        growth.count += 1;
+        growth.last_at = message.timestamp();
+        growth.last.clone_from(&id);
         *batch.by_inbox.entry(inbox.clone()).or_default() += 1;
         batch.messages.push(Row {
             inbox: inbox.clone(),
             provider_id: message.provider_id.clone(),
-            id: MessageId::new(clock).to_string(),
+            id,
             conversation,
             content: json!({"text": message.text()}).to_string(),
             sender,

@@ -95,7 +95,17 @@ async fn store(
         ));
     }
     for (id, more) in &batch.by_conversation {
-        runs.push((&prepared.count_conversation, vec![more, &now, account, id]));
+        runs.push((
+            &prepared.count_conversation,
+            vec![
+                &more.count,
+                &now,
+                &more.last_at,
+                &more.last,
+                account,
+                id,
+            ],
+        ));
     }
     for (id, more) in &batch.by_inbox {
         runs.push((&prepared.count_inbox, vec![more, account, id]));

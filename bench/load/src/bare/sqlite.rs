@@ -74,7 +74,14 @@ fn store(connection: &Connection, account: &str, batch: &Batch, now: i64) -> rus
     }
     let mut count = prepared(COUNT_CONVERSATION)?;
     for (id, more) in &batch.by_conversation {
-        count.execute(params![more, now, account, id])?;
+        count.execute(params![
+            more.count,
+            now,
+            more.last_at,
+            more.last,
+            account,
+            id
+        ])?;
     }
     let mut count = prepared(COUNT_INBOX)?;
     for (id, more) in &batch.by_inbox {
