@@ -6,29 +6,22 @@
 use crate::{
     http::{
         App, LongLived, Peer,
-        connection::{Connection, Progress},
+        connection::Connection,
+        exchange::{Answer, Exchange, Progress},
     },
     router::at_once,
 };
 use axum::{
     Router,
-    body::{Body, Bytes, HttpBody},
-    http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
+    body::{Body, HttpBody},
+    http::{
+        HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
+    },
 };
-use hyper::{
-    body::{Frame, Incoming, SizeHint},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use std::{
-    convert::Infallible,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::watch, time::sleep};
 use tower::Service;
 
@@ -53,7 +46,7 @@ pub async fn converse(
     if let Err(error) = set.and_then(|()| SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)) {
         tracing::debug!(%error, "the options of a connection cannot be set");
     }
-    let progress = Progress::default();
+    let progress = Progress::new(place);
     let io = Connection::new(stream, progress.clone(), &app);
     let head = app.limits.head;
     let shared = Arc::new(Shared {
@@ -62,7 +55,6 @@ pub async fn converse(
         peer,
         progress: progress.clone(),
         stopped: stopped.clone(),
-        place: Mutex::new(Some(place)),
     });
     let service = service_fn(move |request| {
         let shared = shared.clone();
@@ -73,13 +65,15 @@ pub async fn converse(
             .max_buf_size(head)
             // `Connection` measures this time itself, and answers with 408 when it is over.
             .header_read_timeout(None)
+            // Whoever asks no more still gets its answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades()
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = wait_for_stop(&mut stopped, &progress) => {
-            connection.as_mut().graceful_shutdown();
+            progress.leave();
             connection.await
         }
     };
@@ -89,21 +83,19 @@ pub async fn converse(
 }
 
 /// What the requests of one connection share.
-struct Shared<Place> {
+struct Shared {
     router: Router,
     app: App,
     peer: Peer,
     progress: Progress,
     stopped: watch::Receiver<bool>,
-    /// Its place among the connections that ask and are answered.
-    place: Mutex<Option<Place>>,
 }
 
-impl<Place> Shared<Place> {
+impl Shared {
     /// Answers a request.
     async fn answer(&self, request: Request<Incoming>) -> Response<Answer> {
-        let progress = InProgress::begin(self.progress.clone());
         let (mut parts, body) = request.into_parts();
+        let (exchange, body) = Exchange::begin(self.progress.clone(), &parts.headers, body);
         parts.extensions.insert(self.peer);
         let at_once = match body.is_end_stream() {
             true => at_once(&self.app, &parts),
@@ -119,71 +111,22 @@ impl<Place> Shared<Place> {
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let long_lived = upgraded || response.extensions().get::<LongLived>().is_some();
         if long_lived {
-            // It is counted elsewhere, and the place is free for somebody who asks.
-            self.place
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            self.progress.long_lived();
         }
         if upgraded {
             self.progress.upgraded();
-        } else if long_lived || *self.stopped.borrow() {
+        } else if long_lived || !exchange.may_go_on() || *self.stopped.borrow() {
             // Nothing more is answered here, and who would go on to ask has to know that before.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        response.map(|body| Answer {
-            body,
-            _progress: progress,
-        })
+        response.map(|body| exchange.answer(body))
     }
 
     async fn route(&self, mut request: Request<Body>) -> Response<Body> {
         trim_slash(request.uri_mut());
         let Ok(response) = self.router.clone().call(request).await;
         response
-    }
-}
-
-/// A request that is being answered, as long as this is there.
-struct InProgress(Progress);
-
-impl InProgress {
-    fn begin(progress: Progress) -> Self {
-        progress.step();
-        InProgress(progress)
-    }
-}
-
-impl Drop for InProgress {
-    fn drop(&mut self) {
-        self.0.step();
-    }
-}
-
-/// The body of an answer. hyper drops it once it has taken all of it.
-struct Answer {
-    body: Body,
-    _progress: InProgress,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

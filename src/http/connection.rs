@@ -6,86 +6,27 @@
 //!
 //! Invariant: as long as HTTP allows an answer, the client gets one, in the envelope.
 
-use super::{App, envelope::Refusal, observe::REQUEST_ID};
+use super::{App, envelope::Refusal, exchange::Progress, observe::REQUEST_ID};
 use crate::clock::Clock;
+use socket2::{SockRef, Socket};
 use std::{
     io::{self, IoSlice},
-    mem,
+    mem::{self, MaybeUninit},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep, sleep_until},
+    runtime::Handle,
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 
 /// After the last answer: how long, and for how many bytes, a client that still sends is listened to. Closing
 /// at once would reset the connection and could take the answer with it.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
-
-/// How many requests of a connection have started and ended, odd while one is being answered, and when the last did. A request
-/// ends when hyper has taken all of its answer.
-#[derive(Clone)]
-pub struct Progress(Arc<Steps>);
-
-struct Steps {
-    count: AtomicU64,
-    start: Instant,
-    /// Milliseconds after the start.
-    last: AtomicU64,
-    /// Whether the connection speaks another protocol by now.
-    upgraded: AtomicBool,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Progress(Arc::new(Steps {
-            count: AtomicU64::new(0),
-            start: Instant::now(),
-            last: AtomicU64::new(0),
-            upgraded: AtomicBool::new(false),
-        }))
-    }
-}
-
-impl Progress {
-    /// A request starts, or ends.
-    pub fn step(&self) {
-        let millis = u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.last.store(millis, Ordering::Release);
-        self.0.count.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// From here on the connection speaks another protocol. Who speaks it looks after the connection: no time limit of a
-    /// request's applies.
-    pub fn upgraded(&self) {
-        self.0.upgraded.store(true, Ordering::Release);
-    }
-
-    /// Whether there was any request yet.
-    pub fn begun(&self) -> bool {
-        self.now() > 0
-    }
-
-    fn is_upgraded(&self) -> bool {
-        self.0.upgraded.load(Ordering::Acquire)
-    }
-
-    fn now(&self) -> u64 {
-        self.0.count.load(Ordering::Acquire)
-    }
-
-    fn last(&self) -> Instant {
-        self.0.start + Duration::from_millis(self.0.last.load(Ordering::Acquire))
-    }
-}
 
 /// The wrapper.
 pub struct Connection {
@@ -186,6 +127,37 @@ impl Connection {
         }
     }
 
+    /// Whether the connection is to end now: nothing is asked, not even in bytes that have come and are not read yet. tokio
+    /// may not have heard of those, but the system has.
+    fn may_leave(&self) -> bool {
+        let progress = self.progress.now();
+        let idle = progress.is_multiple_of(2) && !(self.wait.begun && self.wait.since == progress);
+        idle && self.progress.is_leaving()
+            && !self.progress.is_upgraded()
+            && !self.peek().is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Whether the client has left in the middle of an answer that goes on for long. Registers to be woken when that may have
+    /// changed. hyper does not look: whoever gets an ordinary answer may have said its last, and still wants it.
+    fn has_left(&self, context: &mut Context<'_>) -> bool {
+        if !self.progress.is_long_lived() || self.progress.is_upgraded() {
+            return false;
+        }
+        while self.stream.poll_read_ready(context).is_ready() {
+            match self.stream.try_io(Interest::READABLE, || self.peek()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(bytes) => return bytes == 0,
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    /// How many of the bytes that come next are there: one, or none at the end.
+    fn peek(&self) -> io::Result<usize> {
+        SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()])
+    }
+
     /// Notes that some bytes came: if they open a head, the rest of it is due soon.
     fn heard(&mut self) {
         let progress = self.progress.now();
@@ -277,9 +249,10 @@ impl AsyncRead for Connection {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            // For hyper this is the end of the connection.
+            Poll::Pending if this.may_leave() => Poll::Ready(Ok(())),
             Poll::Pending if this.overdue(context) => {
                 this.last_word = Refusal::HeadTooSlow;
-                // For hyper this is the end of the connection.
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
@@ -323,6 +296,9 @@ impl AsyncWrite for Connection {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_unsent(context))?;
+        if this.has_left(context) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         // hyper flushes once it has written all that it had.
         this.all_sent = this.progress.now();
         Pin::new(&mut this.stream).poll_flush(context)
@@ -364,17 +340,50 @@ impl AsyncWrite for Connection {
 
 impl Drop for Connection {
     /// A request that was begun and neither answered nor refused, because it stopped half-way or is not HTTP/1
-    /// at all, still gets its answer, if the connection can carry one.
+    /// at all, still gets its answer, if the connection can carry one. hyper ends a connection without another word, too, if
+    /// another protocol was asked for in vain: then, too, the client is to read what it was sent.
     fn drop(&mut self) {
-        let unfinished = self.wait.begun
-            && self.wait.since == self.progress.now()
-            && !self.progress.is_upgraded()
-            && self.stalled.is_none();
-        if unfinished && self.closing.is_none() {
+        if self.progress.is_upgraded() || self.stalled.is_some() || self.closing.is_some() {
+            return;
+        }
+        if self.wait.begun && self.wait.since == self.progress.now() {
             let answer = self.answer(self.last_word);
             if let Err(error) = self.stream.try_write(&answer) {
                 tracing::debug!(%error, "nobody is there to be told");
+                return;
+            }
+        }
+        let still_sends = self.peek().is_ok_and(|bytes| bytes > 0);
+        if let Ok(runtime) = Handle::try_current()
+            && still_sends
+        {
+            match SockRef::from(&self.stream).try_clone() {
+                Ok(stream) => {
+                    runtime.spawn(linger(stream, self.progress.clone()));
+                }
+                Err(error) => tracing::debug!(%error, "a connection ends at once"),
             }
         }
     }
+}
+
+/// Listens to a client that still sends, as at the end of any connection. `_progress` holds its place as long.
+async fn linger(stream: Socket, _progress: Progress) {
+    let listen = async {
+        let mut stream = TcpStream::from_std(stream.into())?;
+        stream.shutdown().await?;
+        let mut scratch = [0; 16 * 1024];
+        let mut left = LINGER_BYTES;
+        loop {
+            match stream.read(&mut scratch).await? {
+                0 => return Ok::<_, io::Error>(()),
+                read => match left.checked_sub(read) {
+                    Some(less) => left = less,
+                    None => return Ok(()),
+                },
+            }
+        }
+    };
+    // Whatever comes of it, the client had its chance.
+    timeout(LINGER, listen).await.ok();
 }

@@ -201,6 +201,8 @@ pub enum Refusal {
     NotJson,
     /// The request's head is not HTTP.
     BadRequest,
+    /// The request says nowhere, or more than once, which host it is for.
+    NotOneHost,
     /// The URL is longer than allowed.
     UrlTooLong,
     /// The request's head is larger than allowed.
@@ -253,6 +255,11 @@ impl Refusal {
                 S::BAD_REQUEST,
                 "VALIDATION_ERROR",
                 "The request is not valid HTTP",
+            ),
+            Refusal::NotOneHost => (
+                S::BAD_REQUEST,
+                "VALIDATION_ERROR",
+                "Send exactly one Host header",
             ),
             Refusal::UrlTooLong => (S::URI_TOO_LONG, "PAYLOAD_TOO_LARGE", "The URL is too long"),
             Refusal::HeadTooLarge => (

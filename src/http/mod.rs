@@ -9,6 +9,7 @@ pub mod bounds;
 pub mod client;
 pub mod connection;
 pub mod envelope;
+pub mod exchange;
 pub mod meters;
 pub mod minutes;
 pub mod observe;

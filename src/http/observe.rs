@@ -1,9 +1,9 @@
 //! What happens around every request, whoever sends it: its id, its line in the log, and its metrics.
 //!
-//! Invariant: what is logged of a request is its method, its path and how it ended. The query, the headers
-//! and the bodies may hold keys and people's words, and are not looked at here.
+//! Invariant: what is logged of a request is how it ended, and its method and path as far as they are ours. The query, the
+//! headers and the bodies, and whatever stands where a method or a path belongs, may hold keys and people's words.
 
-use super::{App, envelope::Cause, meters, query::decode, surroundings::head_size};
+use super::{App, envelope::Cause, meters, surroundings::check_head};
 use crate::{clock, config::REQUEST_LOG};
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -23,13 +23,13 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Surrounds a request.
 pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let begun = Begun {
         at: clock::stopwatch(),
         id: request_id(&app, request.headers()),
         method: request.method().clone(),
-        path: without_keys(request.uri().path()).into(),
+        path: for_the_log(request.uri().path(), route.as_ref()).into(),
     };
-    let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let response = next.run(request).await;
     begun.end(route, response)
@@ -42,9 +42,7 @@ pub fn observe_at_once(
     route: &'static str,
     answer: impl FnOnce(&App, &Parts) -> Option<Response>,
 ) -> Option<Response> {
-    if head_size(&request.uri, &request.headers) > app.limits.head {
-        return None;
-    }
+    check_head(app, request).ok()?;
     let at = clock::stopwatch();
     // Who panics here does so again by the routes, where it becomes an answer.
     let response = catch_unwind(AssertUnwindSafe(|| answer(app, request))).ok()??;
@@ -83,7 +81,7 @@ impl Begun<'_> {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         // It was made of text.
         let request_id = self.id.to_str().unwrap_or_default();
-        let (method, path) = (self.method.as_str(), &*self.path);
+        let (method, path) = (meters::known(&self.method), &*self.path);
         let status = status.as_u16();
         match cause {
             Some(Cause(cause)) => tracing::error!(
@@ -103,12 +101,15 @@ impl Begun<'_> {
     }
 }
 
-/// A path for the log. A key that was put there by mistake, however it is written, is left out.
-fn without_keys(path: &str) -> String {
-    let decoded = decode(path).unwrap_or(Cow::Borrowed(path));
-    match decoded.find("ibx_") {
-        Some(at) => format!("{}ibx_…", &decoded[..at]),
-        None => path.to_owned(),
+/// A path for the log, if it leads somewhere and all of it is plain. Of any other only the length is said: it may hold a key,
+/// however that is written.
+fn for_the_log(path: &str, route: Option<&MatchedPath>) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
+    let harmless = path.bytes().all(plain) && !path.contains("ibx_");
+    match route {
+        Some(_) if harmless => path.to_owned(),
+        Some(route) => format!("{} ({} bytes)", route.as_str(), path.len()),
+        None => format!("unmatched ({} bytes)", path.len()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use axum::{
     body::{Body, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -97,13 +97,14 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, D
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Headers");
 
-/// Lets a request in: refuses a head that is too large (hyper's own bound is a rough one), and reads and drops the body of one
-/// that has no use for it: existing clients send `{}` with a GET, and a body that is left unread would end the connection.
-/// What is reserved for a body is held until the answer is there.
-async fn admit(app: &App, mut request: Request, next: Next) -> Response {
-    if head_size(request.uri(), request.headers()) > app.limits.head {
-        return Refusal::HeadTooLarge.into_response();
+/// Lets a request in, and reads and drops the body of one that has no use for it: existing clients send `{}` with a GET, and a
+/// body that is left unread would end the connection. What is reserved for a body is held until the answer is there.
+async fn admit(app: &App, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(refusal) = check_head(app, &parts) {
+        return refusal.into_response();
     }
+    let mut request = Request::from_parts(parts, body);
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
@@ -124,8 +125,23 @@ async fn admit(app: &App, mut request: Request, next: Next) -> Response {
     response
 }
 
+/// Refuses a head that is too large (hyper's own bound is a rough one), or is for no host, or for several.
+/// <https://www.rfc-editor.org/rfc/rfc9112#name-request-target>
+pub fn check_head(app: &App, head: &Parts) -> Result<(), Refusal> {
+    if head_size(&head.uri, &head.headers) > app.limits.head {
+        return Err(Refusal::HeadTooLarge);
+    }
+    let hosts = head.headers.get_all(header::HOST).iter().count();
+    match hosts {
+        1 => Ok(()),
+        // Whoever speaks an older version need not say it.
+        0 if head.version < Version::HTTP_11 => Ok(()),
+        _ => Err(Refusal::NotOneHost),
+    }
+}
+
 /// Bytes of a request's URL and headers, as they were sent.
-pub fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
+fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
     let query = uri.query().map_or(0, |query| query.len() + 1);
     let fields = headers
         .iter()

@@ -17,6 +17,9 @@ on_both_stores![
     whoever_is_idle_after_a_list_is_let_go,
     whoever_takes_no_answers_is_cut_off,
     whoever_takes_answers_slowly_is_not_cut_off,
+    a_refusal_says_whether_the_connection_goes_on,
+    a_client_that_has_said_its_last_gets_its_answer,
+    what_asked_for_another_protocol_is_refused_like_anything_else,
 ];
 
 async fn connect(address: std::net::SocketAddr) -> TcpStream {
@@ -55,7 +58,9 @@ async fn lists_that_are_asked_for_in_one_go_are_answered_in_turn(store: Store) {
     }
     let mut stream = connect(app.address).await;
     let ask = |offset: usize| {
-        format!("GET /inboxes?limit=1&offset={offset} HTTP/1.1\r\napi_key: {key}\r\n\r\n")
+        format!(
+            "GET /inboxes?limit=1&offset={offset} HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\n\r\n"
+        )
     };
     let all: String = (0..40).map(|number| ask(number % 3)).collect();
     stream.write_all(all.as_bytes()).await.unwrap();
@@ -74,7 +79,7 @@ async fn whoever_is_idle_after_a_list_is_let_go(store: Store) {
     })
     .await;
     let key = app.key(&[Scope::Read]).await;
-    let ask = format!("GET /inboxes HTTP/1.1\r\napi_key: {key}\r\n\r\n");
+    let ask = format!("GET /inboxes HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\n\r\n");
     let mut stream = connect(app.address).await;
     stream.write_all(ask.as_bytes()).await.unwrap();
     read_one(&mut stream).await;
@@ -90,7 +95,7 @@ async fn with_long_answers(store: Store, idle: Duration) -> (TestApp, String) {
     for number in 0..20 {
         app.livechat(&format!("Website {number}")).await;
     }
-    let ask = format!("GET /inboxes HTTP/1.1\r\napi_key: {key}\r\n\r\n");
+    let ask = format!("GET /inboxes HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\n\r\n");
     (app, ask)
 }
 
@@ -143,6 +148,112 @@ async fn whoever_takes_answers_slowly_is_not_cut_off(store: Store) {
     app.stop().await;
 }
 
+/// What is refused before its body has come leaves the connection with half a request in it.
+async fn a_refusal_says_whether_the_connection_goes_on(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read]).await;
+    let body = r#"{"name":"Website","type":"livechat"}"#;
+    let head = |path: &str, fields: &str| {
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{fields}\r\n\r\n")
+    };
+    let json = "content-type: application/json";
+    for (path, fields, status) in [
+        ("/inboxes", json.to_owned(), 401),
+        ("/inboxes", format!("{json}\r\napi_key: {key}"), 403),
+        ("/nowhere", json.to_owned(), 404),
+        ("/healthz", json.to_owned(), 405),
+        (
+            "/livechat/inbox_1/sessions",
+            "content-type: text/plain".to_owned(),
+            415,
+        ),
+        ("/inboxes", format!("{json}\r\nexpect: 100-continue"), 401),
+    ] {
+        let line = format!("HTTP/1.1 {status} ");
+        let head = head(path, &fields);
+        let mut early = connect(app.address).await;
+        early.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_all(&mut early).await;
+        let answer = String::from_utf8(answer).expect("text");
+        assert!(answer.starts_with(&line), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        if fields.contains("expect") {
+            continue;
+        }
+        // If all of the request has come, there is nothing to end the connection for.
+        let mut whole = connect(app.address).await;
+        for _ in 0..2 {
+            whole
+                .write_all(format!("{head}{body}").as_bytes())
+                .await
+                .unwrap();
+            let answer = read_one(&mut whole).await;
+            assert!(answer.starts_with(&line), "{answer}");
+        }
+    }
+    app.stop().await;
+}
+
+async fn a_client_that_has_said_its_last_gets_its_answer(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read, Scope::Write]).await;
+    let fields =
+        format!("HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\ncontent-type: application/json\r\n");
+    let body = r#"{"name":"Website","type":"livechat"}"#;
+    let post = format!(
+        "POST /inboxes {fields}content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let chunked = format!(
+        "POST /inboxes {fields}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let get = format!("GET /conversations {fields}\r\n");
+    let several = format!("{get}{post}{get}");
+    for (asked, first, answers) in [
+        (&post, "HTTP/1.1 201", 1),
+        (&chunked, "HTTP/1.1 201", 1),
+        (&get, "HTTP/1.1 200", 1),
+        (&several, "HTTP/1.1 200", 3),
+    ] {
+        let mut stream = connect(app.address).await;
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let answer = String::from_utf8(read_all(&mut stream).await).expect("text");
+        assert!(answer.starts_with(first), "{asked}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 20").count(), answers, "{answer}");
+    }
+    assert_eq!(app.listing().await.as_array().map(Vec::len), Some(3));
+    app.stop().await;
+}
+
+async fn what_asked_for_another_protocol_is_refused_like_anything_else(store: Store) {
+    let app = TestApp::start(store).await;
+    for (asked, first) in [
+        (
+            "CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n",
+            "HTTP/1.1 404",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            "HTTP/1.1 200",
+        ),
+    ] {
+        let mut stream = connect(app.address).await;
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let answer = read_one(&mut stream).await;
+        assert!(answer.starts_with(first), "{answer}");
+        let nonsense = "nonsense ".repeat(10_000);
+        stream.write_all(nonsense.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("no reset");
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains("VALIDATION_ERROR"), "{answer}");
+    }
+    app.stop().await;
+}
+
 /// A list that waits for the store when the server stops is the last answer of its connection, and says so: what was sent after
 /// it is not done, for its sender has to believe that it was not.
 #[cfg(feature = "postgres-tests")]
@@ -156,7 +267,7 @@ async fn nothing_is_done_after_the_last_answer() {
         .expect("locked");
     let body = r#"{"name":"Too late","type":"livechat"}"#;
     let both = format!(
-        "GET /inboxes HTTP/1.1\r\napi_key: {key}\r\n\r\nPOST /inboxes HTTP/1.1\r\napi_key: {key}\r\n\
+        "GET /inboxes HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\n\r\nPOST /inboxes HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -17,6 +17,7 @@ on_both_stores![
     ten_megabytes_of_query_string_get_an_answer,
     oversized_headers_get_an_answer,
     what_is_not_http_gets_an_answer,
+    a_request_is_for_one_host,
     a_request_that_stops_half_way_gets_an_answer,
     a_body_that_stops_half_way_gets_an_answer,
     a_connection_that_is_idle_after_an_answer_is_closed,
@@ -173,12 +174,42 @@ async fn what_is_not_http_gets_an_answer(store: Store) {
     for request in [
         &b"GARBAGE\r\n\r\n"[..],
         b"GET /in\xffboxes HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET /inboxes HTTP/9.9\r\n\r\n",
-        b"GET /inboxes HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /inboxes HTTP/9.9\r\nhost: x\r\n\r\n",
+        b"GET /inboxes HTTP/1.1\r\nhost: x\r\nno colon\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello \r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
         assert_envelope(&raw(&app, request).await, 400, "VALIDATION_ERROR");
+    }
+}
+
+async fn a_request_is_for_one_host(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Read]).await;
+    app.livechat("Website").await;
+    // The list is also answered from memory, where nothing else is looked at.
+    for path in [
+        "/healthz",
+        "/inboxes",
+        "/inboxes",
+        "/docs/",
+        "/hooks/telegram/inbox_1",
+    ] {
+        let ask = |version: &str, hosts: &str| {
+            format!(
+                "GET {path} HTTP/{version}\r\n{hosts}api_key: {key}\r\nconnection: close\r\n\r\n"
+            )
+        };
+        for hosts in ["", "host: a\r\nhost: b\r\n", "host: a\r\nHost: a\r\n"] {
+            let answer = raw(&app, ask("1.1", hosts).as_bytes()).await;
+            assert_envelope(&answer, 400, "VALIDATION_ERROR");
+            assert!(answer.contains("Send exactly one Host header"), "{answer}");
+        }
+        let one = raw(&app, ask("1.1", "host: a\r\n").as_bytes()).await;
+        let old = raw(&app, ask("1.0", "").as_bytes()).await;
+        for answer in [one, old] {
+            assert!(!answer.contains("Host header"), "{answer}");
+        }
     }
 }
 
@@ -261,6 +292,7 @@ mod panics {
             app.parts(),
         );
         let request = Request::get("/panic")
+            .header("host", "x")
             .body(Body::empty())
             .expect("a request");
         let response = router.oneshot(request).await.expect("an answer");

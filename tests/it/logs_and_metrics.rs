@@ -72,6 +72,28 @@ async fn send_keys(server: &Running, key: &str) -> Secrets {
         }
         let nowhere = format!("/nowhere?api_key={key}");
         server.get(&nowhere).send().await.assert_status(404);
+        // Where no key belongs, however it is written.
+        let hidden = key.replace("ibx_", "%69bx%5f").replace('7', "%37");
+        for path in [
+            key,
+            &hidden,
+            &key.replace('_', "%255f"),
+            &format!("%ff{key}"),
+        ] {
+            server
+                .get(&format!("/{path}"))
+                .send()
+                .await
+                .assert_status(404);
+            let inbox = format!("/inboxes/{path}");
+            server.get(&inbox).send().await.assert_status(401);
+        }
+        let method = key.parse().expect("a key can be a method");
+        server
+            .call(method, "/inboxes")
+            .send()
+            .await
+            .assert_status(405);
     }
     let random = key.trim_start_matches("ibx_").to_owned();
     vec![("an API key", random)]
@@ -205,7 +227,7 @@ async fn each_request_has_its_line_with_its_id(store: Store) {
         .collect();
     for (answer, path, status) in [
         (&sent, "/inboxes", 200),
-        (&given, "/nowhere", 404),
+        (&given, "unmatched (8 bytes)", 404),
         (&insane, "/healthz", 200),
     ] {
         let id = answer.header("x-request-id");

@@ -23,6 +23,7 @@ on_both_stores![
     sigterm_and_sigint_end_it_with_0,
     a_request_in_flight_at_a_stop_finishes,
     who_has_just_connected_at_a_stop_is_answered,
+    who_has_asked_on_an_idle_connection_at_a_stop_is_answered,
     who_waits_to_be_accepted_at_a_stop_is_answered,
     what_the_command_line_changes_holds_from_the_next_request,
     a_wrong_secret_key_is_an_error_at_the_start,
@@ -169,6 +170,36 @@ async fn who_has_just_connected_at_a_stop_is_answered(store: Store) {
     stream.read_to_string(&mut answer).expect("it answers");
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
+    assert_eq!(server.ended().await.0.code(), Some(0));
+}
+
+/// The server may hear of the signal before it hears of what was sent before it.
+async fn who_has_asked_on_an_idle_connection_at_a_stop_is_answered(store: Store) {
+    const ASK: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let shell = Shell::ready(store).await;
+    shell.account("Toko Biru");
+    let mut server = shell.serve();
+    let mut streams: Vec<_> = (0..400)
+        .map(|_| TcpStream::connect(server.address).expect("it listens"))
+        .collect();
+    let mut room = [0; 4096];
+    for stream in &mut streams {
+        stream.write_all(ASK).expect("it reads");
+        let read = stream.read(&mut room).expect("it answers");
+        assert!(room[..read].starts_with(b"HTTP/1.1 200 OK"));
+    }
+    server.signal("STOP");
+    for stream in &mut streams {
+        stream.write_all(ASK).expect("the kernel takes it");
+    }
+    server.signal("TERM");
+    server.signal("CONT");
+    for stream in &mut streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+    drop(streams);
     assert_eq!(server.ended().await.0.code(), Some(0));
 }
 
