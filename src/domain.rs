@@ -76,13 +76,6 @@ pub enum InboxStatus {
 }
 
 impl InboxStatus {
-    /// Every status, in the order of the documentation.
-    pub const ALL: [InboxStatus; 3] = [
-        InboxStatus::Active,
-        InboxStatus::Inactive,
-        InboxStatus::Pending,
-    ];
-
     /// The name in tables, URLs and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use utoipa::openapi::Object;
+use utoipa::openapi::{RefOr, schema::Schema};
 
 query! {
     /// The parameters of a verification.
@@ -47,7 +47,7 @@ impl Text for Subscribe {
         }
     }
 
-    fn describe() -> Object {
+    fn describe() -> RefOr<Schema> {
         word(&["subscribe"])
     }
 }

@@ -10,8 +10,9 @@ use crate::{
 use serde_json::Value;
 use std::borrow::Cow;
 use utoipa::openapi::{
-    Object, ObjectBuilder, Required, Type,
+    ObjectBuilder, RefOr, Required, Type,
     path::{Parameter, ParameterBuilder, ParameterIn},
+    schema::Schema,
 };
 
 /// The parameters of a request, while they are read.
@@ -180,10 +181,10 @@ impl Text for Limit {
             .ok_or_else(|| "must be a whole number from 1 to 100".to_owned())
     }
 
-    fn describe() -> Object {
+    fn describe() -> RefOr<Schema> {
         let number = ObjectBuilder::new().schema_type(Type::Integer);
         let number = number.minimum(Some(1)).maximum(Some(100));
-        number.default(Some(50.into())).build()
+        number.default(Some(50.into())).into()
     }
 }
 
@@ -198,9 +199,9 @@ impl Text for Offset {
             .ok_or_else(|| "must be a whole number from 0".to_owned())
     }
 
-    fn describe() -> Object {
+    fn describe() -> RefOr<Schema> {
         let number = ObjectBuilder::new().schema_type(Type::Integer);
-        number.minimum(Some(0)).default(Some(0.into())).build()
+        number.minimum(Some(0)).default(Some(0.into())).into()
     }
 }
 
@@ -223,9 +224,9 @@ impl Text for Flag {
         }
     }
 
-    fn describe() -> Object {
+    fn describe() -> RefOr<Schema> {
         let flag = ObjectBuilder::new().schema_type(Type::Boolean);
-        flag.default(Some(false.into())).build()
+        flag.default(Some(false.into())).into()
     }
 }
 

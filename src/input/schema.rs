@@ -46,9 +46,9 @@ impl Described {
 }
 
 /// A text that is one of these words.
-pub fn word(words: &[&'static str]) -> Object {
+pub fn word(words: &[&'static str]) -> RefOr<Schema> {
     let builder = ObjectBuilder::new().schema_type(Type::String);
-    builder.enum_values(Some(words.iter().copied())).build()
+    builder.enum_values(Some(words.iter().copied())).into()
 }
 
 /// One of several objects, which differ in what they have in one field: its values, and the schemas' names.

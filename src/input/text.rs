@@ -6,7 +6,10 @@ use crate::{
     id::{ConversationId, InboxId, MessageId, can_be_id},
 };
 use serde_json::Value;
-use utoipa::openapi::{Object, ObjectBuilder, RefOr, Type, schema::Schema};
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, Ref, RefOr, Type, schema::Schema},
+};
 
 /// What is written as a text.
 pub trait Text: Sized {
@@ -17,7 +20,7 @@ pub trait Text: Sized {
     fn parse(text: &str) -> Result<Self, String>;
 
     /// What the document says of it.
-    fn describe() -> Object;
+    fn describe() -> RefOr<Schema>;
 }
 
 impl<T: Text> Content for T {
@@ -36,17 +39,18 @@ impl<T: Text> Content for T {
     }
 
     fn document() -> RefOr<Schema> {
-        T::describe().into()
+        T::describe()
     }
 }
 
+// Every answer with an inbox brings the schemas of these two into the document.
 impl Text for Channel {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(str::to_owned)
     }
 
-    fn describe() -> Object {
-        super::word(&Channel::ALL.map(Channel::as_str))
+    fn describe() -> RefOr<Schema> {
+        Ref::from_schema_name(<Channel as ToSchema>::name()).into()
     }
 }
 
@@ -55,8 +59,8 @@ impl Text for InboxStatus {
         text.parse().map_err(str::to_owned)
     }
 
-    fn describe() -> Object {
-        super::word(&InboxStatus::ALL.map(InboxStatus::as_str))
+    fn describe() -> RefOr<Schema> {
+        Ref::from_schema_name(<InboxStatus as ToSchema>::name()).into()
     }
 }
 
@@ -71,8 +75,8 @@ macro_rules! ids {
                 }
             }
 
-            fn describe() -> Object {
-                ObjectBuilder::new().schema_type(Type::String).build()
+            fn describe() -> RefOr<Schema> {
+                ObjectBuilder::new().schema_type(Type::String).into()
             }
         }
     )+};
@@ -99,10 +103,10 @@ macro_rules! text {
                 }
             }
 
-            fn describe() -> utoipa::openapi::Object {
+            fn describe() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 let describe: fn(utoipa::openapi::ObjectBuilder) -> utoipa::openapi::ObjectBuilder = $describe;
                 let text = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
-                describe(text).build()
+                describe(text).into()
             }
         }
     };

@@ -7,7 +7,7 @@ use crate::{
     ops::check_name,
 };
 use secrecy::{ExposeSecret, SecretString};
-use utoipa::openapi::Object;
+use utoipa::openapi::{RefOr, schema::Schema};
 
 text! {
     /// A display name.
@@ -70,7 +70,7 @@ impl Text for Switch {
         }
     }
 
-    fn describe() -> Object {
+    fn describe() -> RefOr<Schema> {
         word(&["active", "inactive"])
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ops::check_name,
 };
 use serde_json::{Map, Value};
-use utoipa::openapi::{Object, ObjectBuilder, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
 
 /// The longest text of one message, in characters.
 const LONGEST_TEXT: usize = 4096;
@@ -60,8 +60,8 @@ impl Text for After {
         id.ok_or_else(|| "must be the id of a message".to_owned())
     }
 
-    fn describe() -> Object {
-        ObjectBuilder::new().schema_type(Type::String).build()
+    fn describe() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).into()
     }
 }
 
