@@ -217,6 +217,18 @@ async fn addresses_and_credentials_are_checked(store: Store) {
             .refuse(&body, &[("instagram_account_id", address)])
             .await;
     }
+    // What people paste in the place of an id: no update could ever match it.
+    let id = "must be the id that Meta shows, as in 106540352242922, and not the phone number or @name itself";
+    let body = with(
+        whatsapp_body("1"),
+        "channel.phone_number_id",
+        "+62812345678".into(),
+    );
+    creator
+        .refuse(&body, &[("channel.phone_number_id", id)])
+        .await;
+    let body = with(instagram(), "instagram_account_id", "@my.handle".into());
+    creator.refuse(&body, &[("instagram_account_id", id)]).await;
     let credential = "must have 1 to 2048 visible ASCII characters";
     for bad in ["", "a b", "a\n", &"x".repeat(2049)] {
         for name in ["channel.app_secret", "channel.access_token"] {
@@ -242,11 +254,15 @@ async fn addresses_and_credentials_are_checked(store: Store) {
 async fn allowed_origins_are_checked_one_by_one(store: Store) {
     let creator = Creator::start(store).await;
     let rule = "must be an origin, as in https://www.example.com";
+    let port = "must leave out the usual port, as browsers do";
     let origins = json!([
         "https://ok.example",
         "example.com",
         "https://a.example/path",
-        7
+        7,
+        "https://ok.example:8443",
+        "https://a.example:443",
+        "http://[::1]:80"
     ]);
     let body = with(livechat_with_channel(), "channel.allowed_origins", origins);
     creator
@@ -256,6 +272,8 @@ async fn allowed_origins_are_checked_one_by_one(store: Store) {
                 ("channel.allowed_origins[1]", rule),
                 ("channel.allowed_origins[2]", rule),
                 ("channel.allowed_origins[3]", "must be a string"),
+                ("channel.allowed_origins[5]", port),
+                ("channel.allowed_origins[6]", port),
             ],
         )
         .await;

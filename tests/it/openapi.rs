@@ -93,6 +93,12 @@ fn what_is_refused_is_not_in_the_document() {
             "/channel",
             json!({"allowed_origins": ["example.com"]}),
         ),
+        (
+            &chat,
+            "/channel",
+            json!({"allowed_origins": ["https://a.example:443"]}),
+        ),
+        (&whatsapp, "/channel/phone_number_id", json!("+62812345678")),
         (&chat, "/nickname", json!("x")),
     ];
     let create = create.map(|(body, pointer, value)| with(body, pointer, value));

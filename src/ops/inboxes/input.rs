@@ -6,7 +6,7 @@
 
 use super::{
     Settings,
-    rules::{Address, BotToken, Credential, Name, Origin, PhoneNumber, Switch},
+    rules::{BotToken, Credential, MetaId, Name, Origin, PhoneNumber, Switch},
 };
 use crate::{
     domain::Channel,
@@ -50,9 +50,9 @@ input! {
     /// What a number needs at Meta.
     pub struct WhatsappChannel {
         /// The number's id at Meta.
-        pub phone_number_id: Address,
+        pub phone_number_id: MetaId,
         /// The business account's id at Meta.
-        pub business_account_id: Given<Address>,
+        pub business_account_id: Given<MetaId>,
         /// The secret with which Meta signs updates.
         pub app_secret: Credential,
         /// The token for Meta's API.
@@ -66,7 +66,7 @@ input! {
         /// Display name.
         pub name: Name,
         /// The account's id at Meta.
-        pub instagram_account_id: Address,
+        pub instagram_account_id: MetaId,
         /// How it is reached.
         pub channel: InstagramChannel,
     }
@@ -135,9 +135,9 @@ input! {
     #[derive(Default)]
     pub struct ChannelChange {
         /// whatsapp: the number's id at Meta. Another one makes the inbox `pending` until it proves itself.
-        pub phone_number_id: Option<Address>,
+        pub phone_number_id: Option<MetaId>,
         /// whatsapp: the business account's id at Meta.
-        pub business_account_id: Given<Address>,
+        pub business_account_id: Given<MetaId>,
         /// whatsapp, instagram: the secret with which Meta signs updates.
         pub app_secret: Option<Credential>,
         /// whatsapp, instagram: the token for Meta's API.

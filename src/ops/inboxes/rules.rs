@@ -22,9 +22,9 @@ text! {
 }
 
 text! {
-    /// A provider's id for an address.
-    pub struct Address(String): address,
-    |text| text.min_length(Some(1)).max_length(Some(64)).pattern(Some("^[!-~]+$"));
+    /// Meta's id for a phone number, an Instagram account or a business.
+    pub struct MetaId(String): meta_id,
+    |text| text.min_length(Some(1)).max_length(Some(64)).pattern(Some(r"^[!-*,-?A-~]+$")).examples(["106540352242922"]);
 }
 
 text! {
@@ -42,7 +42,7 @@ text! {
 text! {
     /// The origin of a page.
     pub struct Origin(String): origin,
-    |text| text.pattern(Some("^https?://[A-Za-z0-9._:\\[\\]-]{1,255}$")).examples(["https://www.example.com"]);
+    |text| text.pattern(Some(r"^(https://(?!.*:443$)|http://(?!.*:80$))[A-Za-z0-9._:\[\]-]{1,255}$")).examples(["https://www.example.com"]);
 }
 
 /// Whether an inbox is on.
@@ -96,8 +96,14 @@ fn e164(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// A provider's id for an address.
-fn address(text: &str) -> Result<String, &'static str> {
+/// Meta's ids are digits. What else looks like none is taken, but for what people paste in their place: no update could
+/// ever match that.
+fn meta_id(text: &str) -> Result<String, &'static str> {
+    if text.contains(['+', '@']) {
+        return Err(
+            "must be the id that Meta shows, as in 106540352242922, and not the phone number or @name itself",
+        );
+    }
     if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {
@@ -134,17 +140,18 @@ fn bot_token(text: &str) -> Result<String, &'static str> {
 /// An origin as browsers send it: scheme, host, and the port where it is not the usual one.
 fn origin(text: &str) -> Result<String, &'static str> {
     const RULE: &str = "must be an origin, as in https://www.example.com";
-    let host = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))
-        .ok_or(RULE)?;
+    let (host, usual_port) = match text.strip_prefix("https://") {
+        Some(host) => (host, ":443"),
+        None => (text.strip_prefix("http://").ok_or(RULE)?, ":80"),
+    };
     let good = (1..=255).contains(&host.len())
         && host
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
-    if good {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err(RULE)
+    match good {
+        // Browsers leave it out, so no page's origin would ever be equal to it.
+        true if host.ends_with(usual_port) => Err("must leave out the usual port, as browsers do"),
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(RULE),
     }
 }
