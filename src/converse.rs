@@ -14,9 +14,7 @@ use crate::{
 use axum::{
     Router,
     body::{Body, HttpBody},
-    http::{
-        HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
-    },
+    http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery},
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;

@@ -15,7 +15,7 @@ use crate::{
     ops::conversations::{self, Sort},
 };
 use axum::extract::{RawQuery, State};
-use utoipa::openapi::Object;
+use utoipa::openapi::{RefOr, schema::Schema};
 
 query! {
     /// The query parameters of the list.
@@ -58,7 +58,7 @@ impl Text for Sort {
         }
     }
 
-    fn describe() -> Object {
+    fn describe() -> RefOr<Schema> {
         word(&["latest"])
     }
 }

@@ -97,14 +97,7 @@ async fn store(
     for (id, more) in &batch.by_conversation {
         runs.push((
             &prepared.count_conversation,
-            vec![
-                &more.count,
-                &now,
-                &more.last_at,
-                &more.last,
-                account,
-                id,
-            ],
+            vec![&more.count, &now, &more.last_at, &more.last, account, id],
         ));
     }
     for (id, more) in &batch.by_inbox {
