@@ -1,6 +1,6 @@
 //! Calls to a provider's API: the request to send, and the meaning of its answer.
 //!
-//! This module sends nothing itself. The calls that exist are in [`crate::telegram::bot_api`] and [`crate::graph`].
+//! This module sends nothing itself. The calls that exist are in [`crate::telegram::bot_api`], [`crate::graph`] and [`crate::send`].
 //!
 //! Invariant: no text from an answer contains the credential of the call, and a provider's words are short and have no
 //! control characters. (Meta repeats a token that it cannot read. Telegram returns the webhook's URL, in which many

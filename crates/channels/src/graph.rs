@@ -1,6 +1,6 @@
 //! Calls to Meta's Graph API: checking that an access token is good for an inbox's address.
 //!
-//! Neither sending messages nor reading updates is here.
+//! Sending messages is in [`crate::send`].
 //!
 //! Invariant: only Meta's own explicit refusal counts as one. An overloaded or broken Graph API says nothing about a
 //! token.
@@ -76,7 +76,8 @@ pub fn account(token: &str) -> Call<Account> {
     })
 }
 
-fn call<T>(
+/// A request with the token in a header.
+pub(crate) fn call<T>(
     api: Api,
     path: String,
     token: &str,
@@ -120,8 +121,13 @@ fn success(status: u16, answer: &Object) -> Result<&Object, Failure> {
     }
 }
 
+/// Reads the answer to a call that returns nothing of interest.
+pub(crate) fn done(status: u16, answer: &Object) -> Result<(), Failure> {
+    success(status, answer).map(|_| ())
+}
+
 /// Encodes an id as one segment of a path, whatever characters it has.
-fn encoded(id: &str) -> String {
+pub(crate) fn encoded(id: &str) -> String {
     id.bytes()
         .map(|byte| match byte {
             b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' => char::from(byte).to_string(),

@@ -7,6 +7,7 @@
 
 mod content;
 mod event;
+pub(crate) mod send;
 
 use serde_json::value::RawValue;
 

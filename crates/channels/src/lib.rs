@@ -1,4 +1,4 @@
-//! What providers send, as plain values; and what is asked of them.
+//! What providers send, as plain values; and what is asked of them and sent through them.
 //!
 //! Each channel is one module of pure functions: bytes in, a [`Update`] out. Adding a channel means
 //! one such module, and one line here. Nothing here knows a database, HTTP or the time. This is not the
@@ -14,6 +14,7 @@ pub mod instagram;
 mod json;
 mod meta;
 pub mod sample;
+pub mod send;
 pub mod signature;
 pub mod telegram;
 pub mod whatsapp;
@@ -387,8 +388,10 @@ pub struct Status {
     pub status: DeliveryStatus,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
-    /// The provider's error code and text, where it failed.
+    /// The provider's error code and words, where it failed: see [`whatsapp::send::failure`].
     pub error: Option<String>,
+    /// What we called the message when we sent it (WhatsApp): see [`send::message`].
+    pub our_id: Option<String>,
 }
 
 /// A reaction to a message.

@@ -9,6 +9,7 @@
 pub mod bot_api;
 mod content;
 mod entities;
+pub mod send;
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@
 mod content;
 mod message;
 mod profiles;
+pub mod send;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame, Object};
 use crate::meta::{self, ignored, unreadable};
+use crate::send::graph::said;
 use crate::{DeliveryStatus, Item, Malformed, Moment, Status, Update};
 use message::{Origin, Scope};
 use profiles::Profiles;
@@ -245,14 +247,14 @@ fn status(raw: &RawValue) -> Item {
         status: reached,
         timestamp: json::seconds(&status, "timestamp").map(Moment::seconds),
         error: error(&status),
+        our_id: json::id(&status, "biz_opaque_callback_data"),
     })
 }
 
-/// The first of a status' errors, as `code title`.
+/// The first of a status' errors: its code, and what Meta says about it.
 fn error(status: &Object) -> Option<String> {
     let error = status.get("errors")?.as_array()?.first()?.as_object()?;
-    let code = json::text(error, "code");
-    let title = json::text(error, "title").or_else(|| json::text(error, "message"));
-    let words: Vec<String> = code.into_iter().chain(title).collect();
-    (!words.is_empty()).then(|| json::cut(&words.join(" "), 1024))
+    let code = json::id(error, "code").unwrap_or_default();
+    let error = format!("{code} {}", said(error));
+    Some(error.trim().to_owned()).filter(|error| !error.is_empty())
 }

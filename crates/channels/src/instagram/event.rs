@@ -262,6 +262,7 @@ fn seen(body: &Object, timestamp: Option<Moment>) -> Item {
             status: DeliveryStatus::Read,
             timestamp,
             error: None,
+            our_id: None,
         }),
         None => ignored("read"),
     }

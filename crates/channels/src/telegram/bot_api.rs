@@ -1,6 +1,6 @@
 //! What is asked of Telegram's Bot API: who a bot is, and where its updates go.
 //!
-//! Sending messages is not here.
+//! Sending messages is in [`super::send`].
 //!
 //! Invariant: every kind of update that is ordered is one that [`super::parse`] understands.
 
@@ -101,7 +101,11 @@ pub fn get_webhook_info(token: &str) -> Call<Webhook> {
     })
 }
 
-fn call<T>(token: &str, method: &str, read: fn(u16, &Object) -> Result<T, Failure>) -> Call<T> {
+pub(super) fn call<T>(
+    token: &str,
+    method: &str,
+    read: fn(u16, &Object) -> Result<T, Failure>,
+) -> Call<T> {
     let path = format!("/bot{token}/{method}");
     Call::get(Api::Telegram, path, token, read)
 }
@@ -111,7 +115,7 @@ fn unreadable() -> Failure {
 }
 
 /// The result, if the call was a success. <https://core.telegram.org/bots/api#making-requests>
-fn result(status: u16, answer: &Object) -> Result<&Value, Failure> {
+pub(super) fn result(status: u16, answer: &Object) -> Result<&Value, Failure> {
     match answer.get("ok") {
         Some(Value::Bool(true)) if status < 300 => answer.get("result").ok_or_else(unreadable),
         Some(Value::Bool(false)) => Err(failure(status, answer)),
@@ -130,10 +134,14 @@ fn failure(status: u16, answer: &Object) -> Failure {
         }
         said => Failure::Unclear {
             cause: format!("error {code}: {}", said.unwrap_or_default()),
-            retry_after: json::inner(answer, "parameters")
-                .and_then(|parameters| json::int(parameters, "retry_after"))
-                .and_then(|seconds| u64::try_from(seconds).ok())
-                .filter(|seconds| (1..=MAX_RETRY_AFTER).contains(seconds)),
+            retry_after: retry_after(answer),
         },
     }
+}
+
+/// How many seconds Telegram asks to wait.
+pub(super) fn retry_after(answer: &Object) -> Option<u64> {
+    let parameters = json::inner(answer, "parameters")?;
+    let seconds = u64::try_from(json::int(parameters, "retry_after")?).ok()?;
+    (1..=MAX_RETRY_AFTER).contains(&seconds).then_some(seconds)
 }

@@ -99,6 +99,7 @@ fn check_item(item: &Item) {
         Item::Status(status) => {
             check_id(&status.provider_id);
             status.error.iter().for_each(|text| check_text(text));
+            status.our_id.iter().for_each(|id| check_id(id));
             check_moment(status.timestamp);
         }
         Item::Reaction(reaction) => {

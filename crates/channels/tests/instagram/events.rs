@@ -184,6 +184,7 @@ fn reads_and_everything_else_are_no_messages() {
             status: DeliveryStatus::Read,
             timestamp: Some(WHEN),
             error: None,
+            our_id: None,
         })
     );
     assert_eq!(

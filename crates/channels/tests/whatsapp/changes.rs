@@ -29,6 +29,7 @@ fn statuses_are_no_messages() {
                 status: expected,
                 timestamp: Some(Moment::seconds(1_700_000_000)),
                 error: None,
+                our_id: None,
             })
         );
     }
