@@ -9,7 +9,7 @@ use crate::{
         connection::Connection,
         exchange::{Answer, Exchange, Progress},
     },
-    router::at_once,
+    router::cached_answer,
 };
 use axum::{
     Router,
@@ -95,11 +95,11 @@ impl Shared {
         let (mut parts, body) = request.into_parts();
         let (exchange, body) = Exchange::begin(self.progress.clone(), &parts.headers, body);
         parts.extensions.insert(self.peer);
-        let at_once = match body.is_end_stream() {
-            true => at_once(&self.app, &parts),
+        let cached = match body.is_end_stream() {
+            true => cached_answer(&self.app, &parts),
             false => None,
         };
-        let mut response = match at_once {
+        let mut response = match cached {
             Some(response) => response,
             None => {
                 self.route(Request::from_parts(parts, Body::new(body)))

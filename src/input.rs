@@ -1,9 +1,9 @@
-//! What a request says: a body or a query as a struct, which is read and documented from the same lines.
+//! The input of operations: bodies and queries as structs. One declaration both reads and documents each of them.
 //!
-//! A field's type says everything about it: `T` is required, `Option<T>` may be left out, [`Given`] may be left out or `null`;
-//! `T` itself knows what it must look like, and how that is documented. Which fields there are is said where they are used.
+//! The type of a field says everything about it: `T` is required, `Option<T>` may be absent, and [`Given`] may be absent or
+//! `null`. The type `T` itself knows its rule and its schema. The structs are declared where they are used, not here.
 //!
-//! Invariant: every wrong field is reported, not just the first, and so is every field of a body that nobody asked for.
+//! Invariant: every wrong field is reported, not just the first, and so is every unknown field of a body.
 
 mod schema;
 mod text;
@@ -16,49 +16,51 @@ use crate::error::{Error, FieldError};
 use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, schema::Schema};
 
-/// What a field can hold.
+/// The type of a field's values.
 pub trait Content: Sized {
-    /// Reads a value. `None` once `at` knows what is wrong with it.
+    /// Reads a value. `None` if it is wrong, after the error was recorded in `at`.
     fn read(value: Value, at: &mut At<'_>) -> Option<Self>;
 
-    /// What a required field is that is not there. `None` once `at` knows that it is missing.
+    /// The value of a required field that is absent. `None` after the error was recorded in `at`.
     fn absent(at: &mut At<'_>) -> Option<Self> {
         at.wrong("is required");
         None
     }
 
-    /// How it is documented inside of something else.
+    /// The schema, as a part of another one.
     fn document() -> RefOr<Schema>;
 
-    /// The schemas that the documentation refers to.
+    /// Adds the schemas that [`Content::document`] refers to.
     fn schemas(_all: &mut Schemas) {}
 }
 
-/// A field, as its struct declares it.
+/// The declared type of a field: it says whether the field is required, and whether it may be `null`.
 pub trait Field: Sized {
-    /// Whether it must be there.
+    /// The type of its values.
+    type Of: Content;
+
+    /// Whether the field is required.
     const REQUIRED: bool;
 
-    /// Takes it out of what is read. `None` once it is noted what is wrong.
+    /// Takes the field out of its source. `None` if it is wrong, after the error was recorded.
     fn take(source: &mut impl Source, name: &str) -> Option<Self>;
 
-    /// How it is documented.
-    fn document() -> RefOr<Schema>;
-
-    /// The schemas that the documentation refers to.
-    fn schemas(all: &mut Schemas);
+    /// The schema of the field.
+    fn document() -> RefOr<Schema> {
+        <Self::Of as Content>::document()
+    }
 }
 
-/// Where fields are read from: the object of a body, or a query.
+/// The source of fields: the object of a body, or a query.
 pub trait Source {
-    /// Takes a field out. `None` if it is not there.
+    /// Takes a field out. `None` if it is absent.
     fn take(&mut self, name: &str) -> Option<Value>;
 
-    /// Where errors of a field belong.
+    /// The place for the errors of a field.
     fn at(&mut self, name: &str) -> At<'_>;
 }
 
-/// A place in what is read, and where its errors are gathered.
+/// The place of a value in the input, where its errors are recorded.
 #[derive(Debug)]
 pub struct At<'a> {
     path: String,
@@ -66,7 +68,7 @@ pub struct At<'a> {
 }
 
 impl At<'_> {
-    /// Notes that what is here is wrong.
+    /// Records an error of the value at this place.
     pub fn wrong(&mut self, message: impl Into<String>) {
         let error = FieldError::new(self.path.clone(), message);
         if !self.errors.contains(&error) {
@@ -74,7 +76,7 @@ impl At<'_> {
         }
     }
 
-    /// A place inside of this one: `.name` or `[0]`.
+    /// A place inside this one: `.name` or `[0]`.
     pub fn inside(&mut self, step: &str) -> At<'_> {
         At {
             path: format!("{}{step}", self.path),
@@ -84,7 +86,7 @@ impl At<'_> {
 }
 
 impl<'a> At<'a> {
-    /// The place of a field or parameter that is not inside of another one.
+    /// The place of a field or parameter that is not inside another one.
     pub fn top(name: &str, errors: &'a mut Vec<FieldError>) -> Self {
         At {
             path: name.to_owned(),
@@ -94,6 +96,7 @@ impl<'a> At<'a> {
 }
 
 impl<T: Content> Field for T {
+    type Of = T;
     const REQUIRED: bool = true;
 
     fn take(source: &mut impl Source, name: &str) -> Option<Self> {
@@ -102,17 +105,10 @@ impl<T: Content> Field for T {
             Some(value) => T::read(value, &mut source.at(name)),
         }
     }
-
-    fn document() -> RefOr<Schema> {
-        <T as Content>::document()
-    }
-
-    fn schemas(all: &mut Schemas) {
-        <T as Content>::schemas(all);
-    }
 }
 
 impl<T: Content> Field for Option<T> {
+    type Of = T;
     const REQUIRED: bool = false;
 
     fn take(source: &mut impl Source, name: &str) -> Option<Self> {
@@ -125,25 +121,17 @@ impl<T: Content> Field for Option<T> {
             Some(value) => T::read(value, &mut source.at(name)).map(Some),
         }
     }
-
-    fn document() -> RefOr<Schema> {
-        <T as Content>::document()
-    }
-
-    fn schemas(all: &mut Schemas) {
-        <T as Content>::schemas(all);
-    }
 }
 
-/// A field that may be left out, or be `null`.
+/// A field that may be absent or `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Given<T> {
-    /// It is left out.
+    /// The field is absent.
     #[default]
     Absent,
-    /// `null`: in a change, take it away.
+    /// `null`. In a change, this removes the value.
     Null,
-    /// This.
+    /// A value.
     Value(T),
 }
 
@@ -156,7 +144,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// The same of another type.
+    /// Converts the value.
     pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Given<U> {
         match self {
             Given::Absent => Given::Absent,
@@ -165,7 +153,7 @@ impl<T> Given<T> {
         }
     }
 
-    /// What a change makes of something that may be there.
+    /// Applies it to an optional value, as a change does.
     pub fn apply(self, to: &mut Option<T>) {
         match self {
             Given::Absent => {}
@@ -182,6 +170,7 @@ impl<T> From<Option<T>> for Given<T> {
 }
 
 impl<T: Content> Field for Given<T> {
+    type Of = T;
     const REQUIRED: bool = false;
 
     fn take(source: &mut impl Source, name: &str) -> Option<Self> {
@@ -194,10 +183,6 @@ impl<T: Content> Field for Given<T> {
 
     fn document() -> RefOr<Schema> {
         schema::or_null(<T as Content>::document())
-    }
-
-    fn schemas(all: &mut Schemas) {
-        <T as Content>::schemas(all);
     }
 }
 
@@ -232,7 +217,7 @@ impl<T: Content, const MOST: usize> Content for List<T, MOST> {
     }
 }
 
-/// The fields of a JSON object, while they are read. What is left at the end is unknown.
+/// The fields of a JSON object, while they are being read. Those that are left at the end are unknown.
 #[derive(Debug)]
 pub struct Fields<'a> {
     left: Map<String, Value>,
@@ -254,7 +239,7 @@ impl Source for Fields<'_> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a whole body.
+    /// The fields of a whole body.
     pub fn new(body: Map<String, Value>, errors: &'a mut Vec<FieldError>) -> Self {
         Fields {
             left: body,
@@ -263,7 +248,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Those of an object at this place. `None` if it is no object, which is noted.
+    /// The fields of an object at this place. `None` if the value is not an object, after the error was recorded.
     pub fn inside(value: Value, at: &'a mut At<'_>) -> Option<Self> {
         match value {
             Value::Object(left) => Some(Fields {
@@ -278,20 +263,20 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field that is not taken out.
-    pub fn look(&self, name: &str) -> Option<&Value> {
+    /// Returns a field without taking it out.
+    pub fn get(&self, name: &str) -> Option<&Value> {
         self.left.get(name)
     }
 
-    /// Takes fields away, whatever they are.
-    pub fn forget<'n>(&mut self, names: impl IntoIterator<Item = &'n &'n str>) {
+    /// Removes fields, whatever their values are.
+    pub fn discard<'n>(&mut self, names: impl IntoIterator<Item = &'n &'n str>) {
         for name in names {
             self.left.shift_remove(*name);
         }
     }
 
-    /// Takes those away that are `null`.
-    pub fn forget_nulls<'n>(&mut self, names: impl IntoIterator<Item = &'n &'n str>) {
+    /// Removes those of these fields that are `null`.
+    pub fn discard_nulls<'n>(&mut self, names: impl IntoIterator<Item = &'n &'n str>) {
         for name in names {
             if self.left.get(*name).is_some_and(Value::is_null) {
                 self.left.shift_remove(*name);
@@ -299,7 +284,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Takes fields away that are known, and wrong here.
+    /// Removes fields that are known but not allowed here, and records an error for each.
     pub fn refuse<'n>(&mut self, names: impl IntoIterator<Item = &'n &'n str>, message: &str) {
         for name in names {
             if self.left.shift_remove(*name).is_some() {
@@ -308,7 +293,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The same for fields of an object in this one.
+    /// The same for fields of an object inside this one.
     pub fn refuse_in<'n>(
         &mut self,
         object: &str,
@@ -327,21 +312,18 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The end: what is left is unknown.
+    /// Records an error for each field that is left, since it is unknown.
     pub fn finish(mut self) {
-        for name in std::mem::take(&mut self.left)
-            .into_iter()
-            .map(|(name, _)| name)
-        {
+        for (name, _) in std::mem::take(&mut self.left) {
             self.at(&name).wrong("is not a known field");
         }
     }
 }
 
-/// Reads a body by a function that notes what is wrong with its fields. Those that it leaves are unknown.
+/// Reads a body with a function that takes its fields and records their errors. Fields that it leaves are unknown.
 ///
 /// # Errors
-/// [`Error::Validation`] with all that is wrong.
+/// [`Error::Validation`] with all errors.
 pub fn read<T>(
     body: Map<String, Value>,
     by: impl FnOnce(&mut Fields<'_>) -> Option<T>,
@@ -357,12 +339,12 @@ pub fn read<T>(
     }
 }
 
-/// The error of an input that cannot be read, though nothing is wrong with it: it can only be ours.
+/// The error for an input that could not be read although no error was recorded. This is a bug in a rule.
 pub fn unread(what: &str) -> Error {
     Error::Internal(format!("{what} has no errors, and cannot be read"))
 }
 
-/// The name of a field whose identifier this is: `r#type` is `type`.
+/// The name of the field with this identifier: `r#type` is `type`.
 pub const fn name(identifier: &str) -> &str {
     match identifier.as_bytes() {
         [b'r', b'#', ..] => identifier.split_at(2).1,
@@ -370,8 +352,8 @@ pub const fn name(identifier: &str) -> &str {
     }
 }
 
-/// Declares the object of a body, with what reads and documents it. It may have a field that always says the same, by which
-/// it is known: `where type = "whatsapp"`.
+/// Declares the object of a body, and generates the code that reads and documents it. It may have a field with a constant
+/// value that tells it from other objects: `where type = "whatsapp"`.
 macro_rules! input {
     (
         $(#[doc = $about:literal])+
@@ -391,11 +373,11 @@ macro_rules! input {
             /// The names of its fields.
             $vis const NAMES: &[&str] = &[$(stringify!($tag),)? $($crate::input::name(stringify!($field)),)*];
 
-            /// Takes its fields out of an object. `None` once it is noted what is wrong.
+            /// Takes its fields out of an object. `None` if any is wrong, after the errors were recorded.
             $vis fn take(fields: &mut $crate::input::Fields<'_>) -> Option<Self> {
                 use $crate::input::{Field, name};
                 $($crate::input::Source::take(fields, stringify!($tag));)?
-                // All of them first: what is wrong with one must not hide what is wrong with the next.
+                // Reads all of them before it fails, so that every error is reported.
                 $(let $field = <$type as Field>::take(fields, name(stringify!($field)));)*
                 Some($Name { $($field: $field?,)* })
             }
@@ -409,7 +391,7 @@ macro_rules! input {
                 read
             }
 
-            // What it lacks says more than that it is missing.
+            // The errors of its required fields say more than that the object is missing.
             fn absent(at: &mut $crate::input::At<'_>) -> Option<Self> {
                 Self::read(serde_json::Value::Object(serde_json::Map::new()), at)
             }
@@ -435,7 +417,7 @@ macro_rules! input {
 
         impl utoipa::ToSchema for $Name {
             fn schemas(all: &mut $crate::input::Schemas) {
-                $(<$type as $crate::input::Field>::schemas(all);)*
+                $(<<$type as $crate::input::Field>::Of as $crate::input::Content>::schemas(all);)*
             }
         }
     };

@@ -63,7 +63,7 @@ impl Principal {
     }
 
     /// Returns [`Error::Forbidden`] if the principal lacks this scope.
-    pub fn may(&self, scope: Scope) -> Result<(), Error> {
+    pub fn require(&self, scope: Scope) -> Result<(), Error> {
         if self.scopes.contains(scope) {
             Ok(())
         } else {

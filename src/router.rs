@@ -6,8 +6,8 @@ use crate::{
     http::{
         App,
         envelope::Refusal,
-        observe::{observe, observe_at_once},
-        surroundings::{self, catch_panic},
+        middleware::{self, catch_panic},
+        observe::{observe, observe_cached},
     },
     livechat,
 };
@@ -73,32 +73,37 @@ pub fn router(app: App) -> Router {
     let (hooks, _) = hooks().split_for_parts();
     let document = openapi::answer(&document());
     let api = api.route(openapi::PATH, get(async move || document.clone()));
-    surround(api, hooks, documents(), app)
+    with_middleware(api, hooks, documents(), app)
 }
 
 /// The path of the list of inboxes.
 const LIST: &str = "/inboxes";
 
-/// The answer to a request without a body, if it is cached. This is faster than the router and the middleware. `None`
-/// if the request has to go through them; it has had no effect then.
-pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
+/// The answer to a request without a body, if it is cached. This is faster than the router and the middleware. `None` if
+/// the request has to go through them. It has had no effect then.
+pub fn cached_answer(app: &App, request: &Parts) -> Option<Response> {
     match (&request.method, request.uri.path()) {
-        (&Method::GET, LIST) => observe_at_once(app, request, LIST, inboxes::list::at_once),
+        (&Method::GET, LIST) => observe_cached(app, request, LIST, inboxes::list::cached_answer),
         _ => None,
     }
 }
 
-/// Surrounds each kind of route by what is for its callers, and all of them by the request's id, log line and metrics.
-/// Whatever is not there is the API's to refuse.
-pub fn surround(api: Router<App>, hooks: Router<App>, documents: Router<App>, app: App) -> Router {
+/// Puts the middleware around each kind of route, and the request's id, log line and metrics around all of them. Unknown
+/// paths are answered like those of the API.
+pub fn with_middleware(
+    api: Router<App>,
+    hooks: Router<App>,
+    documents: Router<App>,
+    app: App,
+) -> Router {
     let inner = |router: Router<App>| {
         router
             .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
             .layer(catch_panic())
     };
-    let around_api = from_fn_with_state(app.clone(), surroundings::api);
-    let around_hooks = from_fn_with_state(app.clone(), surroundings::hooks);
-    let around_documents = from_fn_with_state(app.clone(), surroundings::documents);
+    let around_api = from_fn_with_state(app.clone(), middleware::api);
+    let around_hooks = from_fn_with_state(app.clone(), middleware::hooks);
+    let around_documents = from_fn_with_state(app.clone(), middleware::documents);
     inner(api.fallback(async || Refusal::NoSuchPath))
         .layer(around_api)
         .merge(inner(hooks).layer(around_hooks))

@@ -212,7 +212,7 @@ impl Listener {
     async fn check_key(&self) -> Result<(), Error> {
         keys::recheck(&self.app.context, &self.principal)
             .await?
-            .may(Scope::Read)
+            .require(Scope::Read)
     }
 
     async fn render(&self, event: &Event) -> Result<Option<Sse>, Error> {

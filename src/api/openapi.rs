@@ -2,9 +2,13 @@
 //!
 //! Invariant: every operation lists every error that it can return, as an error envelope.
 
-use crate::http::envelope::{Failure, JSON};
+use crate::{
+    domain::Scope,
+    error::Error,
+    http::envelope::{ApiError, Failure, JSON, Refusal},
+};
 use axum::{body::Bytes, http::header, response::IntoResponse};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
@@ -101,69 +105,6 @@ impl Modify for RateHeaders {
     }
 }
 
-/// An error that many operations share.
-struct Shared {
-    status: &'static str,
-    code: &'static str,
-    message: &'static str,
-    description: &'static str,
-}
-
-const UNAUTHORIZED: Shared = Shared {
-    status: "401",
-    code: "UNAUTHORIZED",
-    message: "Invalid or expired API key",
-    description: "The key is missing, malformed, unknown, revoked or expired",
-};
-const FORBIDDEN: Shared = Shared {
-    status: "403",
-    code: "FORBIDDEN",
-    message: "This API key lacks the scope 'write'",
-    description: "The key is valid, but lacks the scope",
-};
-const NOT_FOUND: Shared = Shared {
-    status: "404",
-    code: "NOT_FOUND",
-    message: "Inbox not found",
-    description: "There is no such object in this account",
-};
-const TOO_SLOW: Shared = Shared {
-    status: "408",
-    code: "VALIDATION_ERROR",
-    message: "The body did not arrive in time",
-    description: "The body did not arrive in time",
-};
-const TOO_LARGE: Shared = Shared {
-    status: "413",
-    code: "PAYLOAD_TOO_LARGE",
-    message: "The body is too large",
-    description: "The body is too large",
-};
-const MEDIA_TYPE: Shared = Shared {
-    status: "415",
-    code: "UNSUPPORTED_MEDIA_TYPE",
-    message: "Send the body as application/json",
-    description: "The body's `Content-Type` is not JSON",
-};
-const TOO_MANY: Shared = Shared {
-    status: "429",
-    code: "RATE_LIMITED",
-    message: "Too many requests: wait, and try again",
-    description: "The key has no requests left in this minute, or too many wrong keys came from this address",
-};
-const INTERNAL: Shared = Shared {
-    status: "500",
-    code: "INTERNAL_ERROR",
-    message: "An unexpected error occurred",
-    description: "An error in the server. Its log has the cause, with the request id",
-};
-const UNAVAILABLE: Shared = Shared {
-    status: "503",
-    code: "UNAVAILABLE",
-    message: "The service is temporarily unavailable: nothing was accepted, try again",
-    description: "The store cannot be reached, and nothing was accepted. With `Retry-After`",
-};
-
 /// Where the document is.
 pub const PATH: &str = "/openapi.json";
 
@@ -199,33 +140,55 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     let with_key = operation.security.is_none();
     let with_body = operation.request_body.is_some();
     let with_fields = with_body || with_key && operation.parameters.iter().flatten().any(in_query);
+    let mut add = |error: ApiError, description| add(operation, &error, description);
     if with_fields {
+        let limit = Error::field("limit", "must be a whole number from 1 to 100");
         add(
-            operation,
-            "400",
-            validation_error(),
+            limit.into(),
             "Every wrong field is in `details`, not just the first",
         );
     }
     if with_key {
-        add_shared(operation, &UNAUTHORIZED);
-        add_shared(operation, &FORBIDDEN);
+        add(
+            Error::Unauthorized.into(),
+            "The key is missing, malformed, unknown, revoked or expired",
+        );
+        add(
+            Error::Forbidden(Scope::Write).into(),
+            "The key is valid, but lacks the scope",
+        );
+        add(
+            Error::RateLimited(60).into(),
+            "The key has no requests left in this minute, or too many wrong keys came from this address",
+        );
     }
     if with_key && path.contains('{') {
-        add_shared(operation, &NOT_FOUND);
+        add(
+            Error::NotFound("inbox").into(),
+            "There is no such object in this account",
+        );
     }
     // Every request may have a body, and the server reads it even if the operation does not use it.
-    add_shared(operation, &TOO_SLOW);
-    add_shared(operation, &TOO_LARGE);
-    // Hooks take what providers send, whatever they call it.
+    add(
+        Refusal::BodyTooSlow.into(),
+        "The body did not arrive in time",
+    );
+    add(Refusal::BodyTooLarge.into(), "The body is too large");
+    // Hooks accept any content type.
     if with_body && !path.starts_with("/hooks/") {
-        add_shared(operation, &MEDIA_TYPE);
+        add(
+            Refusal::NotJson.into(),
+            "The body's `Content-Type` is not JSON",
+        );
     }
-    if with_key {
-        add_shared(operation, &TOO_MANY);
-    }
-    add_shared(operation, &INTERNAL);
-    add_shared(operation, &UNAVAILABLE);
+    add(
+        Error::Internal(String::new()).into(),
+        "An error in the server. Its log has the cause, with the request id",
+    );
+    add(
+        Error::Unavailable(String::new()).into(),
+        "The store cannot be reached, and nothing was accepted. With `Retry-After`",
+    );
     if with_key {
         add_rate_headers(operation);
     }
@@ -238,7 +201,7 @@ fn add_rate_headers(operation: &mut Operation) {
         let RefOr::T(response) = response else {
             continue;
         };
-        let refused = status == TOO_MANY.status;
+        let refused = status == "429";
         let told = if refused || status.starts_with('2') {
             &RATE_HEADERS[..]
         } else {
@@ -263,24 +226,10 @@ fn in_query(parameter: &RefOr<utoipa::openapi::path::Parameter>) -> bool {
     )
 }
 
-fn validation_error() -> Value {
-    json!({"success": false, "error": {
-        "code": "VALIDATION_ERROR",
-        "message": "The request has invalid fields",
-        "details": [{"field": "limit", "message": "must be a whole number from 1 to 100"}]
-    }})
-}
-
-fn add_shared(operation: &mut Operation, error: &Shared) {
-    let example =
-        json!({"success": false, "error": {"code": error.code, "message": error.message}});
-    add(operation, error.status, example, error.description);
-}
-
-fn add(operation: &mut Operation, status: &str, example: Value, description: &str) {
+fn add(operation: &mut Operation, error: &ApiError, description: &str) {
     let schema = RefOr::Ref(Ref::from_schema_name(Failure::name()));
     let mut content = Content::new(Some(schema));
-    content.example = Some(example);
+    content.example = Some(json!({"success": false, "error": error.problem()}));
     let mut response = Response::new(description);
     response
         .content
@@ -288,7 +237,7 @@ fn add(operation: &mut Operation, status: &str, example: Value, description: &st
     operation
         .responses
         .responses
-        .entry(status.to_owned())
+        .entry(error.status().as_str().to_owned())
         .or_insert(RefOr::T(response));
 }
 

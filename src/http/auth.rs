@@ -1,8 +1,8 @@
-//! Who is asking: the API key, and what it may do.
+//! Extracts the principal of a request from its API key.
 //!
-//! A handler that needs a scope takes [`Reader`] or [`Writer`]; without one it has no account to ask about.
+//! A handler takes [`Reader`] or [`Writer`] for the scope that it needs. Without a principal it has no account to ask about.
 //!
-//! Invariant: a key is read here and goes nowhere else, least of all into a log.
+//! Invariant: a key never leaves this module, except to be checked. It is never logged.
 
 use super::{
     App, client,
@@ -14,7 +14,7 @@ use crate::{
     domain::Scope,
     error::Error,
     id::can_be_id,
-    ops::keys::{self, Recalled},
+    ops::keys::{self, CachedKey},
     principal::Principal,
 };
 use axum::{
@@ -62,19 +62,24 @@ async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Arc<Princip
         }
         quota.check(clock.now())?;
     }
-    principal.may(scope)?;
+    principal.require(scope)?;
     Ok(principal)
 }
 
-/// A principal with this scope whose key is cached, and the address that it calls from. `None` if only an extractor can
-/// tell, or if it will refuse. The request is not counted yet. `now` is in seconds since 1970.
-pub fn recall(parts: &Parts, app: &App, scope: Scope, now: i64) -> Option<(Recalled, IpAddr)> {
+/// A principal with this scope whose key is cached, and the client's address. `None` if the key is not cached, or if the
+/// request will be refused: the extractors then decide. The request is not counted yet. `now` is in seconds since 1970.
+pub fn authorise_cached(
+    parts: &Parts,
+    app: &App,
+    scope: Scope,
+    now: i64,
+) -> Option<(CachedKey, IpAddr)> {
     let key = presented(&parts.headers, parts.uri.query())?;
     let address = client::address(parts, app).ok()?;
     app.rates.may_try(&key, address, now).ok()?;
-    let recalled = keys::recall(&app.context, &app.uses, &key, now)?;
-    recalled.principal.may(scope).ok()?;
-    Some((recalled, address))
+    let key = keys::authenticate_cached(&app.context, &app.uses, &key, now)?;
+    key.principal.require(scope).ok()?;
+    Some((key, address))
 }
 
 /// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.
@@ -91,14 +96,14 @@ fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<Cow<'
     decode(value)
 }
 
-/// The key of `Bearer KEY`, with the scheme in any case. Any other scheme is as good as no header.
+/// The key of `Bearer KEY`, with the scheme in any case. A header with another scheme is ignored.
 fn bearer(value: &HeaderValue) -> Option<&str> {
     let value = std::str::from_utf8(value.as_bytes()).ok()?.trim();
     let (scheme, key) = value.split_once(' ').unwrap_or((value, ""));
     scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
 }
 
-/// The `{id}` of a path. One that cannot be an id is looked up as an empty one, which nothing has.
+/// The `{id}` of a path. A text that cannot be an id becomes the empty id, which is never found.
 pub struct IdPath(pub String);
 
 impl FromRequestParts<App> for IdPath {

@@ -1,6 +1,7 @@
 //! Request bodies, bounded and strict.
 //!
-//! Invariant: no body is read beyond its limit or without memory that is reserved for it, and no JSON is accepted that two readers could understand differently.
+//! Invariant: no body is read beyond its limit or without reserved memory, and no JSON is accepted that two parsers could
+//! understand differently.
 
 use super::{
     App,
@@ -21,13 +22,14 @@ use serde_json::{Map, Value};
 use std::fmt;
 use tokio::time::timeout;
 
-/// The size of a body's first piece of memory. It grows by doubling.
+/// The first capacity of a body's buffer, in bytes. It grows by doubling.
 const FIRST: usize = 1024;
-/// Bytes that a parsed value takes for each byte of JSON, at the worst: lists of tiny objects.
+/// Bytes of memory that a parsed value takes for each byte of JSON, in the worst case (a list of tiny objects).
 const GROWTH: usize = 64;
 
-/// Reads a body of at most `limit` bytes, within the time that a body may take, into one piece of memory. `growth` is how
-/// many bytes will be made of each: the memory for them is reserved, too, and all of it until the request is answered.
+/// Reads a body of at most `limit` bytes into one piece of memory, within the time limit for bodies. Memory is reserved for
+/// the body, and `growth` bytes more for each of its bytes, for the values that will be parsed from it. It stays reserved
+/// until the request is answered.
 pub async fn read(
     app: &App,
     parts: &Parts,
@@ -39,17 +41,17 @@ pub async fn read(
     if announced.is_some_and(|length| length > limit) {
         return Err(Refusal::BodyTooLarge.into());
     }
-    // Only an empty body comes without.
+    // Only a request without a body has no reservations.
     let Some(held) = parts.extensions.get::<Reservations>() else {
         return Ok(Bytes::new());
     };
     let address = client::address(parts, app)?;
     let mut reservation = app.body_memory.begin(client::network(address));
-    let given_up = reservation.given_up();
+    let evicted = reservation.evicted();
     let reading = fill(&mut reservation, body, announced.unwrap_or(limit), limit);
     let bytes = tokio::select! {
         read = timeout(app.limits.body_timeout, reading) => read.map_err(|_| Refusal::BodyTooSlow)??,
-        () = given_up => return Err(Refusal::BodyTooSlow.into()),
+        () = evicted => return Err(Refusal::BodyTooSlow.into()),
     };
     reservation.complete();
     if growth > 0 {
@@ -60,8 +62,8 @@ pub async fn read(
     Ok(bytes)
 }
 
-/// Copies a body into memory that is reserved before it is taken. Pieces are copied since each would hold on to all that was
-/// read from the connection with it.
+/// Copies a body into memory that is reserved before it is allocated. Frames are copied because each one would keep the
+/// connection's whole read buffer alive.
 async fn fill(
     reservation: &mut Reservation,
     mut body: Body,
@@ -86,7 +88,7 @@ async fn fill(
     Ok(bytes.into())
 }
 
-/// Reads a body that nobody has a use for, and keeps nothing of it. A body that is left unread would end the connection.
+/// Reads a body and drops it. An unread body would end the connection.
 pub async fn discard(app: &App, headers: &HeaderMap, mut body: Body) -> Result<(), ApiError> {
     let limits = &app.limits;
     if announced(headers).is_some_and(|length| length > limits.body) {
@@ -108,12 +110,12 @@ pub async fn discard(app: &App, headers: &HeaderMap, mut body: Body) -> Result<(
     }
 }
 
-/// The next piece of a body.
+/// The next piece of a body's data. `None` at its end.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     while let Some(frame) = body.frame().await {
         // The connection broke, or the chunks were malformed.
         let frame = frame.map_err(|_| Refusal::BadRequest)?;
-        // What is no data is a trailer, which nobody asked for.
+        // A frame without data is a trailer, which nothing here uses.
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
@@ -121,14 +123,14 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     Ok(None)
 }
 
-/// The length that a body says it has.
+/// The body's length by its `Content-Length` header.
 fn announced(headers: &HeaderMap) -> Option<usize> {
     let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
-    // hyper has refused what is no number, so a longer one only does not fit.
+    // hyper has refused a value that is not a number, so this one is only too large for `usize`.
     Some(length.parse().unwrap_or(usize::MAX))
 }
 
-/// A JSON object as the body of a call.
+/// A request's body that must be a JSON object.
 pub struct JsonObject(pub Map<String, Value>);
 
 impl FromRequest<App> for JsonObject {
@@ -148,8 +150,7 @@ impl FromRequest<App> for JsonObject {
     }
 }
 
-/// The end of a call that says all in its path. What its body holds is read, within the limits, and ignored: existing
-/// clients send `{}`.
+/// For an operation without a request body. A body is read within the limits and ignored, since existing clients send `{}`.
 pub struct Nothing;
 
 impl FromRequest<App> for Nothing {
@@ -171,10 +172,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-/// A JSON value in which no object has a key twice.
+/// A JSON value in which no object has a duplicate key.
 struct Strict(Value);
 
-/// Parses JSON in which no object has a key twice.
+/// Parses JSON. An object with a duplicate key is an error.
 pub fn strict(text: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(text).map(|Strict(value)| value)
 }

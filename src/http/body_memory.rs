@@ -1,14 +1,15 @@
 //! How much memory the bodies of requests may take, in all and from one network.
 //!
-//! Half of it is for bytes that have arrived, half for what is parsed from them. They are apart so that bodies that are
-//! complete never take the room that parsing them needs. Of each half one network ([`super::client::network`]) gets an
-//! eighth. A single body may take more than that if its network has nothing else there, so that the largest that is allowed
-//! still gets through.
+//! One half is for bytes that have arrived, the other for the values that are parsed from them. They are separate so that
+//! complete bodies never take the memory that is needed to parse them. One network ([`super::client::network`]) gets an
+//! eighth of each half. A single body may take more if its network has no other, so that the largest allowed body still
+//! gets through.
 //!
-//! When arriving bytes find no room, the slowest body is given up to make some. Only a body that has had a moment to arrive
-//! is judged, so where all are new there is nothing to give up, and the newcomer is sent away.
+//! If there is no room for arriving bytes, the slowest body is evicted: its request is refused, and its memory is freed. A
+//! body is judged only when it is older than a second. If all bodies are younger, none is evicted, and the new one is
+//! refused.
 //!
-//! Invariant: what is reserved never exceeds either half, and is free again when its request is answered or gone.
+//! Invariant: the reserved memory never exceeds either half, and is free again when its request is answered or gone.
 
 use super::envelope::Refusal;
 use std::{
@@ -25,24 +26,24 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The part of each half that one network may take.
+/// One network may take this fraction of each half: an eighth.
 const SHARE: usize = 8;
 
-/// How long things may take here.
+/// The time limits.
 #[derive(Debug, Clone, Copy)]
 struct Times {
-    /// How old a body is before it is judged by how fast it arrives.
-    grace: Duration,
-    /// How long a body waits for the room of one that was given up.
-    making_room: Duration,
-    /// How long a complete body waits for room to be parsed in.
-    turn: Duration,
+    /// The age from which a body can be evicted.
+    min_age: Duration,
+    /// How long a body waits for the memory of an evicted one.
+    eviction: Duration,
+    /// How long a complete body waits for memory to be parsed into.
+    parsing: Duration,
 }
 
 const TIMES: Times = Times {
-    grace: Duration::from_secs(1),
-    making_room: Duration::from_secs(1),
-    turn: Duration::from_secs(5),
+    min_age: Duration::from_secs(1),
+    eviction: Duration::from_secs(1),
+    parsing: Duration::from_secs(5),
 };
 
 /// The memory for bodies of one server. Cheap to clone.
@@ -52,34 +53,33 @@ pub struct BodyMemory(Arc<Inner>);
 struct Inner {
     times: Times,
     state: Mutex<State>,
-    /// Told whenever something was freed.
+    /// Notified whenever memory was freed.
     freed: Notify,
 }
 
 struct State {
     arrived: Half,
     parsed: Half,
-    /// Bodies that have not arrived completely.
+    /// Bodies that have not arrived completely, by their ids.
     arriving: HashMap<u64, Arriving>,
-    last: u64,
+    last_id: u64,
 }
 
 /// A body that has not arrived completely.
 struct Arriving {
     network: u128,
     since: Instant,
-    /// Whether its room is needed for others.
-    given_up: bool,
+    evicted: bool,
     shared: Arc<Shared>,
 }
 
-/// What a body on its way shares with the memory.
+/// The state that an arriving body shares with its [`Reservation`].
 #[derive(Default)]
 struct Shared {
-    /// Bytes so far.
+    /// How many bytes have arrived.
     received: AtomicUsize,
-    /// Told when its room is needed for others.
-    given_up: Notify,
+    /// Notified when the body is evicted.
+    eviction: Notify,
 }
 
 /// One half of the memory.
@@ -89,12 +89,12 @@ struct Half {
     networks: HashMap<u128, usize>,
 }
 
-/// Why something does not fit.
+/// Why there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Full {
-    /// All of it is taken.
+    /// The whole half is taken.
     All,
-    /// The network has its share.
+    /// The network has used up its share.
     Share,
 }
 
@@ -135,45 +135,42 @@ impl Half {
 }
 
 impl State {
-    /// Gives up the slowest of the bodies whose end makes room for the body with this id. Returns `false`: there is no room
-    /// yet.
-    fn make_room(
+    /// Evicts the slowest body, to free memory for the body with this id. An error if there is none to evict, or if the body
+    /// itself is the slowest.
+    fn evict_slowest(
         &mut self,
         id: u64,
         network: u128,
         full: Full,
-        grace: Duration,
-    ) -> Result<bool, Refusal> {
-        let concerned = |body: &Arriving| full == Full::All || body.network == network;
-        if self
-            .arriving
-            .values()
-            .any(|body| body.given_up && concerned(body))
-        {
-            // It leaves in a moment.
-            return Ok(false);
+        min_age: Duration,
+    ) -> Result<(), Refusal> {
+        let helps = |body: &Arriving| full == Full::All || body.network == network;
+        let mut bodies = self.arriving.values();
+        if bodies.any(|body| body.evicted && helps(body)) {
+            // Its memory will be free in a moment.
+            return Ok(());
         }
         let now = Instant::now();
         let judged = self.arriving.iter_mut().filter_map(|(id, body)| {
             let age = now.saturating_duration_since(body.since);
             let bytes = body.shared.received.load(Ordering::Relaxed);
-            let counts = concerned(body) && age >= grace && bytes > 0;
-            counts.then(|| (bytes as f64 / age.as_secs_f64(), *id, body))
+            let can_be_evicted = helps(body) && age >= min_age && bytes > 0;
+            can_be_evicted.then(|| (bytes as f64 / age.as_secs_f64(), *id, body))
         });
         match judged.min_by(|(one, ..), (other, ..)| one.total_cmp(other)) {
             None => Err(Refusal::TooManyBodies),
             Some((_, slowest, _)) if slowest == id => Err(Refusal::BodyTooSlow),
             Some((_, _, body)) => {
-                body.given_up = true;
-                body.shared.given_up.notify_one();
-                Ok(false)
+                body.evicted = true;
+                body.shared.eviction.notify_one();
+                Ok(())
             }
         }
     }
 }
 
 impl BodyMemory {
-    /// With so many bytes in all.
+    /// Creates a memory of this many bytes.
     pub fn new(bytes: usize) -> Self {
         Self::with(bytes, TIMES)
     }
@@ -185,22 +182,22 @@ impl BodyMemory {
                 arrived: Half::new(bytes / 2),
                 parsed: Half::new(bytes / 2),
                 arriving: HashMap::new(),
-                last: 0,
+                last_id: 0,
             }),
             freed: Notify::new(),
         }))
     }
 
-    /// A body begins to arrive from this network. Nothing is reserved for it yet.
+    /// Registers a body that begins to arrive from this network. Nothing is reserved for it yet.
     pub fn begin(&self, network: u128) -> Reservation {
         let shared = Arc::<Shared>::default();
         let mut state = self.state();
-        state.last += 1;
-        let id = state.last;
+        state.last_id += 1;
+        let id = state.last_id;
         let body = Arriving {
             network,
             since: Instant::now(),
-            given_up: false,
+            evicted: false,
             shared: shared.clone(),
         };
         state.arriving.insert(id, body);
@@ -215,13 +212,13 @@ impl BodyMemory {
         }
     }
 
-    /// Bytes that are reserved.
+    /// The number of reserved bytes.
     pub fn taken(&self) -> usize {
         let state = self.state();
         state.arrived.taken + state.parsed.taken
     }
 
-    /// Tries until it is done, again whenever something was freed.
+    /// Calls `attempt` until it returns true, again whenever memory was freed.
     async fn when_free(
         &self,
         patience: Duration,
@@ -230,7 +227,7 @@ impl BodyMemory {
         let deadline = Instant::now() + patience;
         loop {
             let mut freed = pin!(self.0.freed.notified());
-            // What is freed from here on is not missed.
+            // Registers before the attempt, so that no notification is missed.
             freed.as_mut().enable();
             if attempt(&mut self.state())? {
                 return Ok(());
@@ -242,12 +239,12 @@ impl BodyMemory {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change of it is complete before anything can panic.
+        // No code that can panic runs while the state is half-changed.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The memory of one body, and of what is parsed from it. It is free again when this is dropped.
+/// The memory of one body, and of the values that are parsed from it. Dropping this frees it.
 pub struct Reservation {
     memory: BodyMemory,
     network: u128,
@@ -258,26 +255,28 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Ends when the body's room is needed for others.
-    pub fn given_up(&self) -> impl Future<Output = ()> + use<> {
+    /// Waits until the body is evicted.
+    pub fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let shared = self.shared.clone();
-        async move { shared.given_up.notified().await }
+        async move { shared.eviction.notified().await }
     }
 
-    /// Notes that so many bytes of the body have come.
+    /// Records that this many more bytes of the body have arrived.
     pub fn received(&self, bytes: usize) {
         self.shared.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Reserves room for so many more bytes of the body. If there is none, the slowest body is given up for it.
+    /// Reserves this many more bytes for the body. If there is no room, the slowest body is evicted.
     pub async fn reserve(&mut self, bytes: usize) -> Result<(), Refusal> {
         let memory = self.memory.clone();
         let times = memory.0.times;
-        let took = memory.when_free(times.making_room, |state| {
+        let took = memory.when_free(times.eviction, |state| {
             let alone = state.arrived.has(self.network) == self.arrived;
             match state.arrived.take(self.network, bytes, alone) {
                 Ok(()) => Ok(true),
-                Err(full) => state.make_room(self.id, self.network, full, times.grace),
+                Err(full) => state
+                    .evict_slowest(self.id, self.network, full, times.min_age)
+                    .map(|()| false),
             }
         });
         took.await?;
@@ -285,16 +284,17 @@ impl Reservation {
         Ok(())
     }
 
-    /// The body has arrived completely: it is not given up any more.
+    /// Records that the body has arrived completely. It cannot be evicted any more.
     pub fn complete(&mut self) {
         self.memory.state().arriving.remove(&self.id);
     }
 
-    /// Waits for room for what is parsed from the body, of so many bytes. More than there can be is as much as there can be.
+    /// Reserves this many bytes for the values that are parsed from the body, and waits until they are free. A larger number
+    /// than the whole half means all of it.
     pub async fn reserve_for_parsing(&mut self, bytes: usize) -> Result<(), Refusal> {
         let memory = self.memory.clone();
         let bytes = bytes.min(memory.state().parsed.size);
-        let took = memory.when_free(memory.0.times.turn, |state| {
+        let took = memory.when_free(memory.0.times.parsing, |state| {
             let alone = state.parsed.has(self.network) == self.parsed;
             Ok(state.parsed.take(self.network, bytes, alone).is_ok())
         });
@@ -315,12 +315,13 @@ impl Drop for Reservation {
     }
 }
 
-/// The reservations of one request: an extension of each that has a body, held until it is answered. Clones share them.
+/// The reservations of one request. Each request with a body has this extension, and it is held until the request is
+/// answered. Clones share the reservations.
 #[derive(Clone, Default)]
 pub struct Reservations(Arc<Mutex<Vec<Reservation>>>);
 
 impl Reservations {
-    /// Holds one more.
+    /// Adds a reservation.
     pub fn hold(&self, reservation: Reservation) {
         self.0
             .lock()
@@ -336,8 +337,8 @@ mod tests {
     const KIB: usize = 1024;
 
     /// Half of 64 KiB, of which a network's share is 4 KiB. A body is judged at once, or never.
-    fn memory(grace: Duration) -> BodyMemory {
-        let times = Times { grace, ..TIMES };
+    fn memory(min_age: Duration) -> BodyMemory {
+        let times = Times { min_age, ..TIMES };
         BodyMemory::with(64 * KIB, times)
     }
 
@@ -371,7 +372,7 @@ mod tests {
         let memory = memory(Duration::ZERO);
         let slow = body(&memory, 1, 10).await.expect("it fits");
         let fast = body(&memory, 1, 3 * KIB).await.expect("it fits");
-        let told = slow.given_up();
+        let told = slow.evicted();
         let leave = async move {
             told.await;
             drop(slow);
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_needs_more_and_is_the_slowest_gives_way_itself() {
+    async fn a_body_that_needs_more_and_is_the_slowest_is_refused_itself() {
         let memory = memory(Duration::ZERO);
         let mut slow = body(&memory, 1, 10).await.expect("it fits");
         let fast = body(&memory, 1, 4 * KIB - 10).await.expect("it fits");
@@ -394,7 +395,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_complete_body_is_not_given_up() {
+    async fn a_complete_body_is_not_evicted() {
         let memory = memory(Duration::ZERO);
         let mut complete = body(&memory, 1, 3 * KIB).await.expect("it fits");
         complete.complete();

@@ -1,7 +1,8 @@
-//! How much one visitor, and one address, may do, and how many streams there may be. Visitors are strangers, and an address
-//! costs them little: of IPv6 a whole network counts as one.
+//! Limits on live chat, by visitor and by network, and on open streams and sockets.
 //!
-//! Invariant: the memory spent on counting is bounded by who was here in the last minutes, not by who ever was.
+//! Visitors need no key, and can use many addresses. So a whole IPv6 network counts as one address.
+//!
+//! Invariant: the memory for counting depends on the visitors of the last minutes only.
 
 use super::{client::network, envelope::Refusal};
 use crate::error::Error;
@@ -14,16 +15,16 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Messages of one visitor: a burst, then one a second.
+/// Messages from one visitor: this many at once, then one per second.
 const VISITOR_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not 0");
-/// Sessions from one address: a burst, then one a second. Many people can share an address.
+/// New sessions from one address: this many at once, then one per second. Many people can share an address.
 const SESSION_BURST: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
-/// Messages from one address: a burst, then so many a second.
+/// Messages from one address: this many at once, then [`ADDRESS_RATE`] per second.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(600).expect("not 0");
 const ADDRESS_RATE: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
 const ONE: NonZeroU32 = NonZeroU32::new(1).expect("not 0");
 
-/// The bounds of one server. Cheap to clone.
+/// The limits of one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Bounds(Arc<Inner>);
 
@@ -38,7 +39,7 @@ struct Inner {
 }
 
 impl Bounds {
-    /// With this many sockets for an address, and this many streams and sockets in all.
+    /// Allows this many sockets per address, and this many streams and sockets in total.
     pub fn new(sockets_per_address: usize, streams: usize) -> Self {
         Bounds(Arc::new(Inner {
             visitors: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(VISITOR_BURST)),
@@ -53,18 +54,18 @@ impl Bounds {
         }))
     }
 
-    /// A visitor from this address wants in.
+    /// Counts a new session from this address. An error if there are too many.
     pub fn session(&self, address: IpAddr) -> Result<(), Error> {
         allow(self.0.sessions.check_key(&network(address)).is_ok())
     }
 
-    /// A visitor from this address says something.
+    /// Counts a message of this visitor from this address. An error if there are too many.
     pub fn message(&self, visitor: &str, address: IpAddr) -> Result<(), Error> {
         allow(self.0.addresses.check_key(&network(address)).is_ok())?;
         allow(self.0.visitors.check_key(&visitor.to_owned()).is_ok())
     }
 
-    /// A place for one more stream or socket. It is free again when it is dropped.
+    /// Takes a place for a stream or socket. Dropping the place frees it.
     pub fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let place = self.0.streams.clone().try_acquire_owned();
         place.map_err(|_| Refusal::TooManyStreams)
@@ -73,11 +74,11 @@ impl Bounds {
     /// Waits until every stream and socket is closed.
     pub async fn streams_closed(&self) {
         let all = u32::try_from(self.0.all_streams).unwrap_or(u32::MAX);
-        // An error would mean that nobody can have a place any more.
+        // The semaphore is never closed, so this cannot fail.
         self.0.streams.acquire_many(all).await.ok();
     }
 
-    /// A place for one more socket from this address. It is free again when it is dropped.
+    /// Takes a place for a socket from this address. Dropping the place frees it.
     pub fn socket(&self, address: IpAddr) -> Result<Place, Error> {
         let network = network(address);
         let mut sockets = self.sockets();
@@ -90,7 +91,7 @@ impl Bounds {
         })
     }
 
-    /// Forgets who was not here for a while.
+    /// Frees the memory of visitors and addresses that were not seen recently.
     pub fn tidy(&self) {
         self.0.visitors.retain_recent();
         self.0.sessions.retain_recent();
@@ -114,7 +115,7 @@ fn allow(allowed: bool) -> Result<(), Error> {
     }
 }
 
-/// A socket's place.
+/// The place of a socket.
 pub struct Place {
     bounds: Bounds,
     network: u128,

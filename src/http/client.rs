@@ -1,6 +1,6 @@
-//! Where a request comes from, behind however many proxies.
+//! The address of the client that sent a request, also behind proxies.
 //!
-//! Invariant: what a request says of its own origin counts only as far as proxies that the operator named have said it.
+//! Invariant: a forwarded address is believed only if a proxy that the operator trusts has added it.
 
 use super::{App, Peer, envelope::ApiError};
 use crate::error::Error;
@@ -16,7 +16,7 @@ use std::{
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the client that a request comes from.
+/// The address of the client that sent a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Client(pub IpAddr);
 
@@ -28,7 +28,7 @@ impl FromRequestParts<App> for Client {
     }
 }
 
-/// The address of the client that this request comes from.
+/// The address of the client that sent this request.
 pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
     let Some(Peer(peer)) = parts.extensions.get() else {
         return Err(Error::Internal("a request without a connection".into()));
@@ -36,8 +36,8 @@ pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
     Ok(client(&app.limits.trusted_proxies, *peer, &parts.headers))
 }
 
-/// What counts as one address where limits are kept: of IPv6 a whole network (/64), since whoever has one address there has
-/// all of it.
+/// The network that shares the limits of this address: for IPv6 the whole /64, since one client usually has all of it, and
+/// for IPv4 the single address.
 pub fn network(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
@@ -45,15 +45,16 @@ pub fn network(address: IpAddr) -> u128 {
     }
 }
 
-/// Each proxy appends whom it asks for. So the last entry is the word of the peer, the one before that of whom the last
-/// entry names, and so on, as long as that is a trusted proxy.
+/// Each proxy appends the address from which it got the request. So the last entry was added by the peer, the one before it
+/// by the proxy that the last entry names, and so on. The first address from the end that is not a trusted proxy is the
+/// client's.
 fn client(trusted: &[IpNet], peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
     let mut address = peer.ip().to_canonical();
     if trusted.is_empty() {
         mention(address, headers);
         return address;
     }
-    let mut said = headers
+    let mut forwarded = headers
         .get_all(&FORWARDED_FOR)
         .iter()
         .rev()
@@ -61,16 +62,16 @@ fn client(trusted: &[IpNet], peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
         .map(<[u8]>::trim_ascii)
         .filter(|entry| !entry.is_empty());
     while trusted.iter().any(|network| network.contains(&address)) {
-        match said.next().and_then(entry) {
+        match forwarded.next().and_then(entry) {
             Some(before) => address = before,
-            // Nobody before, or something that is no address: this proxy is the last who is known.
+            // There are no more entries, or this one is not an address: only this proxy is known.
             None => break,
         }
     }
     address
 }
 
-/// An entry: an address, as some write it in brackets or with a port.
+/// The address of an entry. Some proxies write it in brackets or with a port.
 fn entry(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let bare = || {
@@ -82,7 +83,7 @@ fn entry(text: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Tells an operator, once, whose proxy is not believed because nothing was set.
+/// Warns the operator, once, that a proxy is ignored because it is not configured as trusted.
 fn mention(peer: IpAddr, headers: &HeaderMap) {
     static SAID: Once = Once::new();
     if headers.contains_key(&FORWARDED_FOR) {

@@ -1,8 +1,8 @@
 //! A client's connection, as hyper reads and writes it.
 //!
-//! hyper answers a request that it cannot parse itself, with a bare status line, and drops one that is too
-//! slow without a word. This wrapper gives such answers the contract's shape, bounds the time that a client
-//! may take to say what it wants, and lets a client that is still talking read the last answer.
+//! hyper answers a request that it cannot parse with a bare status line, and closes the connection of one that is too slow
+//! without an answer. This wrapper replaces such answers by the envelope, limits the time in which a request's head must
+//! arrive, and keeps a closed connection for a moment, so that a client that is still sending can read the last answer.
 //!
 //! Invariant: as long as HTTP allows an answer, the client gets one, in the envelope.
 
@@ -23,12 +23,13 @@ use tokio::{
     time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 
-/// After the last answer: how long, and for how many bytes, a client that still sends is listened to. Closing
-/// at once would reset the connection and could take the answer with it.
+/// After the last answer, what the client still sends is read and dropped for at most this long. Closing the socket at once
+/// would reset the connection, and the client could lose the answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// The same limit in bytes.
 const LINGER_BYTES: usize = 32 * 1024 * 1024;
 
-/// The wrapper.
+/// The stream of a connection, between the socket and hyper.
 pub struct Connection {
     stream: TcpStream,
     progress: Progress,
@@ -36,31 +37,31 @@ pub struct Connection {
     head_timeout: Duration,
     idle_timeout: Duration,
     wait: Wait,
-    /// Bytes of ours that go out before anything else.
+    /// An answer of this wrapper, which is sent before anything else.
     unsent: Vec<u8>,
-    /// At which progress hyper last had nothing left to send.
+    /// The step of the progress at which hyper last had nothing left to send.
     all_sent: u64,
-    /// Rings if the client takes nothing of what it is sent for too long. There only while it takes nothing.
+    /// Fires when the client has read nothing of an answer for too long. `None` while it reads.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// What an unfinished request gets when the connection ends.
-    last_word: Refusal,
-    lingered: usize,
-    closing: Option<Instant>,
+    /// The answer to a request that is still incomplete when the connection ends.
+    refusal: Refusal,
+    /// Whether our side of the connection is closed.
+    shut: bool,
 }
 
 /// The wait for a request's head.
 struct Wait {
-    /// At which progress it began.
+    /// The step of the progress at which it began.
     since: u64,
-    /// Whether some of the head is there.
+    /// Whether a part of the head has arrived.
     begun: bool,
     deadline: Option<Instant>,
-    /// One timer for the connection's life. It may ring early, and is then set again.
+    /// One timer, used as long as the connection lives. If it fires before the deadline, it is set again.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    /// Wraps a stream. `progress` is told of each request's start and end.
+    /// Wraps a socket. `progress` must learn when each request starts and ends.
     pub fn new(stream: TcpStream, progress: Progress, app: &App) -> Self {
         Connection {
             stream,
@@ -77,17 +78,16 @@ impl Connection {
             unsent: Vec::new(),
             all_sent: 0,
             stalled: None,
-            last_word: Refusal::BadRequest,
-            lingered: 0,
-            closing: None,
+            refusal: Refusal::BadRequest,
+            shut: false,
         }
     }
 
-    /// Whether the head of the next request is due by now. Registers to be woken when it may be.
+    /// Whether the head of the next request should have arrived by now. If not, wakes the task when this may have changed.
     ///
-    /// hyper does not ask again once it was told that nothing is there, so the timer must be set even while a
-    /// request is being answered: it then rings early, and is set again.
-    fn overdue(&mut self, context: &mut Context<'_>) -> bool {
+    /// hyper does not read again after it was told that there are no bytes. So the timer must be set even while a request is
+    /// being answered. It then fires too early, and is set again.
+    fn head_is_late(&mut self, context: &mut Context<'_>) -> bool {
         if self.progress.is_upgraded() {
             return false;
         }
@@ -100,7 +100,8 @@ impl Connection {
                 _ => {
                     wait.since = progress;
                     wait.begun = false;
-                    // The client waits for us, or sends a body, which has a time limit of its own.
+                    // While a request is under way, the client waits for the answer, or sends a body, which has its own
+                    // time limit.
                     let from = if idle {
                         self.progress.last()
                     } else {
@@ -121,15 +122,15 @@ impl Connection {
             if idle && Instant::now() >= deadline {
                 return true;
             }
-            // It rang for an earlier wait.
+            // The timer was set for an earlier wait.
             let later = deadline.max(Instant::now() + Duration::from_millis(1));
             timer.as_mut().reset(later);
         }
     }
 
-    /// Whether the connection is to end now: nothing is asked, not even in bytes that have come and are not read yet. tokio
-    /// may not have heard of those, but the system has.
-    fn may_leave(&self) -> bool {
+    /// Whether the connection can end now: the server stops, and there is no request, not even in bytes that have arrived and
+    /// are not read yet. Asks the system for those, since tokio may not know of them yet.
+    fn can_end(&self) -> bool {
         let progress = self.progress.now();
         let idle = progress.is_multiple_of(2) && !(self.wait.begun && self.wait.since == progress);
         idle && self.progress.is_leaving()
@@ -137,8 +138,8 @@ impl Connection {
             && !self.peek().is_ok_and(|bytes| bytes > 0)
     }
 
-    /// Whether the client has left in the middle of an answer that goes on for long. Registers to be woken when that may have
-    /// changed. hyper does not look: whoever gets an ordinary answer may have said its last, and still wants it.
+    /// Whether the client has closed the connection during a long-lived answer. If not, wakes the task when this may have
+    /// changed. hyper does not check this, since a client may close its side and still wait for an ordinary answer.
     fn has_left(&self, context: &mut Context<'_>) -> bool {
         if !self.progress.is_long_lived() || self.progress.is_upgraded() {
             return false;
@@ -153,13 +154,13 @@ impl Connection {
         false
     }
 
-    /// How many of the bytes that come next are there: one, or none at the end.
+    /// 1 if unread bytes have arrived, 0 if the client has closed its side, and an error if neither is so.
     fn peek(&self) -> io::Result<usize> {
         SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()])
     }
 
-    /// Notes that some bytes came: if they open a head, the rest of it is due soon.
-    fn heard(&mut self) {
+    /// Records that bytes have arrived. If they begin a head, its time limit starts.
+    fn note_arrival(&mut self) {
         let progress = self.progress.now();
         if progress.is_multiple_of(2) && !(self.wait.since == progress && self.wait.begun) {
             self.wait.since = progress;
@@ -168,7 +169,7 @@ impl Connection {
         }
     }
 
-    /// Writes. A client that takes nothing for as long as a connection may be idle is cut off.
+    /// Writes to the socket. An error if the client reads nothing for as long as a connection may be idle.
     fn poll_send(
         &mut self,
         context: &mut Context<'_>,
@@ -201,8 +202,8 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// What hyper refuses by itself, if that is what it is writing: everything that it was given to send has left, and nobody
-    /// has been asked for an answer since.
+    /// The refusal that hyper is writing on its own, if it does: all earlier answers are sent, and no request was handed over
+    /// since.
     fn bare_answer(&self, slices: &[IoSlice<'_>]) -> Option<Refusal> {
         let idle = self.all_sent == self.progress.now() && self.all_sent.is_multiple_of(2);
         if !idle || self.progress.is_upgraded() {
@@ -212,7 +213,7 @@ impl Connection {
     }
 
     fn answer(&self, refusal: Refusal) -> Vec<u8> {
-        let (status, _, _) = refusal.parts();
+        let (status, _) = refusal.parts();
         metrics::counter!("inboxd_http_unparsed_requests_total", "status" => status.as_str().to_owned())
             .increment(1);
         let body = refusal.body();
@@ -229,7 +230,7 @@ impl Connection {
     }
 }
 
-/// What a bare answer of hyper's is about, by its status.
+/// The refusal that corresponds to the status of hyper's own answer.
 fn refusal_of(head: &[u8]) -> Option<Refusal> {
     let status = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     match status {
@@ -249,14 +250,14 @@ impl AsyncRead for Connection {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            // For hyper this is the end of the connection.
-            Poll::Pending if this.may_leave() => Poll::Ready(Ok(())),
-            Poll::Pending if this.overdue(context) => {
-                this.last_word = Refusal::HeadTooSlow;
+            // No bytes means to hyper that the client has closed the connection.
+            Poll::Pending if this.can_end() => Poll::Ready(Ok(())),
+            Poll::Pending if this.head_is_late(context) => {
+                this.refusal = Refusal::HeadTooSlow;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                this.heard();
+                this.note_arrival();
                 Poll::Ready(Ok(()))
             }
             other => other,
@@ -273,7 +274,7 @@ impl AsyncWrite for Connection {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
-    /// Spares copying each body behind its head.
+    /// Writes head and body without copying them together.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -307,69 +308,47 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_unsent(context))?;
-        let deadline = match this.closing {
-            Some(deadline) => deadline,
-            None => {
-                ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
-                let deadline = Instant::now() + LINGER;
-                this.wait.timer = Some(Box::pin(sleep_until(deadline)));
-                *this.closing.insert(deadline)
-            }
-        };
-        let mut scratch = [0; 16 * 1024];
-        loop {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    this.lingered += buffer.filled().len();
-                    if this.lingered > LINGER_BYTES || Instant::now() >= deadline {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
-                Poll::Pending => {
-                    return match &mut this.wait.timer {
-                        Some(timer) => timer.as_mut().poll(context).map(Ok),
-                        None => Poll::Ready(Ok(())),
-                    };
-                }
-            }
-        }
+        ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        this.shut = true;
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Connection {
-    /// A request that was begun and neither answered nor refused, because it stopped half-way or is not HTTP/1
-    /// at all, still gets its answer, if the connection can carry one. hyper ends a connection without another word, too, if
-    /// another protocol was asked for in vain: then, too, the client is to read what it was sent.
+    /// Answers a request that is incomplete or not HTTP/1 at all, if the connection can still carry an answer. Then lets the
+    /// client read the last answer. hyper does not always close the connection properly: for example, it does not after an
+    /// upgrade that was refused.
     fn drop(&mut self) {
-        if self.progress.is_upgraded() || self.stalled.is_some() || self.closing.is_some() {
+        if self.progress.is_upgraded() || self.stalled.is_some() {
             return;
         }
-        if self.wait.begun && self.wait.since == self.progress.now() {
-            let answer = self.answer(self.last_word);
+        if !self.shut && self.wait.begun && self.wait.since == self.progress.now() {
+            let answer = self.answer(self.refusal);
             if let Err(error) = self.stream.try_write(&answer) {
-                tracing::debug!(%error, "nobody is there to be told");
+                tracing::debug!(%error, "the client cannot be told why its request is refused");
                 return;
             }
         }
-        let still_sends = self.peek().is_ok_and(|bytes| bytes > 0);
+        let may_send = match self.peek() {
+            Ok(bytes) => bytes > 0,
+            Err(error) => self.shut && error.kind() == io::ErrorKind::WouldBlock,
+        };
         if let Ok(runtime) = Handle::try_current()
-            && still_sends
+            && may_send
         {
             match SockRef::from(&self.stream).try_clone() {
                 Ok(stream) => {
                     runtime.spawn(linger(stream, self.progress.clone()));
                 }
-                Err(error) => tracing::debug!(%error, "a connection ends at once"),
+                Err(error) => tracing::debug!(%error, "a connection is closed at once"),
             }
         }
     }
 }
 
-/// Listens to a client that still sends, as at the end of any connection. `_progress` holds its place as long.
+/// Reads and drops what the client still sends. The connection keeps its place meanwhile, which `_progress` holds.
 async fn linger(stream: Socket, _progress: Progress) {
-    let listen = async {
+    let read = async {
         let mut stream = TcpStream::from_std(stream.into())?;
         stream.shutdown().await?;
         let mut scratch = [0; 16 * 1024];
@@ -384,6 +363,6 @@ async fn linger(stream: Socket, _progress: Progress) {
             }
         }
     };
-    // Whatever comes of it, the client had its chance.
-    timeout(LINGER, listen).await.ok();
+    // After an error nothing more arrives, and after the time limit the client had time enough.
+    timeout(LINGER, read).await.ok();
 }

@@ -1,4 +1,8 @@
-//! The one shape of every answer: `{"success":true,"data":…}` or `{"success":false,"error":{…}}`.
+//! The shape of every answer: `{"success":true,"data":…}` or `{"success":false,"error":{…}}`.
+//!
+//! How answers are documented is in `answers`.
+//!
+//! Invariant: the status of an error alone decides its code.
 
 use crate::error::{Error, FieldError, Reason};
 use axum::{
@@ -29,7 +33,7 @@ pub struct Problem {
     /// For people.
     #[schema(example = "The request has invalid fields")]
     pub message: String,
-    /// For programs: why the state of the thing does not allow this. On every `CONFLICT`, and on nothing else.
+    /// For programs: why the state of the object does not allow this. Every `CONFLICT` has it, and no other error.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reason: Option<Reason>,
@@ -46,10 +50,10 @@ pub struct Success<T> {
     data: T,
 }
 
-/// Where a page is in its list.
+/// The place of a page in its list.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Pagination {
-    /// How many match the filters in all.
+    /// The total number of matches of the filters.
     #[schema(example = 15, minimum = 0)]
     pub total: i64,
     /// The limit that was applied.
@@ -60,7 +64,7 @@ pub struct Pagination {
     pub offset: i64,
 }
 
-/// A page of a list, and where it is in that.
+/// A page of a list, with its place in the list.
 #[derive(Debug, Serialize)]
 pub struct Page<T, P> {
     success: bool,
@@ -68,7 +72,7 @@ pub struct Page<T, P> {
     pagination: P,
 }
 
-/// Where a page is in a list that is walked by cursor.
+/// The place of a page in a list that is read by cursor.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CursorPagination {
     /// The limit that was applied.
@@ -76,14 +80,14 @@ pub struct CursorPagination {
     pub limit: i64,
     /// Whether there is a next page.
     pub has_more: bool,
-    /// What to ask for to get it. Absent on the last page.
+    /// The `cursor` of the next page. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next_cursor: Option<String>,
 }
 
 impl CursorPagination {
-    /// For a page after which the walk goes on, if there is more, from here.
+    /// Creates the pagination of a page. `next_cursor` is `None` if this is the last page.
     pub fn new(limit: i64, next_cursor: Option<String>) -> Self {
         CursorPagination {
             limit,
@@ -98,7 +102,7 @@ impl CursorPagination {
     }
 }
 
-/// 200 with a page of a list that is walked by cursor.
+/// 200 with a page of a list that is read by cursor.
 pub fn walk<T: Serialize>(data: Vec<T>, pagination: CursorPagination) -> Response {
     json(
         StatusCode::OK,
@@ -115,7 +119,7 @@ pub fn ok(data: impl Serialize) -> Response {
     success(StatusCode::OK, data)
 }
 
-/// A success with data and this status.
+/// A success with this status and data.
 pub fn success(status: StatusCode, data: impl Serialize) -> Response {
     json(
         status,
@@ -136,7 +140,7 @@ pub fn page(data: &[impl Serialize], pagination: Pagination) -> Result<Bytes, Er
     Ok(write(&page)?.into())
 }
 
-/// The body of a page of a list, in pieces: its rows are written already, with commas between them, and so is its place.
+/// The body of a page of a list, in pieces. Its rows are JSON already, separated by commas, and so is its pagination.
 pub fn written_page<'a>(rows: &'a [u8], pagination: &'a [u8]) -> [&'a [u8]; 5] {
     [
         br#"{"success":true,"data":["#,
@@ -164,7 +168,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 fn write(body: &impl Serialize) -> Result<Vec<u8>, Error> {
-    // Room for a page of inboxes at once, where growing step by step would copy it over and over.
+    // Enough for a page of inboxes, which would otherwise be copied whenever the vector grows.
     let mut bytes = Vec::with_capacity(4096);
     serde_json::to_writer(&mut bytes, body).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(bytes)
@@ -187,99 +191,68 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub enum Refusal {
     /// No such path.
     NoSuchPath,
-    /// The path is there, but not with this method.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
     /// The body is longer than allowed.
     BodyTooLarge,
-    /// The body did not arrive in time, or its room was needed for others.
+    /// The body did not arrive in time, or its memory was needed for other bodies.
     BodyTooSlow,
-    /// There is no memory for the body now: there are too many at once.
+    /// There is no memory for the body, because there are too many at once.
     TooManyBodies,
-    /// There are as many streams and sockets as there may be.
+    /// The maximum number of streams and sockets is open.
     TooManyStreams,
-    /// The body is not JSON by its own word.
+    /// The body's `Content-Type` is not JSON.
     NotJson,
-    /// The request's head is not HTTP.
+    /// The request is not valid HTTP.
     BadRequest,
-    /// The request says nowhere, or more than once, which host it is for.
+    /// The request has no `Host` header, or more than one.
     NotOneHost,
     /// The URL is longer than allowed.
     UrlTooLong,
-    /// The request's head is larger than allowed.
+    /// The request's URL and headers are larger than allowed.
     HeadTooLarge,
     /// The request's head did not arrive in time.
     HeadTooSlow,
-    /// A provider's update is not signed, or not by the secret of its inbox.
+    /// A provider's update is not signed, or not with the secret of its inbox.
     BadSignature,
-    /// Not a provider's verification, or not with a token of ours.
+    /// The request is not a provider's verification, or its token is not one of ours.
     NotVerified,
 }
 
 impl Refusal {
-    /// Its status, code and message.
-    pub fn parts(self) -> (StatusCode, &'static str, &'static str) {
+    /// Its status and message.
+    pub fn parts(self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Refusal::NoSuchPath => (S::NOT_FOUND, "NOT_FOUND", "No such path: /docs lists them"),
-            Refusal::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "This path does not take this method",
-            ),
-            Refusal::BodyTooLarge => (
-                S::PAYLOAD_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
-                "The body is too large",
-            ),
-            Refusal::BodyTooSlow => (
-                S::REQUEST_TIMEOUT,
-                "VALIDATION_ERROR",
-                "The body did not arrive in time",
-            ),
+            Refusal::NoSuchPath => (S::NOT_FOUND, "No such path: /docs lists them"),
+            Refusal::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "This path does not take this method")
+            }
+            Refusal::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Refusal::BodyTooSlow => (S::REQUEST_TIMEOUT, "The body did not arrive in time"),
             Refusal::TooManyBodies => (
                 S::SERVICE_UNAVAILABLE,
-                "UNAVAILABLE",
                 "Too many large requests at once: nothing was accepted, try again",
             ),
             Refusal::TooManyStreams => (
                 S::SERVICE_UNAVAILABLE,
-                "UNAVAILABLE",
                 "Too many streams and sockets are open: try again",
             ),
             Refusal::NotJson => (
                 S::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_MEDIA_TYPE",
                 "Send the body as application/json",
             ),
-            Refusal::BadRequest => (
-                S::BAD_REQUEST,
-                "VALIDATION_ERROR",
-                "The request is not valid HTTP",
-            ),
-            Refusal::NotOneHost => (
-                S::BAD_REQUEST,
-                "VALIDATION_ERROR",
-                "Send exactly one Host header",
-            ),
-            Refusal::UrlTooLong => (S::URI_TOO_LONG, "PAYLOAD_TOO_LARGE", "The URL is too long"),
+            Refusal::BadRequest => (S::BAD_REQUEST, "The request is not valid HTTP"),
+            Refusal::NotOneHost => (S::BAD_REQUEST, "Send exactly one Host header"),
+            Refusal::UrlTooLong => (S::URI_TOO_LONG, "The URL is too long"),
             Refusal::HeadTooLarge => (
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
                 "The request's URL and headers are too large",
             ),
-            Refusal::HeadTooSlow => (
-                S::REQUEST_TIMEOUT,
-                "VALIDATION_ERROR",
-                "The request did not arrive in time",
-            ),
-            Refusal::BadSignature => (
-                S::UNAUTHORIZED,
-                "UNAUTHORIZED",
-                "The signature is missing or wrong",
-            ),
+            Refusal::HeadTooSlow => (S::REQUEST_TIMEOUT, "The request did not arrive in time"),
+            Refusal::BadSignature => (S::UNAUTHORIZED, "The signature is missing or wrong"),
             Refusal::NotVerified => (
                 S::FORBIDDEN,
-                "FORBIDDEN",
                 "This is not a verification with a token of this server",
             ),
         }
@@ -287,17 +260,7 @@ impl Refusal {
 
     /// Its body.
     pub fn body(self) -> Vec<u8> {
-        let (_, code, message) = self.parts();
-        let body = Failure {
-            success: false,
-            error: Problem {
-                code,
-                message: message.to_owned(),
-                reason: None,
-                details: None,
-            },
-        };
-        serde_json::to_vec(&body).expect("a struct of texts is always JSON")
+        failure(ApiError::from(self).problem())
     }
 }
 
@@ -313,12 +276,12 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Everything that a handler can fail with.
+/// Every error of a handler.
 #[derive(Debug)]
 pub enum ApiError {
-    /// What the operation says.
+    /// An error of the operation.
     Operation(Error),
-    /// What HTTP says.
+    /// An error that only HTTP knows.
     Refusal(Refusal),
 }
 
@@ -334,6 +297,29 @@ impl From<Refusal> for ApiError {
     }
 }
 
+impl ApiError {
+    /// The status of its answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ApiError::Operation(error) => status(error),
+            ApiError::Refusal(refusal) => refusal.parts().0,
+        }
+    }
+
+    /// What its body says.
+    pub fn problem(&self) -> Problem {
+        match self {
+            ApiError::Operation(error) => problem(error),
+            ApiError::Refusal(refusal) => Problem {
+                code: code(self.status()),
+                message: refusal.parts().1.to_owned(),
+                reason: None,
+                details: None,
+            },
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
@@ -343,21 +329,20 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The cause of an error of ours, on its way to the log.
+/// The cause of an internal error, for the log.
 #[derive(Debug, Clone)]
 pub struct Cause(pub String);
 
 /// How long a client should wait before it tries again after a 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
-/// The same where it is a provider that is away, and says nothing of the kind itself.
+/// The same if a provider is away and does not say itself how long to wait.
 const PROVIDER_RETRY_AFTER: u64 = 10;
 
-/// The code and the body of an error, without its status: for answers that are not HTTP.
+/// The code and the message of an error, without its status: for answers that are not HTTP.
 pub fn problem(error: &Error) -> Problem {
-    let (_, code) = classify(error);
     Problem {
-        code,
+        code: code(status(error)),
         message: match error {
             Error::Validation(_) => "The request has invalid fields".to_owned(),
             Error::NotFound(noun) => capitalised(noun) + " not found",
@@ -389,26 +374,40 @@ fn advice(reason: Reason) -> Option<&'static str> {
     }
 }
 
-fn classify(error: &Error) -> (StatusCode, &'static str) {
+fn status(error: &Error) -> StatusCode {
     match error {
-        Error::Validation(_) => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
-        Error::Unauthorized | Error::UnknownVisitor => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-        Error::Forbidden(_) | Error::Origin => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-        Error::RateLimited(_) | Error::TooManyFailures(_) => {
-            (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED")
-        }
-        Error::NotFound(_) => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-        Error::Conflict(..) => (StatusCode::CONFLICT, "CONFLICT"),
-        Error::Unavailable(_) | Error::ProviderAway { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE")
-        }
-        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+        Error::Validation(_) => StatusCode::BAD_REQUEST,
+        Error::Unauthorized | Error::UnknownVisitor => StatusCode::UNAUTHORIZED,
+        Error::Forbidden(_) | Error::Origin => StatusCode::FORBIDDEN,
+        Error::RateLimited(_) | Error::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
+        Error::Conflict(..) => StatusCode::CONFLICT,
+        Error::Unavailable(_) | Error::ProviderAway { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The code of every error with this status.
+fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT => "VALIDATION_ERROR",
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        StatusCode::NOT_FOUND => "NOT_FOUND",
+        StatusCode::METHOD_NOT_ALLOWED => "METHOD_NOT_ALLOWED",
+        StatusCode::CONFLICT => "CONFLICT",
+        StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "PAYLOAD_TOO_LARGE",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "UNSUPPORTED_MEDIA_TYPE",
+        StatusCode::TOO_MANY_REQUESTS => "RATE_LIMITED",
+        StatusCode::SERVICE_UNAVAILABLE => "UNAVAILABLE",
+        _ => "INTERNAL_ERROR",
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, _) = classify(&self);
         let extra: Option<(HeaderName, HeaderValue)> = match &self {
             Error::Unauthorized | Error::UnknownVisitor => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
@@ -423,12 +422,7 @@ impl IntoResponse for Error {
             }
             _ => None,
         };
-        let body = Failure {
-            success: false,
-            error: problem(&self),
-        };
-        let bytes = serde_json::to_vec(&body).expect("a struct of texts is always JSON");
-        let mut response = with_type(status, bytes);
+        let mut response = with_type(status(&self), failure(problem(&self)));
         if let Some((name, value)) = extra {
             response.headers_mut().insert(name, value);
         }
@@ -437,6 +431,14 @@ impl IntoResponse for Error {
         }
         response
     }
+}
+
+fn failure(error: Problem) -> Vec<u8> {
+    let failure = Failure {
+        success: false,
+        error,
+    };
+    serde_json::to_vec(&failure).expect("a struct of texts is always JSON")
 }
 
 fn capitalised(text: &str) -> String {

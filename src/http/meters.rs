@@ -9,7 +9,7 @@ use std::{
     sync::{LazyLock, PoisonError, RwLock},
 };
 
-/// Counts an answer, and the seconds that it took.
+/// Records an answer, and how many seconds it took.
 pub fn record(method: &Method, route: &str, status: StatusCode, seconds: f64) {
     let method = known(method);
     let meters = METERS.read().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +27,7 @@ pub fn record(method: &Method, route: &str, status: StatusCode, seconds: f64) {
     some.insert((method, status), meter);
 }
 
-/// A method by its name. One that nobody defined must not make a new time series each time, nor reach the log.
+/// The name of a method. An unknown method is `other`, since its name must not create a time series or reach the log.
 pub fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -41,7 +41,7 @@ pub fn known(method: &Method) -> &'static str {
     }
 }
 
-/// The metrics of one kind of request.
+/// The metrics of requests with the same method, route and status.
 struct Meter {
     requests: Counter,
     seconds: Histogram,
@@ -69,6 +69,6 @@ impl Meter {
 /// By route, and then by method and status.
 type Meters = HashMap<String, HashMap<(&'static str, StatusCode), Meter>>;
 
-/// All meters so far, by route. Like the recorder behind them they are the process's. The recorder finds them by their
-/// labels, too, but first has all labels copied and hashed.
+/// All meters of the process. The metrics recorder could find them by their labels, too, but copies and hashes all labels
+/// for that.
 static METERS: LazyLock<RwLock<Meters>> = LazyLock::new(RwLock::default);

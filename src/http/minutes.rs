@@ -1,62 +1,62 @@
-//! Counting within a minute, for very many at once. What is counted, and what follows from it, is said in `rates`.
+//! Counts per minute for very many clients, in a fixed amount of memory. `rates` decides what is counted.
 //!
-//! Everybody has a minute of their own, which begins with their first try. Unlike in a leaking bucket, what is left of it
-//! and when it is over are exact numbers, which a client can be told. The price is that the end of one minute and the
-//! beginning of the next can be used up together.
+//! Each client has its own minute, which begins with its first request. In contrast to a leaky bucket, the rest of the
+//! quota and the time of its reset are exact numbers that a client can be told. The disadvantage: a client can use up two
+//! quotas in a row, at the end of one minute and at the beginning of the next.
 //!
-//! Counts are in a table of a fixed size, in which one look finds one's own, however many there are. Which places are
-//! somebody's is told by a hash that nobody outside can work out. Where all of them are taken, the count that is the least
-//! loss is forgotten: one whose minute is over, or else the smallest. So whoever asks much is not forgotten for others.
+//! The counts are in a hash table of a fixed size. Each client can have one of a few places, which a secret hash selects.
+//! If all of them are taken, the least important count is dropped: one whose minute is over, otherwise the smallest. So a
+//! client with many requests is not forgotten because of others.
 //!
-//! Invariant: memory is bounded, whoever comes, and no step of the clock holds anybody up for longer than a minute.
+//! Invariant: memory is bounded, and no change of the clock blocks a client for longer than a minute.
 
 use std::{
     hash::{BuildHasher, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// How long one count lasts, in seconds.
+/// The length of a count, in seconds.
 pub const MINUTE: i64 = 60;
-/// Locks, so that cores seldom wait for each other.
+/// The number of locks. With several, processors rarely wait for each other.
 const SHARDS: usize = 16;
-/// Sets in each.
+/// Sets per shard.
 const SETS: usize = 2048;
-/// Places in each set: 262,144 in all, in 4 MB. What was never used of them takes no memory yet.
+/// Places per set. In total there are 262,144 places in 4 MB, of which unused pages take no memory yet.
 const PLACES: usize = 8;
 
-/// The minutes of many.
+/// The counts of many clients.
 pub struct Minutes {
     hasher: RandomState,
     shards: [Mutex<Vec<Set>>; SHARDS],
-    /// How long somebody is remembered after the end of the last minute, in seconds.
+    /// How long a client is remembered after the end of its last minute, in seconds.
     memory: i64,
 }
 
-/// Of each place the mark of whose it is, or 0, and the bits of a [`Minute`]: bare numbers, since the system gives memory
-/// full of zeros away for nothing.
+/// Each place has the mark of its client, or 0, and the bits of a [`Minute`]. They are plain numbers, since the system
+/// provides zeroed memory without cost.
 type Set = [[u64; 2]; PLACES];
 
 #[derive(Clone, Copy)]
 struct Minute {
-    /// The first second, since 1970, that is no part of it.
+    /// When it ends, in seconds since 1970.
     ends: u32,
     used: u32,
 }
 
-/// How a count stands after a try.
+/// A client's count after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// Whether the try was within the limit. One that was not is not counted.
+    /// Whether the request was within the limit. If not, it was not counted.
     pub allowed: bool,
-    /// How many more are.
+    /// How many more requests are within the limit.
     pub left: i64,
-    /// When all are again, in seconds since 1970.
+    /// When the count starts again, in seconds since 1970.
     pub ends: i64,
 }
 
 impl Minutes {
-    /// With nobody in it. Who comes is remembered for `memory` seconds after the end of the last minute, as long as there
-    /// is room.
+    /// Starts empty. A client is remembered for `memory` seconds after the end of its last minute, as long as there is
+    /// space.
     pub fn new(memory: i64) -> Self {
         Minutes {
             hasher: RandomState::new(),
@@ -65,7 +65,7 @@ impl Minutes {
         }
     }
 
-    /// Counts a try of `who`, of which there may be `most` a minute. `now` is in seconds since 1970.
+    /// Counts a request of the client `who`, whose limit is `most` per minute. `now` is in seconds since 1970.
     pub fn take(&self, who: u128, most: i64, now: i64) -> Count {
         let mark = self.mark(who);
         let mut shard = self.shard(mark);
@@ -84,7 +84,7 @@ impl Minutes {
         }
     }
 
-    /// Seconds that `who` has to wait, if `most` tries were made in this minute.
+    /// How many seconds the client has to wait, if it has made `most` requests in this minute.
     pub fn wait(&self, who: u128, most: i64, now: i64) -> Option<i64> {
         let mark = self.mark(who);
         let mut shard = self.shard(mark);
@@ -98,14 +98,14 @@ impl Minutes {
         Some(i64::from(minute.ends) - now)
     }
 
-    /// Whether `who` is remembered.
+    /// Whether the client is remembered.
     pub fn remembers(&self, who: u128, now: i64) -> bool {
         let mark = self.mark(who);
         let found = find(&self.shard(mark)[set_of(mark)], mark);
         found.is_some_and(|(_, minute)| !minute.is_over(now - self.memory))
     }
 
-    /// What `who` is told apart by. Two who share one are not to be expected in a lifetime.
+    /// A hash that identifies the client. A collision is not to be expected.
     fn mark(&self, who: u128) -> u64 {
         self.hasher.hash_one(who).max(1)
     }
@@ -126,12 +126,12 @@ fn find(set: &Set, mark: u64) -> Option<(usize, Minute)> {
     Some((place, Minute::from_bits(set[place][1])))
 }
 
-/// The place to give to somebody else.
+/// The place whose count is dropped for another client.
 fn least_loss(set: &Set, now: i64) -> usize {
     let loss = |place: &usize| {
         let minute = Minute::from_bits(set[*place][1]);
         if minute.ends > Minute::begun(now).ends {
-            // It is from before a step back of the clock.
+            // The clock was set back since it began.
             (0, 0)
         } else if minute.is_over(now) {
             (0, minute.ends)
@@ -150,7 +150,7 @@ impl Minute {
         }
     }
 
-    /// What has become of it by now: a new one, if it is over. After a step back of the clock its end would be too far away.
+    /// The minute at this time: a new one, if it is over. If the clock was set back, its end is moved to a minute from now.
     fn by(self, now: i64) -> Self {
         let new = Minute::begun(now);
         if self.is_over(now) {

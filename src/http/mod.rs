@@ -1,5 +1,7 @@
-//! HTTP as the contract wants it: the envelope, the key, strict parameters and bodies, and connections
-//! that never end without an answer. What is asked and answered is the front doors' business.
+//! The parts of HTTP that `api`, `hooks` and `livechat` share: connections, the envelope, API keys, strict parameters and
+//! bodies, and limits. What an operation takes and returns is decided there, not here.
+//!
+//! Invariant: as long as HTTP allows an answer, a request gets one, in the envelope.
 
 pub mod answers;
 pub mod auth;
@@ -11,12 +13,12 @@ pub mod connection;
 pub mod envelope;
 pub mod exchange;
 pub mod meters;
+pub mod middleware;
 pub mod minutes;
 pub mod observe;
 pub mod query;
 pub mod rates;
 pub mod representation;
-pub mod surroundings;
 
 use crate::{
     config::Limits,
@@ -29,27 +31,27 @@ use rates::Rates;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::watch;
 
-/// What every handler can reach. Cheap to clone.
+/// The state that every handler can use. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
 /// The parts of an [`App`].
 pub struct Parts {
-    /// For operations.
+    /// The context of operations.
     pub context: Context,
-    /// The line for updates.
+    /// The queue of updates.
     pub ingest: Ingest,
-    /// What strangers may do.
+    /// The limits on visitors and streams.
     pub bounds: Bounds,
     /// The memory for requests' bodies.
     pub body_memory: BodyMemory,
-    /// What keys, and those who try some, may do.
+    /// The rate limits of keys and of wrong keys.
     pub rates: Rates,
-    /// Uses of keys that are to be noted.
+    /// The uses of keys that are not written yet.
     pub uses: Uses,
-    /// Bounds on what clients control.
+    /// Limits on what clients control.
     pub limits: Limits,
-    /// Turns true when the server stops: what would go on for ever ends then.
+    /// Becomes true when the server stops. Endless answers must end then.
     pub stopped: watch::Receiver<bool>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
@@ -62,12 +64,12 @@ impl App {
     }
 }
 
-/// Marks an answer that goes on for long, in its extensions: it has a place of its own, and its connection's is free for
-/// requests.
+/// Marks a long-lived answer, as an extension of it. Such an answer counts among the streams, and no longer among the
+/// connections.
 #[derive(Debug, Clone, Copy)]
 pub struct LongLived;
 
-/// The other end of the connection that a request came through: an extension of every request.
+/// The address of the connection's other end: an extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 

@@ -1,9 +1,9 @@
-//! What happens around every request, whoever sends it: its id, its line in the log, and its metrics.
+//! The middleware around every request: its id, its line in the log, and its metrics.
 //!
-//! Invariant: what is logged of a request is how it ended, and its method and path as far as they are ours. The query, the
-//! headers and the bodies, and whatever stands where a method or a path belongs, may hold keys and people's words.
+//! Invariant: the log has the outcome of a request, and its method and path only if this server knows them. Everything else
+//! (the query, headers, bodies, unknown methods and paths) may contain keys or people's words.
 
-use super::{App, envelope::Cause, meters, surroundings::check_head};
+use super::{App, envelope::Cause, meters, middleware::check_head};
 use crate::{clock, config::REQUEST_LOG};
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -21,7 +21,7 @@ use uuid::fmt::Simple;
 /// The header with a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Surrounds a request.
+/// Observes a request.
 pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let begun = Begun {
@@ -35,8 +35,9 @@ pub async fn observe(State(app): State<App>, request: Request, next: Next) -> Re
     begun.end(route, response)
 }
 
-/// Surrounds a `GET` of this route that has an answer at once. `None`, and nothing is noted, if it has none.
-pub fn observe_at_once(
+/// Observes a `GET` request of this route that `answer` can answer from the cache. If it cannot, returns `None`, and nothing
+/// is recorded.
+pub fn observe_cached(
     app: &App,
     request: &Parts,
     route: &'static str,
@@ -44,7 +45,7 @@ pub fn observe_at_once(
 ) -> Option<Response> {
     check_head(app, request).ok()?;
     let at = clock::stopwatch();
-    // Who panics here does so again by the routes, where it becomes an answer.
+    // A panic here happens again in the route's handler, where it becomes an answer.
     let response = catch_unwind(AssertUnwindSafe(|| answer(app, request))).ok()??;
     let begun = Begun {
         at,
@@ -64,7 +65,7 @@ struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// Notes how it ended, and completes its answer.
+    /// Records the outcome, and adds the headers that every answer has.
     fn end(self, route: &str, mut response: Response) -> Response {
         let cause = response.extensions_mut().remove::<Cause>();
         self.note(route, response.status(), cause);
@@ -74,12 +75,12 @@ impl Begun<'_> {
         response
     }
 
-    /// Notes how it ended.
+    /// Records the outcome in the metrics and the log.
     fn note(&self, route: &str, status: StatusCode, cause: Option<Cause>) {
         let took = self.at.elapsed();
         meters::record(&self.method, route, status, took.as_secs_f64());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        // It was made of text.
+        // The value was made from text, so it is text.
         let request_id = self.id.to_str().unwrap_or_default();
         let (method, path) = (meters::known(&self.method), &*self.path);
         let status = status.as_u16();
@@ -101,8 +102,8 @@ impl Begun<'_> {
     }
 }
 
-/// A path for the log, if it leads somewhere and all of it is plain. Of any other only the length is said: it may hold a key,
-/// however that is written.
+/// The path for the log, if it has a route and only harmless characters. Of any other path the log has only the length,
+/// since it may contain a key.
 fn for_the_log(path: &str, route: Option<&MatchedPath>) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
     let harmless = path.bytes().all(plain) && !path.contains("ibx_");
@@ -115,7 +116,7 @@ fn for_the_log(path: &str, route: Option<&MatchedPath>) -> String {
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// The caller's id if it sent a sane one, else a new one.
+/// The request id of the client if it is short and harmless, otherwise a new one.
 fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
     let sane = |value: &&HeaderValue| {
         let value = value.to_str().unwrap_or_default();

@@ -1,10 +1,9 @@
-//! Query parameters, strictly: every wrong one is reported, and a broken query string is an error, never a guess.
+//! Query parameters. An empty value counts as not given, and unknown parameters are ignored.
 //!
-//! An empty value counts as not given; a known parameter given twice is wrong; unknown parameters are ignored.
+//! Invariant: every wrong parameter is reported, also one that is given twice, and a malformed query string is an error.
 
 use crate::{
     error::{Error, FieldError},
-    id::can_be_id,
     input::{At, Field, Source, Text, paragraphs},
 };
 use serde_json::Value;
@@ -15,7 +14,7 @@ use utoipa::openapi::{
     schema::Schema,
 };
 
-/// The parameters of a request, while they are read.
+/// The parameters of a request, while they are being read.
 pub struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     errors: Vec<FieldError>,
@@ -43,35 +42,7 @@ impl<'a> Query<'a> {
         query
     }
 
-    /// Reads a parameter by a rule that returns its value or says what it must be.
-    pub fn get<T, M: Into<String>>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(&str) -> Result<T, M>,
-    ) -> Option<T> {
-        match rule(self.take(name)?.as_str()?) {
-            Ok(value) => Some(value),
-            Err(message) => {
-                self.at(name).wrong(message);
-                None
-            }
-        }
-    }
-
-    /// Reads an id of whatever kind. A text that cannot be one must not reach the store.
-    pub fn id(&mut self, name: &str) -> Option<String> {
-        self.get(name, |text| match can_be_id(text) {
-            true => Ok(text.to_owned()),
-            false => Err("is not an id"),
-        })
-    }
-
-    /// Reads `limit`, as every list takes it: 1 to 100, and 50 if it is not given.
-    pub fn limit(&mut self) -> i64 {
-        self.get("limit", Limit::parse).unwrap_or_default().0
-    }
-
-    /// The end: all that is wrong, if anything is.
+    /// Returns an error with all wrong parameters, if there are any.
     pub fn finish(self) -> Result<(), Error> {
         match self.errors.is_empty() {
             true => Ok(()),
@@ -97,7 +68,7 @@ impl Source for Query<'_> {
     }
 }
 
-/// How a parameter is documented.
+/// The OpenAPI description of a parameter.
 pub fn parameter<F: Field>(name: &str, about: &str) -> Parameter {
     let required = match F::REQUIRED {
         true => Required::True,
@@ -112,8 +83,8 @@ pub fn parameter<F: Field>(name: &str, about: &str) -> Parameter {
         .build()
 }
 
-/// Declares the parameters of a query, with what reads and documents them. One whose name is no identifier is called by it:
-/// `mode as "hub.mode"`.
+/// Declares a struct of query parameters, and generates the code that reads and documents them. A parameter whose name is
+/// not an identifier is declared as in `mode as "hub.mode"`.
 macro_rules! query {
     (
         $(#[doc = $about:literal])+
@@ -131,7 +102,7 @@ macro_rules! query {
             /// Reads the query of a URL.
             $vis fn parse(raw: Option<&str>) -> Result<Self, $crate::error::Error> {
                 let mut query = $crate::http::query::Query::read(raw);
-                // All of them first: what is wrong with one must not hide what is wrong with the next.
+                // Reads all of them before it fails, so that every error is reported.
                 $(let $field = $crate::input::Field::take(&mut query, $crate::http::query::name!($field $(as $name)?));)*
                 query.finish()?;
                 let read = (|| Some($Name { $($field: $field?,)* }))();
@@ -164,7 +135,7 @@ macro_rules! name {
 }
 pub(crate) use name;
 
-/// How many rows a page may have: 1 to 100, and 50 if it is not said.
+/// The number of rows of a page: 1 to 100. The default is 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(pub i64);
 
@@ -188,7 +159,7 @@ impl Text for Limit {
     }
 }
 
-/// How many rows come before a page.
+/// The number of rows to skip. The default is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offset(pub i64);
 
@@ -211,7 +182,7 @@ fn whole_number(text: &str, range: std::ops::RangeInclusive<i64>) -> Option<i64>
     number.filter(|number| range.contains(number))
 }
 
-/// Yes or no, and no if it is not said.
+/// `true` or `false`. The default is `false`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flag(pub bool);
 

@@ -1,15 +1,14 @@
-//! How much an API key may ask in a minute, and how often an address may be wrong about a key.
+//! Rate limits: requests per minute of an API key, and wrong keys per minute from an address.
 //!
-//! Each node counts for itself: a count that nodes share would cost more than the request.
+//! Each node counts for itself, since a shared count would cost more than the request.
 //!
-//! **Wrong keys.** From an address that is over its limit a key is refused before anybody looks whether it is good:
-//! whoever guesses learns nothing more, not even from a lucky guess. But many can share an address, and one of them may
-//! have a broken script. So a key that was good from the same address within the last day goes on to work. It is
-//! remembered with the address: otherwise guesses could be tried against every key that is in use. A request without
-//! a key tries nothing, and is not counted.
+//! **Wrong keys.** If an address is over its limit, its keys are refused without a look-up. So an attacker learns nothing
+//! more, not even from a lucky guess. But many clients can share an address, and one of them may have a broken script. So a
+//! key that was valid from the same address within the last day still works. It is remembered together with the address:
+//! otherwise guesses could be tried against every key that is in use. A request without a key is not counted.
 //!
-//! Invariant: of the keys that were not good from an address lately, no more than its limit turn out wrong in a minute, but
-//! for those that were looked up at the same moment, and as long as there is room for its count.
+//! Invariant: from one address, at most its limit of wrong keys is looked up in a minute, except for those that are looked
+//! up at the same moment, and as long as its count is not dropped for lack of space.
 
 use super::{
     client::network,
@@ -23,9 +22,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-/// How exact it is when a key was good from an address, in seconds: writing it down at each request would cost too much.
+/// The precision of the time at which a key was valid from an address, in seconds. Recording every request would cost too
+/// much.
 const HOUR: i64 = 60 * 60;
-/// How long it is remembered that a key was good from an address, in seconds: a day, and as much as it is inexact.
+/// How long it is remembered that a key was valid from an address, in seconds: a day, plus the precision.
 const MEMORY: i64 = 24 * HOUR + HOUR;
 
 /// The counts of one server. Cheap to clone.
@@ -35,18 +35,18 @@ pub struct Rates(Arc<Inner>);
 struct Inner {
     /// Requests, by key.
     keys: Minutes,
-    /// Requests a minute of a key that has no limit of its own; 0 is no limit.
+    /// Requests per minute of a key without a limit of its own. 0 means no limit.
     requests: i64,
     /// Wrong keys, by address.
     wrong: Minutes,
-    /// Wrong keys a minute from one address; 0 is no limit.
+    /// Wrong keys per minute from one address. 0 means no limit.
     most_wrong: i64,
-    /// Good keys, each with an address that it came from.
+    /// Valid keys, each with an address from which it was used.
     known: Minutes,
 }
 
 impl Rates {
-    /// With nothing counted yet.
+    /// Starts with nothing counted.
     pub fn new(limits: &Limits) -> Self {
         Rates(Arc::new(Inner {
             keys: Minutes::new(0),
@@ -57,7 +57,7 @@ impl Rates {
         }))
     }
 
-    /// Whether it may be looked up if the key that a request from this address presents is a good one.
+    /// Returns an error if a key from this address must be refused without a look-up. `now` is in seconds since 1970.
     pub fn may_try(&self, key: &str, address: IpAddr, now: i64) -> Result<(), Error> {
         let most = self.0.most_wrong;
         let over = (most != 0).then(|| self.0.wrong.wait(network(address), most, now));
@@ -70,7 +70,7 @@ impl Rates {
         }
     }
 
-    /// Counts a wrong key from this address. Returns what to say of it.
+    /// Counts a wrong key from this address. Returns the error for the answer.
     pub fn failed(&self, address: IpAddr, now: i64) -> Error {
         let most = self.0.most_wrong;
         if most == 0 {
@@ -79,12 +79,12 @@ impl Rates {
         let count = self.0.wrong.take(network(address), most, now);
         match count.allowed {
             true => Error::Unauthorized,
-            // Others from there were wrong while this one was looked up.
+            // The limit was reached by other keys while this one was looked up.
             false => Error::TooManyFailures(seconds(count.ends - now)),
         }
     }
 
-    /// Counts a request of a good key. How its count stands then, if it has a limit.
+    /// Counts a request of a valid key. Returns its count, if the key has a limit.
     pub fn count(&self, principal: &Principal, address: IpAddr, now: i64) -> Option<Quota> {
         let key = principal.fingerprint();
         if self.0.most_wrong != 0 && principal.is_new_origin(origin(address, now)) {
@@ -98,7 +98,7 @@ impl Rates {
     }
 }
 
-/// A wait as `Retry-After` says it: at least a second, whatever the clock did.
+/// A wait as the value of `Retry-After`: at least a second, even if the clock was set back.
 fn seconds(wait: i64) -> u64 {
     wait.clamp(1, MINUTE).unsigned_abs()
 }
@@ -110,12 +110,12 @@ fn origin(address: IpAddr, now: i64) -> u64 {
     hasher.finish()
 }
 
-/// A key with an address. A key's fingerprint is as good as random, and cannot be chosen to fit.
+/// A key and an address as one number. A key's fingerprint is random, so nobody can choose one that fits.
 fn pair(key: u128, address: IpAddr) -> u128 {
     key ^ network(address)
 }
 
-/// How a key's count stands, for the headers of an answer.
+/// The count of a key, for the headers of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Quota {
     limit: i64,
@@ -127,7 +127,7 @@ const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 impl Quota {
-    /// An error if the request that was counted is one too many.
+    /// Returns an error if the counted request was over the limit.
     pub fn check(self, now: i64) -> Result<(), Error> {
         match self.count.allowed {
             true => Ok(()),
@@ -135,7 +135,7 @@ impl Quota {
         }
     }
 
-    /// Writes the headers.
+    /// Adds the headers.
     pub fn write(self, headers: &mut HeaderMap) {
         for (name, number) in [
             (LIMIT, self.limit),
@@ -147,19 +147,19 @@ impl Quota {
     }
 }
 
-/// Where the check of a request's key leaves its [`Quota`] for whoever writes the answer's headers: a request's
-/// extension, since nothing else goes from an extractor to the layer around it. Clones share it.
+/// Carries the [`Quota`] from the extractor that checks the key to the middleware that writes the answer's headers. It is a
+/// request's extension, since an extractor has no other way to pass something to the middleware. Clones share it.
 #[derive(Clone, Default)]
 pub struct Counted(Arc<OnceLock<Quota>>);
 
 impl Counted {
-    /// Leaves it there.
+    /// Stores the quota.
     pub fn note(&self, quota: Quota) {
-        // A request whose key is checked twice says how the first count stood.
+        // If the key is checked twice, the first count is kept.
         self.0.set(quota).ok();
     }
 
-    /// What was counted, if the request had a good key that has a limit.
+    /// The quota, if the request had a valid key with a limit.
     pub fn quota(&self) -> Option<Quota> {
         self.0.get().copied()
     }

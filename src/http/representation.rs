@@ -1,4 +1,4 @@
-//! Which form of a body a client gets, and whether it has it already.
+//! Content negotiation and conditional requests: which encoding of a body a client gets, and whether it has the body already.
 //! <https://www.rfc-editor.org/rfc/rfc9110#name-content-negotiation>
 //!
 //! Invariant: two answers with the same `ETag` have the same bytes.
@@ -21,11 +21,11 @@ use utoipa::{
     },
 };
 
-/// What a client says of the body that it wants.
+/// The parts of a request that decide how its answer is sent.
 pub struct Wanted {
-    /// In which form, if that is worth it.
+    /// The preferred encoding.
     pub form: Form,
-    /// The `ETag`s of what it has.
+    /// The values of `If-None-Match`.
     has: Vec<HeaderValue>,
 }
 
@@ -38,7 +38,7 @@ impl FromRequestParts<App> for Wanted {
 }
 
 impl Wanted {
-    /// Reads it from a request's headers.
+    /// Reads them from the headers.
     pub fn read(headers: &HeaderMap) -> Self {
         Wanted {
             form: best_form(headers),
@@ -62,17 +62,17 @@ impl IntoParams for Wanted {
     }
 }
 
-/// What a client gets of a body.
+/// An answer in the form that its client wants.
 pub struct Represented {
-    /// 200 with the body in the form that is wanted, or 304 to a client that has it.
+    /// 200, or 304 if the client has the body already.
     pub status: StatusCode,
-    /// The body; empty if the client has it.
+    /// The body. Empty with a 304.
     pub body: Bytes,
     form: Form,
     rendered: Arc<Rendered>,
 }
 
-/// Finds out what a client gets.
+/// Chooses the form of an answer.
 pub fn represent(wanted: &Wanted, rendered: Arc<Rendered>) -> Represented {
     let (form, body) = rendered.written(wanted.form);
     let has = !wanted.has.is_empty() && {
@@ -91,7 +91,7 @@ pub fn represent(wanted: &Wanted, rendered: Arc<Rendered>) -> Represented {
     }
 }
 
-/// What a client gets of a body that is made for it alone: as it is, since it is not worth being compressed each time.
+/// The same for a body that is made for a single request. It is not compressed, since that would have to be done each time.
 pub fn represent_once(wanted: Wanted, body: &[&[u8]]) -> Represented {
     let plain = Wanted {
         form: Form::Plain,
@@ -120,19 +120,21 @@ impl IntoResponse for Represented {
     }
 }
 
-/// Adds a header, unless its value is not fit for one.
+/// Adds a header. If its value is not allowed in headers, logs an error instead.
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     match HeaderValue::from_bytes(value) {
         Ok(value) => {
             headers.insert(name, value);
         }
-        Err(_) => tracing::error!(%name, "a header is left out: its value is not fit for one"),
+        Err(_) => {
+            tracing::error!(%name, "a header is left out, because its value is not allowed in headers")
+        }
     }
 }
 
-/// For its reader alone, who asks each time whether it is still so: it may have changed the moment after.
+/// Only the client may cache the answer, and must check each time whether it has changed.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
-/// Whose inboxes they are depends on the key, wherever it is sent.
+/// The answer depends on the key, wherever it is sent.
 const VARY: HeaderValue = HeaderValue::from_static("Authorization, api_key, Accept-Encoding");
 
 fn encoding(form: Form) -> Option<HeaderValue> {
@@ -143,7 +145,7 @@ fn encoding(form: Form) -> Option<HeaderValue> {
     }
 }
 
-/// Whether a list of `ETag`s names this one. A proxy that compresses makes a strong one weak, which is as good here.
+/// Whether a list of `ETag`s contains this one. A weak tag counts, too, since a proxy that compresses weakens it.
 /// <https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match>
 fn names(list: &HeaderValue, tag: &[u8]) -> bool {
     let Ok(list) = list.to_str() else {
@@ -154,20 +156,21 @@ fn names(list: &HeaderValue, tag: &[u8]) -> bool {
         .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag)
 }
 
-/// The shortest form of those that the client likes best.
+/// The form that the client prefers. Of two that it likes equally, the shorter one.
 fn best_form(headers: &HeaderMap) -> Form {
     let mut best = (Form::Plain, 0);
     for (name, form) in [("br", Form::Brotli), ("gzip", Form::Gzip)] {
-        let liking = liking(headers, name);
-        if liking > best.1 {
-            best = (form, liking);
+        let weight = weight(headers, name);
+        if weight > best.1 {
+            best = (form, weight);
         }
     }
     best.0
 }
 
-/// How much a client likes an encoding, in thousandths. One that it does not name it likes as `*`, or not at all.
-fn liking(headers: &HeaderMap, name: &str) -> u16 {
+/// The weight of an encoding in `Accept-Encoding`, in thousandths. An encoding that is not listed has the weight of `*`, or
+/// 0.
+fn weight(headers: &HeaderMap, name: &str) -> u16 {
     let mut any = 0;
     for value in headers.get_all(header::ACCEPT_ENCODING) {
         for entry in value.to_str().unwrap_or_default().split(',') {
@@ -184,7 +187,7 @@ fn liking(headers: &HeaderMap, name: &str) -> u16 {
     any
 }
 
-/// `q=0.5` is 500. No weight is 1000, and one that makes no sense is 0: what is not understood is not sent.
+/// `q=0.5` is 500. No weight is 1000, and an invalid one is 0.
 fn thousandths(weight: &str) -> u16 {
     let weight = weight.trim();
     if weight.is_empty() {

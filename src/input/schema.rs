@@ -1,6 +1,6 @@
-//! How inputs are documented: schemas of OpenAPI.
+//! The OpenAPI schemas of inputs.
 //!
-//! Invariant: what the document allows is taken, and what it does not name is refused.
+//! Invariant: the server accepts what a schema allows, and refuses fields that it does not name.
 
 use super::Field;
 use utoipa::openapi::{
@@ -8,26 +8,26 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, Discriminator, Schema, SchemaType},
 };
 
-/// The schemas of a document, by their names.
+/// The schemas of a document, with their names.
 pub type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// The schema of an object, while it is put together.
+/// Builds the schema of an object.
 pub struct Described(ObjectBuilder);
 
 impl Described {
-    /// Begins with what it is.
+    /// Starts with a description.
     pub fn new(about: &str) -> Self {
         let builder = ObjectBuilder::new().description(Some(paragraphs(about)));
         Described(builder.additional_properties(Some(AdditionalProperties::FreeForm(false))))
     }
 
-    /// A field that always says the same.
+    /// Adds a field with a constant value.
     #[must_use]
-    pub fn tagged(self, name: &str, says: &'static str) -> Self {
-        Described(self.0.property(name, word(&[says])).required(name))
+    pub fn tagged(self, name: &str, value: &'static str) -> Self {
+        Described(self.0.property(name, word(&[value])).required(name))
     }
 
-    /// A field of this type.
+    /// Adds a field of this type.
     #[must_use]
     pub fn field<F: Field>(self, name: &str, about: &str) -> Self {
         let builder = self
@@ -39,19 +39,19 @@ impl Described {
         })
     }
 
-    /// It.
+    /// Returns the schema.
     pub fn schema(self) -> RefOr<Schema> {
         self.0.into()
     }
 }
 
-/// A text that is one of these words.
+/// A string that is one of these words.
 pub fn word(words: &[&'static str]) -> RefOr<Schema> {
     let builder = ObjectBuilder::new().schema_type(Type::String);
     builder.enum_values(Some(words.iter().copied())).into()
 }
 
-/// One of several objects, which differ in what they have in one field: its values, and the schemas' names.
+/// One of several objects that differ in the value of one field. `variants` are its values, each with the name of a schema.
 pub fn one_of(about: &str, field: &str, variants: &[(&str, &str)]) -> RefOr<Schema> {
     let reference = |name: &str| Ref::from_schema_name(name);
     let mapping = variants
@@ -66,12 +66,12 @@ pub fn one_of(about: &str, field: &str, variants: &[(&str, &str)]) -> RefOr<Sche
         .into()
 }
 
-/// A list of at most so many of these.
+/// A list of at most `most` entries.
 pub(super) fn list(of: RefOr<Schema>, most: usize) -> RefOr<Schema> {
     ArrayBuilder::new().items(of).max_items(Some(most)).into()
 }
 
-/// The same, or `null`.
+/// The same schema, which also allows `null`.
 pub(super) fn or_null(schema: RefOr<Schema>) -> RefOr<Schema> {
     match schema {
         RefOr::T(Schema::Object(mut object)) => {
@@ -96,7 +96,7 @@ fn with_null(kind: SchemaType) -> SchemaType {
     }
 }
 
-/// The same, with what it is in this place.
+/// The same schema with a description.
 fn with_description(schema: RefOr<Schema>, about: &str) -> RefOr<Schema> {
     let paragraphs = paragraphs(about);
     let about = Some(paragraphs.clone());
@@ -121,7 +121,7 @@ fn with_description(schema: RefOr<Schema>, about: &str) -> RefOr<Schema> {
     }
 }
 
-/// A doc comment as a text: each of its lines begins with a space.
+/// The text of a doc comment, without the space at the beginning of each line.
 pub fn paragraphs(comment: &str) -> String {
     let lines: Vec<_> = comment
         .lines()

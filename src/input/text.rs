@@ -1,4 +1,6 @@
-//! What is written as a text: in a string of a body, or in a parameter.
+//! Values that are written as text: a string of a body, or a parameter.
+//!
+//! Invariant: a body and a query read a value by the same rule.
 
 use super::{At, Content};
 use crate::{
@@ -11,15 +13,15 @@ use utoipa::{
     openapi::{ObjectBuilder, Ref, RefOr, Type, schema::Schema},
 };
 
-/// What is written as a text.
+/// A value that is written as text.
 pub trait Text: Sized {
-    /// Reads it.
+    /// Reads the text.
     ///
     /// # Errors
-    /// What it must be, for people: the end of a sentence that begins with the field's name.
+    /// The rule, for people: the end of a sentence that begins with the field's name.
     fn parse(text: &str) -> Result<Self, String>;
 
-    /// What the document says of it.
+    /// The schema.
     fn describe() -> RefOr<Schema>;
 }
 
@@ -43,7 +45,7 @@ impl<T: Text> Content for T {
     }
 }
 
-// Every answer with an inbox brings the schemas of these two into the document.
+// The document has the schemas of these two types from the answers with an inbox.
 impl Text for Channel {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(str::to_owned)
@@ -64,7 +66,7 @@ impl Text for InboxStatus {
     }
 }
 
-/// Ids that are looked up: any text that can be one.
+/// Ids that are looked up. Any text is allowed that can be an id.
 macro_rules! ids {
     ($($Id:ident),+) => {$(
         impl Text for $Id {
@@ -83,8 +85,8 @@ macro_rules! ids {
 }
 ids!(InboxId, ConversationId, MessageId);
 
-/// Declares a type for a text that follows a rule: a function that gives the text in its final form or says what it must be,
-/// and what the document says of it.
+/// Declares a type for a text with a rule. The first function returns the text in its final form, or an error message. The
+/// second one describes the text in its schema.
 macro_rules! text {
     (
         $(#[doc = $about:literal])+

@@ -7,7 +7,7 @@ mod check;
 mod text;
 mod uses;
 
-pub use check::{Recalled, authenticate, recall, recheck};
+pub use check::{CachedKey, authenticate, authenticate_cached, recheck};
 pub use text::fingerprint;
 pub use uses::Uses;
 

@@ -276,7 +276,7 @@ async fn a_large_body_is_refused_without_being_read(store: Store) {
 mod panics {
     use axum::{Router, body::Body, http::Request, routing::get};
     use http_body_util::BodyExt;
-    use inboxd::router::surround;
+    use inboxd::router::with_middleware;
     use tower::ServiceExt;
 
     use crate::support::{Store, TestApp};
@@ -285,7 +285,7 @@ mod panics {
     async fn a_panic_in_a_handler_is_an_internal_error() {
         let app = TestApp::start(Store::Sqlite).await;
         let panics = get(async || -> &'static str { panic!("a secret detail") });
-        let router = surround(
+        let router = with_middleware(
             Router::new().route("/panic", panics),
             Router::new(),
             Router::new(),

@@ -5,11 +5,11 @@ use crate::{
     error::Error,
     http::{
         App,
-        auth::{Reader, recall},
+        auth::{Reader, authorise_cached},
         envelope::{self, ApiError, Pagination},
+        middleware::of_api,
         query::{Limit, Offset, query},
         representation::{Wanted, represent},
-        surroundings::of_api,
     },
     ops,
     rendered::Rendered,
@@ -79,15 +79,15 @@ pub async fn list(
     Ok(represent(&wanted, rendered).into_response())
 }
 
-/// The answer of [`list`], if all that it takes is cached, and the key may still ask. `None` if only [`list`] can give it; the
-/// request is not counted then.
-pub fn at_once(app: &App, request: &Parts) -> Option<Response> {
+/// The answer of [`list`], if the key and the page are cached and the key is within its rate limit. `None` if [`list`] has to
+/// answer. The request is not counted then.
+pub fn cached_answer(app: &App, request: &Parts) -> Option<Response> {
     let page = page_of(request.uri.query()).ok()?;
     let now = app.context.clock.now();
-    let (recalled, address) = recall(request, app, Scope::Read, now)?;
+    let (key, address) = authorise_cached(request, app, Scope::Read, now)?;
     let cache = &app.context.cache;
-    let cached = cache.page(recalled.freshness, &recalled.account, page)?;
-    let quota = app.rates.count(&recalled.principal, address, now);
+    let cached = cache.page(key.freshness, &key.account, page)?;
+    let quota = app.rates.count(&key.principal, address, now);
     if quota.is_some_and(|quota| quota.check(now).is_err()) {
         // One too many is not counted, so it can be tried again, and refused there.
         return None;

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::Channel,
     error::Error,
-    input::{self, Field, Fields, Given, List, Schemas, input, one_of},
+    input::{self, Content, Field, Fields, Given, List, Schemas, input, one_of},
     ops::credentials::Credentials,
 };
 use serde_json::{Map, Value};
@@ -195,12 +195,12 @@ impl NewInbox {
     pub fn parse(body: Map<String, Value>) -> Result<Self, Error> {
         input::read(body, |fields| {
             let known = TYPES.into_iter().flat_map(|(_, _, names, _)| names);
-            let channel = fields.look("type").and_then(Value::as_str);
+            let channel = fields.get("type").and_then(Value::as_str);
             let Some(channel) = channel.and_then(|text| text.parse().ok()) else {
                 // Which of the others are right depends on the type, which is wrong itself.
                 <Name as Field>::take(fields, "name");
                 <Channel as Field>::take(fields, "type");
-                fields.forget(known);
+                fields.discard(known);
                 return None;
             };
             refuse_other_channels(fields, channel);
@@ -211,7 +211,7 @@ impl NewInbox {
                 Channel::Livechat => NewLivechat::take(fields).map(NewInbox::Livechat),
             };
             // What does not apply may be said to be nothing.
-            fields.forget_nulls(known.clone());
+            fields.discard_nulls(known.clone());
             fields.refuse(known, &not_of(channel));
             read
         })
@@ -241,10 +241,10 @@ impl ToSchema for NewInbox {
     }
 
     fn schemas(all: &mut Schemas) {
-        <NewWhatsapp as Field>::schemas(all);
-        <NewInstagram as Field>::schemas(all);
-        <NewTelegram as Field>::schemas(all);
-        <NewLivechat as Field>::schemas(all);
+        <NewWhatsapp as Content>::schemas(all);
+        <NewInstagram as Content>::schemas(all);
+        <NewTelegram as Content>::schemas(all);
+        <NewLivechat as Content>::schemas(all);
     }
 }
 

@@ -32,7 +32,7 @@ pub async fn authenticate(
 }
 
 /// A principal whose key is cached, and what its request needs to use the cache.
-pub struct Recalled {
+pub struct CachedKey {
     /// The principal.
     pub principal: Arc<Principal>,
     /// The state of its account in the cache.
@@ -43,7 +43,12 @@ pub struct Recalled {
 
 /// Authenticates a key from the cache alone. `None` if it is not cached or has expired; [`authenticate`] must then
 /// decide. `now` is in seconds since 1970.
-pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Option<Recalled> {
+pub fn authenticate_cached(
+    context: &Context,
+    uses: &Uses,
+    presented: &str,
+    now: i64,
+) -> Option<CachedKey> {
     let hash = presented_hash(presented)?;
     let freshness = context.cache.freshness();
     let (principal, account) = context.cache.key(freshness, &hash)?;
@@ -51,7 +56,7 @@ pub fn recall(context: &Context, uses: &Uses, presented: &str, now: i64) -> Opti
         return None;
     }
     note_use(&principal, uses, now);
-    Some(Recalled {
+    Some(CachedKey {
         principal,
         account,
         freshness,

@@ -1,7 +1,7 @@
-//! What surrounds the routes, by whom they are for: programs and pages that call the API, providers that call hooks, people
-//! who read the documentation.
+//! The middleware around each kind of route: the API (programs and web pages), hooks (providers), and the documentation
+//! (people).
 //!
-//! Invariant: no header that one kind of caller needs is on another's answers.
+//! Invariant: answers of one kind of route have no headers that only another kind needs.
 
 use super::{
     App, body,
@@ -19,8 +19,7 @@ use axum::{
 use std::any::Any;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// Around the API, live chat and what anybody asks for that is not there: pages of any origin may call it, and every answer
-/// is JSON.
+/// Around the API, live chat and unknown paths. Web pages of any origin may call them, and every answer is JSON.
 pub async fn api(State(app): State<App>, mut request: Request, next: Next) -> Response {
     if is_preflight(&request) {
         return of_api(preflight(request.headers()), None);
@@ -31,7 +30,7 @@ pub async fn api(State(app): State<App>, mut request: Request, next: Next) -> Re
     of_api(response, counted.quota())
 }
 
-/// Completes an answer of the API.
+/// Adds the headers that every answer of the API has.
 pub fn of_api(mut response: Response, quota: Option<Quota>) -> Response {
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_TYPE).or_insert(JSON);
@@ -43,17 +42,16 @@ pub fn of_api(mut response: Response, quota: Option<Quota>) -> Response {
     response
 }
 
-/// Around hooks: providers are no browsers.
+/// Around hooks. Providers are not browsers, and need no such headers.
 pub async fn hooks(State(app): State<App>, request: Request, next: Next) -> Response {
     admit(&app, request, next).await
 }
 
-/// Around the documentation: no page may show it in a frame, where a click could be stolen from a reader who has put in a
-/// key.
+/// Around the documentation. No page may show it in a frame, since a click there could be hijacked after a reader has
+/// entered a key.
 pub async fn documents(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = admit(&app, request, next).await;
-    let nothing = response.body().is_end_stream();
-    if response.status() == StatusCode::NOT_FOUND && nothing {
+    if response.status() == StatusCode::NOT_FOUND && response.body().is_end_stream() {
         response = Refusal::NoSuchPath.into_response();
     }
     let headers = response.headers_mut();
@@ -71,7 +69,7 @@ const NO_FRAMES: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'"
 const DENY: HeaderValue = HeaderValue::from_static("DENY");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
-/// Whether a browser asks before it sends the real request. <https://fetch.spec.whatwg.org/#cors-preflight-request>
+/// Whether this is a browser's preflight request. <https://fetch.spec.whatwg.org/#cors-preflight-request>
 fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
@@ -80,14 +78,14 @@ fn is_preflight(request: &Request) -> bool {
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Any origin may call, with any header. `*` would not cover `Authorization`, so the asked ones are named back.
-fn preflight(asked: &HeaderMap) -> Response {
+/// Allows any origin and any header. `*` would not include `Authorization`, so the requested names are repeated.
+fn preflight(requested: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, A_DAY);
     headers.insert(header::VARY, VARY);
-    if let Some(names) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+    if let Some(names) = requested.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
     }
     response
@@ -97,8 +95,9 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PATCH, D
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 const VARY: HeaderValue = HeaderValue::from_static("Access-Control-Request-Headers");
 
-/// Lets a request in, and reads and drops the body of one that has no use for it: existing clients send `{}` with a GET, and a
-/// body that is left unread would end the connection. What is reserved for a body is held until the answer is there.
+/// Checks a request's head, and passes the request on. The body of a method that does not use one is read and dropped, since
+/// existing clients send `{}` with a GET, and an unread body would end the connection. The memory of a body stays reserved
+/// until the answer is there.
 async fn admit(app: &App, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = check_head(app, &parts) {
@@ -125,7 +124,7 @@ async fn admit(app: &App, request: Request, next: Next) -> Response {
     response
 }
 
-/// Refuses a head that is too large (hyper's own bound is a rough one), or is for no host, or for several.
+/// Refuses a head that is too large (hyper's own limit is only approximate), or that has no `Host` header or several.
 /// <https://www.rfc-editor.org/rfc/rfc9112#name-request-target>
 pub fn check_head(app: &App, head: &Parts) -> Result<(), Refusal> {
     if head_size(&head.uri, &head.headers) > app.limits.head {
@@ -134,13 +133,13 @@ pub fn check_head(app: &App, head: &Parts) -> Result<(), Refusal> {
     let hosts = head.headers.get_all(header::HOST).iter().count();
     match hosts {
         1 => Ok(()),
-        // Whoever speaks an older version need not say it.
+        // HTTP/1.0 does not require it.
         0 if head.version < Version::HTTP_11 => Ok(()),
         _ => Err(Refusal::NotOneHost),
     }
 }
 
-/// Bytes of a request's URL and headers, as they were sent.
+/// The size of a request's URL and headers as they were sent, in bytes.
 fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
     let query = uri.query().map_or(0, |query| query.len() + 1);
     let fields = headers
@@ -149,15 +148,15 @@ fn head_size(uri: &Uri, headers: &HeaderMap) -> usize {
     uri.path().len() + query + fields.sum::<usize>()
 }
 
-/// Bytes between a header's name and its value, and after it.
+/// The number of bytes between a header's name and value, and after the value.
 const SEPARATORS: usize = ": \r\n".len();
 
-/// Turns a panic in a handler into the answer of any other fault of ours.
+/// Turns a panic in a handler into the answer of any other internal error.
 pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
     CatchPanicLayer::custom(on_panic as OnPanic)
 }
 
-/// What a panic is turned into.
+/// The function that makes an answer from a panic.
 pub type OnPanic = fn(Box<dyn Any + Send>) -> Response<Body>;
 
 fn on_panic(panic: Box<dyn Any + Send>) -> Response<Body> {
