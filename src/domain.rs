@@ -10,42 +10,25 @@ use crate::{
     clock,
     id::{AccountId, InboxId, KeyId},
 };
+use channels::named;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt, str::FromStr};
 use utoipa::{ToSchema, openapi::Object};
 
-/// The type of an inbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Channel {
-    /// WhatsApp Cloud API.
-    Whatsapp,
-    /// Instagram messaging.
-    Instagram,
-    /// The chat on the business's own website.
-    Livechat,
-    /// A Telegram bot.
-    Telegram,
-}
-
-impl Channel {
-    /// All types, in the order of the documentation.
-    pub const ALL: [Channel; 4] = [
-        Channel::Whatsapp,
-        Channel::Instagram,
-        Channel::Livechat,
-        Channel::Telegram,
-    ];
-
-    /// The name in tables, URLs and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Channel::Whatsapp => "whatsapp",
-            Channel::Instagram => "instagram",
-            Channel::Livechat => "livechat",
-            Channel::Telegram => "telegram",
-        }
+named! {
+    /// The type of an inbox.
+    #[derive(Hash, Serialize, ToSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Channel {
+        /// WhatsApp Cloud API.
+        Whatsapp = "whatsapp",
+        /// Instagram messaging.
+        Instagram = "instagram",
+        /// The chat on the business's own website.
+        Livechat = "livechat",
+        /// A Telegram bot.
+        Telegram = "telegram",
     }
 }
 
@@ -63,26 +46,17 @@ impl FromStr for Channel {
     }
 }
 
-/// Whether an inbox is in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum InboxStatus {
-    /// The channel has proved that it works.
-    Active,
-    /// The business has switched the inbox off.
-    Inactive,
-    /// The channel has not yet proved that it works.
-    Pending,
-}
-
-impl InboxStatus {
-    /// The name in tables, URLs and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            InboxStatus::Active => "active",
-            InboxStatus::Inactive => "inactive",
-            InboxStatus::Pending => "pending",
-        }
+named! {
+    /// Whether an inbox is in use.
+    #[derive(Hash, Serialize, ToSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum InboxStatus {
+        /// The channel has proved that it works.
+        Active = "active",
+        /// The business has switched the inbox off.
+        Inactive = "inactive",
+        /// The channel has not yet proved that it works.
+        Pending = "pending",
     }
 }
 
@@ -90,12 +64,10 @@ impl FromStr for InboxStatus {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "active" => Ok(InboxStatus::Active),
-            "inactive" => Ok(InboxStatus::Inactive),
-            "pending" => Ok(InboxStatus::Pending),
-            _ => Err("must be one of active, inactive, pending"),
-        }
+        InboxStatus::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or("must be one of active, inactive, pending")
     }
 }
 
@@ -142,29 +114,17 @@ pub struct Account {
     pub created_at: i64,
 }
 
-/// A permission of an API key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Every GET, except an inbox's setup.
-    Read,
-    /// Manage inboxes, and send messages.
-    Write,
-    /// Manage API keys.
-    Admin,
-}
-
-impl Scope {
-    /// All scopes.
-    pub const ALL: [Scope; 3] = [Scope::Read, Scope::Write, Scope::Admin];
-
-    /// The scope's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scope::Read => "read",
-            Scope::Write => "write",
-            Scope::Admin => "admin",
-        }
+named! {
+    /// A permission of an API key.
+    #[derive(PartialOrd, Ord, Serialize, clap::ValueEnum)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Scope {
+        /// Every GET, except an inbox's setup.
+        Read = "read",
+        /// Manage inboxes, and send messages.
+        Write = "write",
+        /// Manage API keys.
+        Admin = "admin",
     }
 }
 

@@ -1,35 +1,35 @@
-//! Which addresses a body names, found without parsing it.
+//! Finds the addresses in a body without parsing it.
 //!
-//! This is all that is read of a body before its signature is checked: enough to know whose secret to check it with.
-//! What a body *says* is not read here, and whether it is JSON at all does not matter.
+//! Nothing else of a body is read before its signature is checked: the addresses tell which secrets to check it with. It
+//! does not matter here whether the body is valid JSON.
 //!
-//! Invariant: one pass over the bytes, and memory for no more than [`MOST`] addresses, whatever the bytes are.
+//! Invariant: one pass over the bytes, and memory for at most [`MOST`] addresses, whatever the bytes are.
 
 use std::collections::HashSet;
 
 use crate::json;
 
-/// How many addresses are worth trying for a body that nobody has vouched for yet.
+/// The maximum number of addresses whose secrets are tried for one body.
 pub(crate) const MOST: usize = 64;
 
-/// No inbox has a longer address, in bytes.
+/// The length of the longest address of an inbox, in bytes.
 const LONGEST: usize = 64;
 
-/// Levels of objects of which the keys are known. No address is deeper.
+/// How many levels of keys are tracked. No address is nested deeper.
 const LEVELS: usize = 8;
 
 /// The addresses found so far, each once, in the order in which they were found.
 #[derive(Default)]
 pub(crate) struct Addresses<'a> {
     found: Vec<String>,
-    /// As they stand in the body, quotes included, so that the same again costs no more than a look.
+    /// The same as they are written in the body, with quotes, so that a duplicate costs only a look-up.
     seen: HashSet<&'a [u8]>,
 }
 
 impl<'a> Addresses<'a> {
-    /// Takes a string or a number as it stands in the body, unless it cannot be an address, or there are enough.
+    /// Adds a string or a number as it is written in the body, unless it cannot be an address, or there are enough.
     pub(crate) fn add(&mut self, scalar: &'a [u8]) {
-        // Each byte may be spelled as `\u0031`.
+        // Each byte may be written as in `\u0031`.
         if self.is_full() || scalar.len() > 6 * LONGEST + 2 || self.seen.contains(scalar) {
             return;
         }
@@ -56,11 +56,11 @@ impl<'a> Addresses<'a> {
     }
 }
 
-/// Calls `visit` with every string and number that is a value, until it answers false: the keys that lead there, and
-/// the value as it stands in the body.
+/// Calls `visit` with every string and number that is a value, until it returns false. Its arguments are the keys that lead
+/// to the value, and the value as it is written in the body.
 ///
-/// Lists leave no trace in the keys. Keys come as they are written, without their quotes. Values below [`LEVELS`]
-/// objects are passed over. Of a body that is not JSON, whatever looks like it is visited.
+/// Lists add nothing to the keys. Keys are as they are written, without quotes. Values below [`LEVELS`] levels of objects
+/// are skipped. If a body is not JSON, everything in it that looks like JSON is visited.
 pub(crate) fn visit<'a>(body: &'a [u8], mut visit: impl FnMut(&[&'a [u8]], &'a [u8]) -> bool) {
     let mut keys: [&[u8]; LEVELS] = [b""; LEVELS];
     let mut level = 0_usize;
@@ -98,7 +98,7 @@ pub(crate) fn visit<'a>(body: &'a [u8], mut visit: impl FnMut(&[&'a [u8]], &'a [
     }
 }
 
-/// The place after a string of which the opening quote is before `at`.
+/// The position after a string whose opening quote is before `at`.
 fn end_of_string(body: &[u8], mut at: usize) -> usize {
     while let Some(byte) = body.get(at) {
         at += match byte {

@@ -1,9 +1,9 @@
-//! Instagram messaging webhooks.
+//! Updates of Instagram.
 //!
-//! This file walks the envelope, in all the shapes that it comes in, and says whose each event is. What
-//! an event is, is read in `instagram::event`, and what a message says in `instagram::content`.
+//! This file reads the envelope in all its forms, and finds the account of each event. `instagram::event` reads the events,
+//! and `instagram::content` the content of messages.
 //!
-//! Invariant: every event comes out as exactly one item, in whichever list and shape it came.
+//! Invariant: every event becomes exactly one item, in whichever list and form it is.
 
 mod content;
 mod event;
@@ -20,7 +20,7 @@ use event::Account;
 /// What Meta's dashboard puts where the account's id belongs when somebody presses Test.
 const TEST_ENTRY: &str = "0";
 
-/// The same, as it may be written in a body.
+/// The same as it may be written in a body.
 const TEST_ENTRIES: [&[u8]; 2] = [b"0", b"\"0\""];
 
 /// The keys under which events have been seen in the value of a change.
@@ -99,8 +99,8 @@ fn read_entry(entry: &RawValue, update: &mut Update) {
     }
 }
 
-/// Calls `read` with every element of a list; a list that is none goes to quarantine as a whole.
-/// The answer is whether there is one.
+/// Calls `read` with every element of the list of a key. If the value is not a list, it goes to quarantine as a whole.
+/// Returns whether the key exists.
 fn each<'a>(
     frame: &Frame<'a>,
     key: &'static str,
@@ -117,7 +117,7 @@ fn each<'a>(
     true
 }
 
-/// A change is an event if it looks like one; else it is about comments, mentions and the like.
+/// Reads a change. It is an event if it has the keys of one. Otherwise it is about comments, mentions and so on.
 fn read_change(change: &Frame<'_>, account: &Account, update: &mut Update) {
     let field = json::frame_id(change, "field");
     let other = || match &field {

@@ -1,11 +1,10 @@
-//! Reading JSON from somebody who may send anything.
+//! Reads JSON from senders that may send anything.
 //!
-//! Only what every channel needs in order to read values; what they mean is each channel's own
-//! business.
+//! What the values mean is decided by each channel, not here.
 //!
-//! Invariant: nothing that comes out of here holds U+0000 (PostgreSQL cannot store it) or nests deeper
-//! than [`MAX_DEPTH`], and what one item holds never decides whether another one can be read. Reading takes time and
-//! memory in proportion to the bytes.
+//! Invariant: a value that was read here contains no U+0000 (PostgreSQL cannot store it) and is nested at most
+//! [`MAX_DEPTH`] levels deep. Whether one item can be read does not depend on the others. Time and memory are proportional
+//! to the number of bytes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,22 +19,22 @@ use crate::Moment;
 
 pub(crate) type Object = Map<String, Value>;
 
-/// An object of which only the keys are read yet. Of a key that comes twice, the last value.
+/// An object whose values are not parsed yet. For a duplicate key it has the last value.
 pub(crate) type Frame<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Readers stop at 128 levels by default. What is stored is shown again inside other objects, so it has
-/// to stay some levels below that.
+/// The deepest nesting of a value. By default, parsers stop at 128 levels. Stored values are shown inside other objects, so
+/// they must stay some levels below that.
 pub(crate) const MAX_DEPTH: usize = 96;
 
-/// Most values in one item. Read, each takes up to a hundred times the bytes that it is written with; no message of any
-/// provider comes near.
+/// The maximum number of values in one item. Parsed, a value can take a hundred times its bytes. No provider's message has
+/// nearly as many.
 const MAX_VALUES: usize = 20_000;
 
-/// Most keys in an object of an envelope. No envelope of any provider comes near.
+/// The maximum number of keys in an object of the envelope. No provider's envelope has nearly as many.
 const MAX_KEYS: usize = 1_000;
 
-/// Longest identifier, in bytes, since a store's index has room for so many. The longest that a provider documents has
-/// 256 characters.
+/// The maximum length of an id, in bytes, which an index of the store has room for. The longest documented ids have 256
+/// characters.
 const MAX_ID: usize = 512;
 const MAX_NAME: usize = 256;
 const MAX_PHONE: usize = 15;
@@ -43,11 +42,10 @@ const MAX_PHONE: usize = 15;
 /// 9999-12-31T23:59:59Z.
 const MAX_SECONDS: i64 = 253_402_300_799;
 
-/// The body as text that a JSON parser can read wherever it can be read at all.
+/// Replaces the parts of a body that a JSON parser refuses, so that they do not make the whole batch unreadable.
 ///
-/// Three things would otherwise cost a whole batch: bytes that are not UTF-8, a surrogate escape
-/// without its partner, and a raw control character inside a string. Together with U+0000 they become
-/// U+FFFD (other control characters are escaped).
+/// Bytes that are not UTF-8, an unpaired surrogate escape, and U+0000 become U+FFFD. Other control characters inside strings
+/// are escaped.
 pub(crate) fn repair(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     match String::from_utf8_lossy(body) {
@@ -87,7 +85,7 @@ fn repair_escapes(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// How long the escape at the start of `rest` is, and what has to stand in its place, if anything.
+/// The length of the escape at the start of `rest`, and its replacement, if it needs one.
 fn escape(rest: &[u8]) -> (usize, Option<String>) {
     match code_unit(rest) {
         None => (rest.len().min(2), None),
@@ -110,8 +108,8 @@ fn code_unit(rest: &[u8]) -> Option<u16> {
     })
 }
 
-/// The keys of an object, each with its value unread. `None` if it is no object, or one with more keys than
-/// [`MAX_KEYS`].
+/// The keys of an object, with their values not parsed yet. `None` if this is not an object, or if it has more than
+/// [`MAX_KEYS`] keys.
 pub(crate) fn frame(raw: &str) -> Option<Frame<'_>> {
     struct Keys;
     impl<'de> Visitor<'de> for Keys {
@@ -137,8 +135,8 @@ pub(crate) fn frame(raw: &str) -> Option<Frame<'_>> {
     reader.end().ok().map(|()| frame)
 }
 
-/// Reads each element of an array, without gathering them. An object stands for a list of one, and `null` for an empty
-/// list. False if it is none of these.
+/// Calls `read` with each element of an array. An object counts as a list with one element, and `null` as an empty list.
+/// Returns false for anything else.
 pub(crate) fn each<'a>(list: &'a RawValue, read: impl FnMut(&'a RawValue)) -> bool {
     struct Elements<F>(F);
     impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
@@ -169,7 +167,7 @@ pub(crate) fn each<'a>(list: &'a RawValue, read: impl FnMut(&'a RawValue)) -> bo
     }
 }
 
-/// One whole object, or why it cannot be read.
+/// Parses an object. The error says why it cannot be read.
 pub(crate) fn object(raw: &str) -> Result<Object, &'static str> {
     match value(raw)? {
         Value::Object(object) => Ok(object),
@@ -177,7 +175,7 @@ pub(crate) fn object(raw: &str) -> Result<Object, &'static str> {
     }
 }
 
-/// One whole value, or why it cannot be read.
+/// Parses a value. The error says why it cannot be read.
 pub(crate) fn value(raw: &str) -> Result<Value, &'static str> {
     if holds_more_than(raw, MAX_VALUES) {
         return Err("more values than a message has");
@@ -190,7 +188,7 @@ pub(crate) fn value(raw: &str) -> Result<Value, &'static str> {
     Ok(value)
 }
 
-/// Whether there can be more than so many values in a piece of JSON.
+/// Whether a piece of JSON can have more than `most` values.
 fn holds_more_than(raw: &str, most: usize) -> bool {
     if raw.len() < 2 * most {
         return false;
@@ -221,7 +219,7 @@ fn deeper_than(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// JSON that came inside a string: read, where it is an object or an array; else the string.
+/// JSON inside a string: the parsed value if it is an object or an array, otherwise the string.
 pub(crate) fn embedded(text: String) -> Value {
     match value(&repair(text.as_bytes())) {
         Ok(read @ (Value::Object(_) | Value::Array(_))) => read,
@@ -229,12 +227,12 @@ pub(crate) fn embedded(text: String) -> Value {
     }
 }
 
-/// The object under a key.
+/// The object of a key.
 pub(crate) fn inner<'a>(object: &'a Object, key: &str) -> Option<&'a Object> {
     object.get(key)?.as_object()
 }
 
-/// The text under a key, also if it came as a number.
+/// The text of a key, which may also be a number.
 pub(crate) fn text(object: &Object, key: &str) -> Option<String> {
     match object.get(key)? {
         Value::String(text) => Some(text.clone()),
@@ -246,29 +244,28 @@ pub(crate) fn text(object: &Object, key: &str) -> Option<String> {
     }
 }
 
-/// The identifier under a key: not empty, and not longer than any identifier is.
+/// The id of a key. It is not empty and at most [`MAX_ID`] bytes long.
 pub(crate) fn id(object: &Object, key: &str) -> Option<String> {
     id_of(object.get(key)?)
 }
 
-/// The identifier that a piece of JSON is.
+/// A piece of JSON as an id.
 pub(crate) fn id_in(raw: &str) -> Option<String> {
     id_of(&value(raw).ok()?)
 }
 
-/// The identifier under a key of which the neighbours may be unreadable.
+/// The id of a key in an object whose other values may be unreadable.
 pub(crate) fn frame_id(frame: &Frame<'_>, key: &str) -> Option<String> {
     id_in(frame.get(key)?.get())
 }
 
-/// The moment under a key of which the neighbours may be unreadable.
+/// The moment of a key in an object whose other values may be unreadable.
 pub(crate) fn frame_time(frame: &Frame<'_>, key: &str) -> Option<Moment> {
     let time = value(frame.get(key)?.get()).ok()?;
     moment(&Object::from_iter([(key.to_owned(), time)]), key)
 }
 
-/// A number past 64 bits has lost digits before it gets here: it would be somebody else's id, so it is
-/// none.
+/// A value as an id. A number of more than 64 bits is not one: it has lost digits, and could be another contact's id.
 fn id_of(value: &Value) -> Option<String> {
     let id = match value {
         Value::String(text) => text.clone(),
@@ -279,12 +276,12 @@ fn id_of(value: &Value) -> Option<String> {
     fits.then_some(id)
 }
 
-/// The whole number under a key, also if it came as text.
+/// The whole number of a key, which may also be a text.
 pub(crate) fn int(object: &Object, key: &str) -> Option<i64> {
     int_of(object.get(key)?)
 }
 
-/// The whole number that a value is, also if it came as text.
+/// A value as a whole number. It may also be a text.
 pub(crate) fn int_of(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => whole(number)?.try_into().ok(),
@@ -303,7 +300,7 @@ fn whole(number: &Number) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i128)
 }
 
-/// The number under a key, also if it came as text.
+/// The number of a key, which may also be a text.
 pub(crate) fn number(object: &Object, key: &str) -> Option<Number> {
     match object.get(key)? {
         Value::Number(number) => Some(number.clone()),
@@ -312,7 +309,7 @@ pub(crate) fn number(object: &Object, key: &str) -> Option<Number> {
     }
 }
 
-/// Whether a key says yes. `false`, `null` and an absent key are all the same.
+/// Whether a key is true. `false`, `null` and an absent key are the same.
 pub(crate) fn flag(object: &Object, key: &str) -> bool {
     match object.get(key) {
         Some(Value::Bool(flag)) => *flag,
@@ -321,15 +318,14 @@ pub(crate) fn flag(object: &Object, key: &str) -> bool {
     }
 }
 
-/// The seconds since 1970 under a key.
+/// The time of a key, in seconds since 1970.
 pub(crate) fn seconds(object: &Object, key: &str) -> Option<i64> {
     int(object, key).filter(|seconds| (0..=MAX_SECONDS).contains(seconds))
 }
 
-/// The moment under a key that may hold milliseconds.
+/// The moment of a key, in seconds or milliseconds since 1970.
 ///
-/// What would be a second after the year 5138 is taken for milliseconds: as such it is later than
-/// March 1973.
+/// A number that would be after the year 5138 in seconds is in milliseconds, where it is after March 1973.
 pub(crate) fn moment(object: &Object, key: &str) -> Option<Moment> {
     const FIRST_MILLIS: i64 = 100_000_000_000;
     let time = int(object, key)?;
@@ -346,36 +342,55 @@ pub(crate) fn moment(object: &Object, key: &str) -> Option<Moment> {
         .then_some(moment)
 }
 
-/// A display name under a key: not blank, and cut where no honest name ends.
+/// The display name of a key. It is not blank, and cut to [`MAX_NAME`] characters.
 pub(crate) fn name(object: &Object, key: &str) -> Option<String> {
     let name = text(object, key)?;
     (!name.trim().is_empty()).then(|| cut(&name, MAX_NAME))
 }
 
-/// A user name under a key, without `@`.
+/// The user name of a key, without `@`.
 pub(crate) fn username(object: &Object, key: &str) -> Option<String> {
     let name = name(object, key)?;
     let name = name.trim().trim_start_matches('@');
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The phone number that a provider's id is, if it is one: nothing but digits, and not too many.
+/// A provider's id as a phone number, if it has only digits and not too many.
 pub(crate) fn phone(id: &str) -> Option<String> {
     let digits = id.strip_prefix('+').unwrap_or(id);
     let fits = (5..=MAX_PHONE).contains(&digits.len());
     (fits && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| format!("+{digits}"))
 }
 
-/// At most the first so many characters.
+/// The text, cut to this many characters.
 pub(crate) fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-/// Puts a value under a key, where there is one.
+/// Sets a key, if there is a value.
 pub(crate) fn put(object: &mut Object, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         object.insert(key.to_owned(), value.into());
     }
+}
+
+/// Copies the object of a key, if there is one.
+pub(crate) fn copy(to: &mut Object, key: &str, from: &Object) {
+    put(to, key, inner(from, key).cloned());
+}
+
+/// The content of a message that is kept as it came.
+pub(crate) fn raw(message: Object) -> Object {
+    Object::from_iter([("raw".to_owned(), Value::Object(message))])
+}
+
+/// The latitude and longitude of a place.
+pub(crate) fn coordinates(place: &Object) -> Option<Object> {
+    let (latitude, longitude) = (number(place, "latitude")?, number(place, "longitude")?);
+    Some(Object::from_iter([
+        ("latitude".to_owned(), latitude.into()),
+        ("longitude".to_owned(), longitude.into()),
+    ]))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! What providers send, as plain values; and what is asked of them and sent through them.
+//! The formats of the providers: reads their updates into plain values, and writes requests to their APIs.
 //!
-//! Each channel is one module of pure functions: bytes in, a [`Update`] out. Adding a channel means
-//! one such module, and one line here. Nothing here knows a database, HTTP or the time. This is not the
-//! place for what is *done* with a message.
+//! Each channel is one module of pure functions that turn bytes into an [`Update`]. A new channel is a new module, and one
+//! line here. Nothing here uses a database, HTTP or the clock, and nothing decides what is done with a message.
 //!
-//! Invariant: no input panics, and one bad item never costs its neighbours: what cannot be read comes
-//! out as [`Item::Unreadable`], beside everything that can. Time and memory are in proportion to the input's bytes.
+//! Invariant: no input causes a panic, and an unreadable item does not affect others: it becomes an [`Item::Unreadable`].
+//! Time and memory are proportional to the input's bytes.
 
 mod addresses;
 pub mod api;
@@ -13,6 +12,7 @@ pub mod graph;
 pub mod instagram;
 mod json;
 mod meta;
+mod named;
 pub mod sample;
 pub mod send;
 pub mod signature;
@@ -25,36 +25,35 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Everything that one request from a provider says, in the order in which it says it.
+/// The content of one request from a provider, in the order of the request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Update {
-    /// The pieces, each for one address. A batch may name many addresses, and one address twice.
+    /// The parts, each for one address. An update may have many addresses, and one address several times.
     pub parts: Vec<Part>,
 }
 
-/// The piece of an update that is for one address.
+/// The part of an update that is for one address.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// Whose it is: WhatsApp's `phone_number_id`, or the Instagram account's id. `None` where the
-    /// update does not say (Telegram, where the URL does; a WhatsApp change for a whole business
-    /// account).
+    /// The address: WhatsApp's `phone_number_id`, or the id of the Instagram account. `None` if the update has none, as from
+    /// Telegram, whose address is in the URL, or if it is about a whole WhatsApp business account.
     pub address: Option<String>,
-    /// What it says.
+    /// The items of this part.
     pub items: Vec<Item>,
 }
 
-/// One thing that a provider says.
+/// One piece of information in an update.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
-    /// Somebody wrote something: stored and counted, once.
+    /// A message. It is stored and counted once.
     Message(Box<Message>),
-    /// What became of a message that the business sent.
+    /// The delivery status of a message that the business has sent.
     Status(Box<Status>),
-    /// A reaction to a message, or its withdrawal.
+    /// A reaction to a message, or the removal of a reaction.
     Reaction(Box<Reaction>),
-    /// A message has a new text.
+    /// A message was edited.
     Edit(Box<Edit>),
-    /// A message was withdrawn by its sender. It stays counted.
+    /// A message was deleted by its sender. It stays counted.
     Revoke(Box<Revoke>),
     /// A contact blocked the business (`true`) or unblocked it (`false`).
     Blocked {
@@ -63,22 +62,22 @@ pub enum Item {
         /// Whether the contact can no longer be written to.
         blocked: bool,
     },
-    /// Known, and neither a message nor a change of one.
+    /// Known, but neither a message nor a change of one.
     Ignored {
         /// The provider's name for its kind.
         kind: String,
     },
-    /// Could not be understood; goes to quarantine, with the update that it is from.
+    /// Not readable. It goes to quarantine, together with its update.
     Unreadable {
         /// Why, in a few words, without any of the content.
         reason: Cow<'static, str>,
-        /// How many there are in a row, for the same reason.
+        /// The number of consecutive items with the same reason.
         count: u64,
     },
 }
 
 impl Item {
-    /// How many things it stands for.
+    /// The number of items that it represents.
     pub fn count(&self) -> u64 {
         match self {
             Item::Unreadable { count, .. } => *count,
@@ -87,38 +86,20 @@ impl Item {
     }
 }
 
-impl From<Message> for Item {
-    fn from(message: Message) -> Item {
-        Item::Message(Box::new(message))
-    }
+/// Makes an item of each of these types.
+macro_rules! items {
+    ($($Type:ident),+) => {$(
+        impl From<$Type> for Item {
+            fn from(value: $Type) -> Item {
+                Item::$Type(Box::new(value))
+            }
+        }
+    )+};
 }
-
-impl From<Status> for Item {
-    fn from(status: Status) -> Item {
-        Item::Status(Box::new(status))
-    }
-}
-
-impl From<Reaction> for Item {
-    fn from(reaction: Reaction) -> Item {
-        Item::Reaction(Box::new(reaction))
-    }
-}
-
-impl From<Edit> for Item {
-    fn from(edit: Edit) -> Item {
-        Item::Edit(Box::new(edit))
-    }
-}
-
-impl From<Revoke> for Item {
-    fn from(revoke: Revoke) -> Item {
-        Item::Revoke(Box::new(revoke))
-    }
-}
+items!(Message, Status, Reaction, Edit, Revoke);
 
 impl Part {
-    /// Adds one more thing that it says.
+    /// Adds an item.
     fn add(&mut self, item: Item) {
         match (self.items.last_mut(), item) {
             (
@@ -134,7 +115,7 @@ impl Part {
 }
 
 impl Update {
-    /// Adds one more thing that it says to an address.
+    /// Adds an item for an address.
     fn add(&mut self, address: Option<&str>, item: Item) {
         match self.parts.last_mut() {
             Some(part) if part.address.as_deref() == address => part.add(item),
@@ -146,9 +127,9 @@ impl Update {
     }
 }
 
-/// What a message says: a JSON object, as text. Its keys depend on the message's kind.
+/// The content of a message: a JSON object, as text. Its keys depend on the message's type.
 ///
-/// It is text because that is stored, and because values take many times the memory that they are written with.
+/// It is a text because it is stored as one, and because parsed values take many times as much memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content(Box<str>);
 
@@ -165,132 +146,86 @@ impl From<Map<String, Value>> for Content {
     }
 }
 
-/// Which way a message went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// From the contact to the business.
-    Inbound,
-    /// From the business to the contact.
-    Outbound,
-}
-
-impl Direction {
-    /// All of them.
-    pub const ALL: [Direction; 2] = [Direction::Inbound, Direction::Outbound];
-
-    /// The name under which it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        }
+named! {
+    /// The direction of a message.
+    #[derive(Serialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Direction {
+        /// From the contact to the business.
+        Inbound = "inbound",
+        /// From the business to the contact.
+        Outbound = "outbound",
     }
 }
 
-/// What a message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names are the documentation")]
-pub enum Kind {
-    Text,
-    Image,
-    Video,
-    Audio,
-    Document,
-    Sticker,
-    Location,
-    Contacts,
-    Interactive,
-    Order,
-    System,
-    /// Written by a person, of a kind that this version does not know.
-    Unsupported,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 12] = [
-        Kind::Text,
-        Kind::Image,
-        Kind::Video,
-        Kind::Audio,
-        Kind::Document,
-        Kind::Sticker,
-        Kind::Location,
-        Kind::Contacts,
-        Kind::Interactive,
-        Kind::Order,
-        Kind::System,
-        Kind::Unsupported,
-    ];
-
-    /// The name under which it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Text => "text",
-            Kind::Image => "image",
-            Kind::Video => "video",
-            Kind::Audio => "audio",
-            Kind::Document => "document",
-            Kind::Sticker => "sticker",
-            Kind::Location => "location",
-            Kind::Contacts => "contacts",
-            Kind::Interactive => "interactive",
-            Kind::Order => "order",
-            Kind::System => "system",
-            Kind::Unsupported => "unsupported",
-        }
+named! {
+    /// The type of a message.
+    #[derive(Serialize)]
+    #[serde(rename_all = "lowercase")]
+    #[allow(missing_docs, reason = "the names are the documentation")]
+    pub enum Kind {
+        Text = "text",
+        Image = "image",
+        Video = "video",
+        Audio = "audio",
+        Document = "document",
+        Sticker = "sticker",
+        Location = "location",
+        Contacts = "contacts",
+        Interactive = "interactive",
+        Order = "order",
+        System = "system",
+        /// Written by a person, of a type that this version does not know.
+        Unsupported = "unsupported",
     }
 }
 
 /// One message, in either direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// The provider's id, unique within the inbox for ever: the key by which a redelivery is known.
+    /// The provider's id. It is unique within the inbox for ever, and identifies a redelivered message.
     pub provider_id: String,
-    /// Which way it went.
+    /// Its direction.
     pub direction: Direction,
-    /// The other side of the conversation: a person, or a group chat.
+    /// The contact: a person, or a group chat.
     pub contact: Contact,
-    /// Who wrote it, as far as it is known. In a group this is a member, not the group.
+    /// Who wrote it, as far as known. In a group this is a member, not the group.
     pub sender: Sender,
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
-    /// What it says. For `unsupported` it is `{"raw": …}`, the original.
+    /// Its content. For `unsupported` this is `{"raw": …}` with the original.
     pub content: Content,
     /// The provider's id of the message that it answers.
     pub reply_to: Option<String>,
-    /// What else the provider tells of what it answers.
+    /// Other information about the message that it answers.
     pub quoted: Option<Box<Quoted>>,
-    /// The provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the years
-    /// 1970 to 9999.
+    /// When it was written, by the provider's clock, in seconds since 1970. `None` if absent, unreadable or outside the
+    /// years 1970 to 9999.
     pub timestamp: Option<i64>,
-    /// Handed over from the time before the connection: counted, but nobody is notified.
+    /// Whether it is from the time before the connection. Such a message is counted, but causes no event.
     pub historic: bool,
-    /// Announced without its content, which may come later under the same id. It is `unsupported` until then.
+    /// Whether its content is missing, and may follow later with the same id. Until then it is `unsupported`.
     pub placeholder: bool,
-    /// How far an outbound message had come when it was handed over, if that is said.
+    /// The delivery status that came with an outbound message, if any.
     pub status: Option<DeliveryStatus>,
 }
 
-/// What a provider tells of what a message answers, besides its id. Never empty.
+/// What an update says about the message that another one answers, apart from its id. Never empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Quoted {
-    /// What it says, or the part of it that is quoted.
+    /// Its text, or the quoted part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The story that it is, as the provider describes it.
+    /// The story, if it is one, as the provider describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub story: Option<Map<String, Value>>,
 }
 
 impl Quoted {
-    /// Of what is told, if anything is.
+    /// `None` if there is neither a text nor a story.
     fn of(text: Option<String>, story: Option<Map<String, Value>>) -> Option<Box<Quoted>> {
         let text = text.filter(|text| !text.is_empty());
-        let told = text.is_some() || story.is_some();
-        told.then(|| Box::new(Quoted { text, story }))
+        (text.is_some() || story.is_some()).then(|| Box::new(Quoted { text, story }))
     }
 }
 
@@ -312,7 +247,7 @@ pub struct Contact {
     pub username: Option<Arc<str>>,
 }
 
-/// Who wrote a message: whatever is known, possibly nothing.
+/// Who wrote a message, as far as known. Possibly nothing is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Sender {
     /// Display name.
@@ -326,49 +261,29 @@ pub struct Sender {
     pub username: Option<Arc<str>>,
 }
 
-/// How far an outbound message has come. The order is the one in which it may advance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DeliveryStatus {
-    /// It waits to be sent.
-    Queued,
-    /// The provider has it.
-    Sent,
-    /// It is on the contact's device.
-    Delivered,
-    /// The contact opened it.
-    Read,
-    /// It will not arrive. Real after `sent`, too.
-    Failed,
-}
-
-impl DeliveryStatus {
-    /// All of them, in the order in which they may follow each other.
-    pub const ALL: [DeliveryStatus; 5] = [
-        DeliveryStatus::Queued,
-        DeliveryStatus::Sent,
-        DeliveryStatus::Delivered,
-        DeliveryStatus::Read,
-        DeliveryStatus::Failed,
-    ];
-
-    /// The name under which it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DeliveryStatus::Queued => "queued",
-            DeliveryStatus::Sent => "sent",
-            DeliveryStatus::Delivered => "delivered",
-            DeliveryStatus::Read => "read",
-            DeliveryStatus::Failed => "failed",
-        }
+named! {
+    /// The delivery status of an outbound message. A status can only be followed by a later one in this order.
+    #[derive(PartialOrd, Ord)]
+    pub enum DeliveryStatus {
+        /// It waits to be sent.
+        Queued = "queued",
+        /// The provider has accepted it.
+        Sent = "sent",
+        /// It has reached the contact's device.
+        Delivered = "delivered",
+        /// The contact has opened it.
+        Read = "read",
+        /// It will not arrive. This can also happen after `sent`.
+        Failed = "failed",
     }
 }
 
-/// A moment by the provider's clock, as fine as the provider says it: the finer one decides what came first.
+/// A moment by the provider's clock, as precise as the provider gives it. It decides which of two changes is the later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Seconds since 1970, up to the end of the year 9999.
     pub seconds: i64,
-    /// Milliseconds beyond them, 0 to 999.
+    /// Milliseconds after that second, 0 to 999.
     pub millis: i64,
 }
 
@@ -379,16 +294,16 @@ impl Moment {
     }
 }
 
-/// A report about an outbound message.
+/// A report of the delivery status of an outbound message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// The message that it is about, if it names one.
+    /// The provider's id of the message.
     pub provider_id: String,
-    /// How far it came.
+    /// The new status.
     pub status: DeliveryStatus,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
-    /// The provider's error code and words, where it failed: see [`whatsapp::send::failure`].
+    /// The provider's error code and text, if it failed: see [`whatsapp::send::failure`].
     pub error: Option<String>,
     /// What we called the message when we sent it (WhatsApp): see [`send::message`].
     pub our_id: Option<String>,
@@ -397,41 +312,39 @@ pub struct Status {
 /// A reaction to a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reaction {
-    /// The message that it is for.
+    /// The provider's id of the message.
     pub provider_id: String,
-    /// Who reacts: the provider's id for the person. One person has one reaction on a message.
+    /// The provider's id of the person who reacts. One person has one reaction to a message.
     pub by: String,
-    /// The emoji, or `None` where the reaction is withdrawn.
+    /// The emoji. `None` removes the reaction.
     pub emoji: Option<String>,
-    /// The provider's own id of this reaction, if it has one. Somebody who does the same twice in a moment has done
-    /// it twice.
+    /// The provider's id of this reaction, if it has one. It tells apart two equal reactions in the same second.
     pub id: Option<String>,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
 }
 
-/// A message's new content.
+/// An edit of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edit {
-    /// The message that it changes.
+    /// The provider's id of the message.
     pub provider_id: String,
-    /// What the message is from now on, and the whole of what it says, or `None` if the provider only says that there
-    /// was an edit.
+    /// The new type and the whole new content. `None` if the provider only says that there was an edit.
     pub content: Option<(Kind, Content)>,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
 }
 
-/// A message withdrawn by its sender.
+/// The deletion of a message by its sender.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Revoke {
-    /// The message that it withdraws.
+    /// The provider's id of the message.
     pub provider_id: String,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
 }
 
-/// An update that is not of the provider's format at all, although it may be correctly signed.
+/// The error for an update that does not have the provider's format at all, although its signature may be valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
     /// Why, in a few words, without any of the content.

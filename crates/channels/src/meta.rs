@@ -1,8 +1,6 @@
-//! What WhatsApp and Instagram updates have in common: the envelope.
+//! The envelope that WhatsApp's and Instagram's updates have in common.
 //!
-//! Not the place for anything that only one of them has.
-//!
-//! Invariant: nothing is read deeper than the frame needs, so that an unreadable item stays one item.
+//! Invariant: the envelope is read without its items, so that an unreadable item does not affect others.
 
 use std::borrow::Cow;
 
@@ -37,7 +35,7 @@ pub(crate) fn unreadable(reason: impl Into<Cow<'static, str>>) -> Item {
     }
 }
 
-/// An item that is no message, nor about one.
+/// An item that is neither a message nor about one.
 pub(crate) fn ignored(kind: &str) -> Item {
     Item::Ignored {
         kind: json::cut(kind, 64),

@@ -1,34 +1,34 @@
-//! Text messages as their providers would send them: to try an inbox without its provider.
+//! Updates with a text message, as the providers would send them, to try an inbox without its provider.
 //!
-//! Invariant: the channel's own parser reads what is made here as exactly that one message.
+//! Invariant: the channel's parser reads such an update as exactly this one message.
 
 use serde_json::{Value, json};
 
-/// A text message, but for its id.
+/// A text message without its id.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     /// The provider's id of its writer: a number on every channel.
     pub from: u64,
     /// The writer's name.
     pub name: &'a str,
-    /// What it says.
+    /// The text.
     pub text: &'a str,
     /// When it was written, in seconds since 1970.
     pub timestamp: i64,
 }
 
-/// A number of WhatsApp Cloud API, as Meta names it in an update.
+/// A number of the WhatsApp Cloud API, as it is named in an update.
 #[derive(Debug, Clone, Copy)]
 pub struct Number<'a> {
     /// The business account's id.
     pub business_account_id: &'a str,
     /// The number's id.
     pub phone_number_id: &'a str,
-    /// The number, E.164. Meta leaves the `+` out, and so does the update.
+    /// The number in E.164. The update has it without `+`, as Meta's do.
     pub phone_number: &'a str,
 }
 
-/// The update of WhatsApp Cloud API for a message to a number.
+/// An update of the WhatsApp Cloud API with a message to a number.
 ///
 /// Source: <https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/payload-examples>.
 pub fn whatsapp(to: Number<'_>, id: &str, message: Text<'_>) -> Value {
@@ -53,7 +53,7 @@ pub fn whatsapp(to: Number<'_>, id: &str, message: Text<'_>) -> Value {
     })
 }
 
-/// The update of Instagram messaging for a message to an account. Its writer has no name there.
+/// An update of Instagram with a message to an account. It does not have the writer's name.
 ///
 /// Source: <https://developers.facebook.com/docs/messenger-platform/instagram/features/webhook>.
 pub fn instagram(account: &str, id: &str, message: Text<'_>) -> Value {
@@ -69,7 +69,7 @@ pub fn instagram(account: &str, id: &str, message: Text<'_>) -> Value {
     })
 }
 
-/// The update of Telegram's Bot API for a private message to a bot. `id` is the update's and the message's.
+/// An update of Telegram's Bot API with a private message to a bot. The update and the message have the same `id`.
 ///
 /// Source: <https://core.telegram.org/bots/api#update>.
 pub fn telegram(id: u32, message: Text<'_>) -> Value {

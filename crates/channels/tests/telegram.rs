@@ -374,11 +374,18 @@ fn what_nobody_wrote_is_ignored() {
         "pinned_message",
         "migrate_to_chat_id",
         "successful_payment",
+    ] {
+        assert_eq!(ignored(update("message", group(json!({key: {}})))), key);
+    }
+    for key in [
         "forum_topic_created",
         "video_chat_started",
         "write_access_allowed",
+        "users_shared",
+        "checklist_tasks_done",
     ] {
-        assert_eq!(ignored(update("message", group(json!({key: {}})))), key);
+        let item = update("message", group(json!({key: {}})));
+        assert_eq!(ignored(item), "service_message");
     }
     for kind in ["channel_post", "edited_channel_post"] {
         let post = json!({"message_id": 1, "chat": {"id": -5, "type": "channel"}, "from": ada(), "text": "x"});

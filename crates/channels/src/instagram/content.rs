@@ -1,9 +1,8 @@
-//! What an Instagram message says, in the crate's own words.
+//! The type and content of an Instagram message.
 //!
-//! Not the place for who says it: see [`super::event`].
+//! Who wrote it is read in [`super::event`].
 //!
-//! Invariant: what a person wrote is never lost: of a message that is not of a known form, the whole
-//! original is kept.
+//! Invariant: no message of a person is lost. If its form is not known, the whole original is kept.
 
 use std::collections::HashSet;
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use crate::Kind;
 use crate::json::{self, Object, put};
 
-/// Where the id of what is shared may stand.
+/// The keys that can have the id of a shared object.
 const MEDIA_IDS: [&str; 6] = [
     "ig_post_media_id",
     "reel_video_id",
@@ -22,12 +21,12 @@ const MEDIA_IDS: [&str; 6] = [
     "id",
 ];
 
-/// Whether Instagram only says that there is a message.
+/// Whether the update only says that there is a message, and does not have its content.
 pub(super) fn is_placeholder(message: &Object) -> bool {
     json::flag(message, "is_unsupported")
 }
 
-/// The kind and the content of a message.
+/// The type and content of a message.
 pub(super) fn read(message: Object) -> (Kind, Object) {
     let known = match is_placeholder(&message) {
         true => None,
@@ -38,13 +37,7 @@ pub(super) fn read(message: Object) -> (Kind, Object) {
             extras(&message, &mut content);
             (kind, content)
         }
-        None => {
-            let raw = Value::Object(message);
-            (
-                Kind::Unsupported,
-                Object::from_iter([("raw".to_owned(), raw)]),
-            )
-        }
+        None => (Kind::Unsupported, json::raw(message)),
     }
 }
 
@@ -58,15 +51,12 @@ pub(super) fn postback(postback: &Object) -> Object {
     content
 }
 
-/// What any message may carry: where it came from, and the story that it answers.
+/// Adds what any message may have: the advertisement that led to it, and the story that it answers.
 fn extras(message: &Object, content: &mut Object) {
-    put(
-        content,
-        "referral",
-        json::inner(message, "referral").cloned(),
-    );
-    let story = json::inner(message, "reply_to").and_then(|to| json::inner(to, "story"));
-    put(content, "story", story.cloned());
+    json::copy(content, "referral", message);
+    if let Some(answered) = json::inner(message, "reply_to") {
+        json::copy(content, "story", answered);
+    }
 }
 
 fn known(message: &Object) -> Option<(Kind, Object)> {
@@ -92,7 +82,7 @@ fn known(message: &Object) -> Option<(Kind, Object)> {
     Some((kind, content))
 }
 
-/// The attachments, each once: a shared post comes both as `share` and as `ig_post`, or twice the same.
+/// The attachments without duplicates: a shared post is sent both as `share` and as `ig_post`, or twice.
 fn attachments(message: &Object) -> Vec<&Object> {
     let all: Vec<&Object> = match message.get("attachments") {
         Some(Value::Array(all)) => all.iter().filter_map(Value::as_object).collect(),
@@ -102,10 +92,10 @@ fn attachments(message: &Object) -> Vec<&Object> {
     let mut seen = HashSet::new();
     let fresh = all.into_iter().filter(|attachment| {
         let payload = json::inner(attachment, "payload").unwrap_or(attachment);
-        let marks = [media_id(payload), url(payload)];
-        let again = marks.iter().flatten().any(|mark| seen.contains(mark));
-        seen.extend(marks.into_iter().flatten());
-        !again
+        let ids = [media_id(payload), url(payload)];
+        let duplicate = ids.iter().flatten().any(|id| seen.contains(id));
+        seen.extend(ids.into_iter().flatten());
+        !duplicate
     });
     fresh.collect()
 }
@@ -125,9 +115,8 @@ fn further(from: &Object) -> Value {
 
 /// One attachment.
 ///
-/// What is behind a shared post, a story or a mention may be a picture or a film, and Instagram does
-/// not say which: it is a document, of which no more is promised than a link, and `attachment` keeps
-/// Instagram's word for it.
+/// A shared post, a story or a mention can be a picture or a video, and Instagram does not say which. So it is a document,
+/// which promises no more than a link, and `attachment` has Instagram's name for it.
 fn attachment(from: &Object) -> Option<(Kind, Object)> {
     let name = json::id(from, "type")?;
     let payload = json::inner(from, "payload").unwrap_or(from);
@@ -163,18 +152,15 @@ fn url(payload: &Object) -> Option<String> {
     urls.find(|url| !url.is_empty())
 }
 
-/// A card that the business or an app of its sent; its text is the first title in it.
+/// A card that the business or one of its apps has sent. Its text is the first title in it.
 fn template(payload: &Object) -> Object {
     let generic = json::inner(payload, "generic").unwrap_or(payload);
     let elements = generic.get("elements").and_then(Value::as_array);
     let first = elements.and_then(|elements| elements.first()?.as_object());
     let title = first.and_then(|first| json::text(first, "title"));
     let mut content = Object::new();
-    put(
-        &mut content,
-        "text",
-        title.or_else(|| json::text(payload, "text")),
-    );
+    let text = title.or_else(|| json::text(payload, "text"));
+    put(&mut content, "text", text);
     content.insert("kind".to_owned(), "template".into());
     content.insert("data".to_owned(), payload.clone().into());
     content

@@ -1,8 +1,8 @@
-//! One Instagram event: whose it is, who did it, and what kind of item it is.
+//! One event of Instagram: its account, its author, and the item that it becomes.
 //!
-//! Not the place for what a message says: see [`super::content`].
+//! The content of a message is read in [`super::content`].
 //!
-//! Invariant: of an event, the contact is always the customer, whichever side the event came from.
+//! Invariant: the contact of an event is always the customer, whoever caused the event.
 
 use data_encoding::HEXLOWER;
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use crate::{
     Revoke, Sender, Status, Update,
 };
 
-/// What can be in an event, the most telling first. Other keys name kinds that are no messages.
+/// The keys of known kinds of events, the most specific first. Other keys belong to kinds that are not messages.
 const KINDS: [&str; 6] = [
     "message",
     "postback",
@@ -26,10 +26,10 @@ const KINDS: [&str; 6] = [
     "seen",
 ];
 
-/// What every event has, whatever it is.
+/// The keys that events of every kind have.
 const ENVELOPE: [&str; 3] = ["sender", "recipient", "timestamp"];
 
-/// Whose an entry is, and of when.
+/// The account and the time of an entry.
 pub(super) struct Account {
     /// The account's id, if the entry says it.
     pub(super) id: Option<String>,
@@ -38,7 +38,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Adds something that is for the account, whoever that is.
+    /// Adds an item for the account, even if its id is not known.
     pub(super) fn own(&self, update: &mut Update, item: Item) {
         update.add(self.id.as_deref(), item);
     }
@@ -184,7 +184,7 @@ fn stored(
     }))
 }
 
-/// The press of a button or of an ice breaker. Its title stands in the thread like a message.
+/// The press of a button or of an ice breaker. Instagram shows its title like a message.
 fn postback(
     body: &Object,
     event: &Object,
@@ -201,8 +201,8 @@ fn postback(
     )
 }
 
-/// Before version 11 of Graph, a postback has no id. What it says and when, to the millisecond, is as
-/// good as one: a redelivery says the same again.
+/// An id for a postback without one, as they were before version 11 of the Graph API. It is made from the content and the
+/// time in milliseconds, which are the same in a redelivery.
 fn postback_id(body: &Object, event: &Object, sides: &Sides) -> String {
     let mut hash = Sha256::new();
     let parts = [
@@ -219,8 +219,8 @@ fn postback_id(body: &Object, event: &Object, sides: &Sides) -> String {
     format!("postback:{}", HEXLOWER.encode(&hash.finalize()))
 }
 
-/// An edit also comes for messages that nobody edited, with `num_edit` 0 and without a text: that says
-/// nothing about the text and must not blank it.
+/// Reads an edit. Meta also sends one for messages that nobody edited, with `num_edit` 0 and without a text. It must not
+/// clear the text.
 fn edit(body: &Object, timestamp: Option<Moment>) -> Result<Item, &'static str> {
     let text = json::text(body, "text").filter(|text| !text.is_empty());
     let content = text.map(|text| Object::from_iter([("text".to_owned(), text.into())]));
@@ -254,7 +254,7 @@ fn reaction(body: &Object, sides: &Sides, timestamp: Option<Moment>) -> Result<I
     }))
 }
 
-/// The customer has read up to a message. One that only says until when says nothing about any message.
+/// The customer has read all messages up to this one. If only a time is given, no message is known to be read.
 fn seen(body: &Object, timestamp: Option<Moment>) -> Item {
     match json::id(body, "mid") {
         Some(provider_id) => Item::from(Status {

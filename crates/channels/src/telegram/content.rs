@@ -1,9 +1,9 @@
-//! What a Telegram message says, in the crate's own words.
+//! The type and content of a Telegram message.
 //!
-//! Not the place for who says it, and where: see [`super`].
+//! Who wrote it, and in which chat, is read in [`super`].
 //!
-//! Invariant: only what is known to be no message is left out, by its key or by how its key is formed; whatever else a
-//! later version of the Bot API brings is a message.
+//! Invariant: a message is left out only if its keys show that it is a service message. Everything else that a later
+//! version of the Bot API adds is kept as a message.
 
 use serde_json::Value;
 
@@ -11,73 +11,31 @@ use super::entities;
 use crate::Kind;
 use crate::json::{self, Object, put};
 
-/// What Telegram itself writes into a chat: never what a person says.
-const SERVICE: [&str; 60] = [
+/// The keys of service messages, which Telegram itself writes into a chat, except those that end as in [`DONE`].
+const SERVICE: [&str; 18] = [
     "new_chat_members",
     "new_chat_member",
     "new_chat_participant",
     "left_chat_member",
     "left_chat_participant",
-    "chat_owner_left",
-    "chat_owner_changed",
     "new_chat_title",
     "new_chat_photo",
     "delete_chat_photo",
-    "group_chat_created",
-    "supergroup_chat_created",
-    "channel_chat_created",
-    "message_auto_delete_timer_changed",
     "migrate_to_chat_id",
     "migrate_from_chat_id",
     "pinned_message",
     "successful_payment",
     "refunded_payment",
-    "users_shared",
-    "user_shared",
-    "chat_shared",
     "gift",
     "unique_gift",
-    "gift_upgrade_sent",
     "connected_website",
-    "write_access_allowed",
     "passport_data",
-    "proximity_alert_triggered",
-    "boost_added",
-    "chat_background_set",
-    "checklist_tasks_done",
-    "checklist_tasks_added",
-    "direct_message_price_changed",
-    "paid_message_price_changed",
-    "forum_topic_created",
-    "forum_topic_edited",
-    "forum_topic_closed",
-    "forum_topic_reopened",
-    "general_forum_topic_hidden",
-    "general_forum_topic_unhidden",
-    "giveaway_created",
-    "giveaway_completed",
-    "suggested_post_approved",
-    "suggested_post_approval_failed",
-    "suggested_post_declined",
-    "suggested_post_paid",
-    "suggested_post_refunded",
-    "poll_option_added",
-    "poll_option_deleted",
-    "managed_bot_created",
-    "video_chat_scheduled",
-    "video_chat_started",
-    "video_chat_ended",
-    "video_chat_participants_invited",
-    "voice_chat_scheduled",
-    "voice_chat_started",
-    "voice_chat_ended",
-    "voice_chat_participants_invited",
     "giveaway_winners",
 ];
 
-/// How the keys end under which Telegram says that something was done. What a person says is a thing, so its key is a
-/// noun. New keys of both kinds come every few months.
-const DONE: [&str; 28] = [
+/// The endings of keys that say that something was done: these are service messages. The content of a person's message is
+/// a thing, so its key is a noun. The Bot API adds keys of both kinds every few months.
+const DONE: [&str; 29] = [
     "_added",
     "_allowed",
     "_approved",
@@ -87,6 +45,7 @@ const DONE: [&str; 28] = [
     "_created",
     "_declined",
     "_deleted",
+    "_done",
     "_edited",
     "_ended",
     "_failed",
@@ -108,7 +67,7 @@ const DONE: [&str; 28] = [
     "_unhidden",
 ];
 
-/// The objects and lists that stand beside what a message says.
+/// The keys of objects and lists that any message can have beside its content.
 const BESIDE: [&str; 18] = [
     "from",
     "chat",
@@ -130,17 +89,17 @@ const BESIDE: [&str; 18] = [
     "reply_markup",
 ];
 
-/// What is in a message.
+/// The content of a message.
 pub(super) enum Content {
-    /// Something that a person says.
+    /// A person's message of a known type.
     Known(Kind, Object),
-    /// Something that Telegram says, by its key.
+    /// A service message, by its key.
     Service(&'static str),
-    /// Neither that nor anything known.
+    /// A person's message of an unknown type.
     Unknown,
 }
 
-/// Reads the content of a message. What a person says comes first: a service message has none of it.
+/// Reads the content of a message.
 pub(super) fn read(message: &Object) -> Content {
     if let Some((kind, mut content)) = known(message) {
         let caption = json::text(message, "caption");
@@ -158,23 +117,23 @@ pub(super) fn read(message: &Object) -> Content {
     }
     match SERVICE.iter().find(|key| message.contains_key(**key)) {
         Some(key) => Content::Service(key),
-        None if only_tells_what_was_done(message) => Content::Service("service_message"),
+        None if is_service(message) => Content::Service("service_message"),
         None => Content::Unknown,
     }
 }
 
-/// Whether a message says that something was done, and nothing else.
-fn only_tells_what_was_done(message: &Object) -> bool {
+/// Whether a message has a key that says that something was done, and no content of a person.
+fn is_service(message: &Object) -> bool {
     let is_done = |key: &str| DONE.iter().any(|done| key.ends_with(done));
     let is_thing = |value: &Value| value.is_object() || value.is_array();
-    let says_more = message
+    let has_content = message
         .iter()
         .any(|(key, value)| is_thing(value) && !is_done(key) && !BESIDE.contains(&key.as_str()));
-    message.keys().any(|key| is_done(key)) && !says_more
+    message.keys().any(|key| is_done(key)) && !has_content
 }
 
-/// The order matters in two places: an `animation` also comes as a `document`, for the sake of old
-/// bots, and a `venue` also as a `location`.
+/// The order matters in two places: for old bots, an `animation` is also sent as a `document`, and a `venue` also as a
+/// `location`.
 fn known(message: &Object) -> Option<(Kind, Object)> {
     let inner = |key| json::inner(message, key);
     let known = if let Some(app) = inner("web_app_data") {
@@ -199,7 +158,7 @@ fn known(message: &Object) -> Option<(Kind, Object)> {
     } else if let Some(venue) = inner("venue") {
         (Kind::Location, self::venue(venue)?)
     } else if let Some(location) = inner("location") {
-        (Kind::Location, self::location(location)?)
+        (Kind::Location, json::coordinates(location)?)
     } else if let Some(contact) = inner("contact") {
         let contacts = Value::from(vec![Value::Object(contact.clone())]);
         let content = Object::from_iter([("contacts".to_owned(), contacts)]);
@@ -210,7 +169,7 @@ fn known(message: &Object) -> Option<(Kind, Object)> {
     Some(known)
 }
 
-/// A photo comes in several sizes of which each is the whole picture.
+/// The largest of a photo's sizes. Each of them is the whole picture.
 fn largest(sizes: &Value) -> Option<&Object> {
     let sizes = sizes.as_array()?.iter().filter_map(Value::as_object);
     sizes.max_by_key(|size| {
@@ -239,37 +198,19 @@ fn sticker(sticker: &Object) -> Object {
     content
 }
 
-fn location(from: &Object) -> Option<Object> {
-    let mut content = Object::new();
-    put(
-        &mut content,
-        "latitude",
-        Some(json::number(from, "latitude")?),
-    );
-    put(
-        &mut content,
-        "longitude",
-        Some(json::number(from, "longitude")?),
-    );
-    Some(content)
-}
-
 fn venue(venue: &Object) -> Option<Object> {
-    let mut content = location(json::inner(venue, "location")?)?;
+    let mut content = json::coordinates(json::inner(venue, "location")?)?;
     put(&mut content, "name", json::text(venue, "title"));
     put(&mut content, "address", json::text(venue, "address"));
     Some(content)
 }
 
-/// What a mini app sends in the name of the person who filled it in.
+/// The data that a mini app sends for the person who has filled it in.
 fn web_app_data(app: &Object) -> Object {
     let mut content = Object::new();
     put(&mut content, "text", json::text(app, "button_text"));
     content.insert("kind".to_owned(), "web_app_data".into());
-    put(
-        &mut content,
-        "data",
-        json::text(app, "data").map(json::embedded),
-    );
+    let data = json::text(app, "data").map(json::embedded);
+    put(&mut content, "data", data);
     content
 }

@@ -1,16 +1,16 @@
-//! The formatting of a Telegram text: what is bold, where a link leads, who is mentioned.
+//! The formatting of a Telegram text: bold text, links, mentions and so on.
 //!
 //! Source: <https://core.telegram.org/bots/api#messageentity>.
 //!
-//! Invariant: offsets and lengths are in Unicode code points of the text that is kept, and lie within it. Telegram counts
-//! UTF-16 units.
+//! Invariant: offsets and lengths count Unicode code points of the stored text, and lie within it. Telegram counts UTF-16
+//! units.
 
 use serde_json::Value;
 
 use crate::json::{self, Object, put};
 
-/// Telegram's names for the formatting that is kept, each with ours. What else Telegram marks (hashtags, addresses that
-/// stand in the text as they are, commands) can be read from the text itself.
+/// Telegram's names of the formatting that is kept, with our names. Everything else that Telegram marks (hashtags, plain
+/// addresses, commands) can be found in the text itself.
 const KINDS: [(&str, &str); 13] = [
     ("bold", "bold"),
     ("italic", "italic"),
@@ -27,24 +27,24 @@ const KINDS: [(&str, &str); 13] = [
     ("custom_emoji", "custom_emoji"),
 ];
 
-/// The formatting of a text, if it has any: a list of `type`, `offset`, `length`, and by type `url` (link), `language`
-/// (pre), `user` (mention of somebody without a user name).
+/// The formatting of a text, if it has any: a list of objects with `type`, `offset` and `length`, and depending on the type
+/// `url` (link), `language` (pre) or `user` (mention of a person without a user name).
 pub(super) fn read(text: &str, entities: Option<&Value>) -> Option<Value> {
-    let ruler = Ruler::of(text);
+    let positions = Positions::of(text);
     let entities = entities?.as_array()?.iter().filter_map(Value::as_object);
     let read: Vec<Value> = entities
-        .filter_map(|entity| one(entity, &ruler))
+        .filter_map(|entity| one(entity, &positions))
         .map(Value::Object)
         .collect();
     (!read.is_empty()).then(|| read.into())
 }
 
-fn one(entity: &Object, ruler: &Ruler) -> Option<Object> {
+fn one(entity: &Object, positions: &Positions) -> Option<Object> {
     let name = json::id(entity, "type")?;
     let (_, kind) = KINDS.iter().find(|(theirs, _)| *theirs == name)?;
     let start = json::int(entity, "offset")?;
     let end = start.checked_add(json::int(entity, "length")?)?;
-    let (start, end) = (ruler.code_points(start)?, ruler.code_points(end)?);
+    let (start, end) = (positions.code_points(start)?, positions.code_points(end)?);
     if start >= end {
         return None;
     }
@@ -69,16 +69,16 @@ fn one(entity: &Object, ruler: &Ruler) -> Option<Object> {
     Some(read)
 }
 
-/// Turns places in UTF-16 units into places in code points.
-struct Ruler {
-    /// Where characters of two units begin, in units.
+/// Converts positions in UTF-16 units to positions in code points.
+struct Positions {
+    /// The positions of characters that take two units, in units.
     wide: Vec<usize>,
     /// The length of the text, in units.
     end: usize,
 }
 
-impl Ruler {
-    fn of(text: &str) -> Ruler {
+impl Positions {
+    fn of(text: &str) -> Positions {
         let mut wide = Vec::new();
         let mut end = 0;
         for character in text.chars() {
@@ -87,10 +87,10 @@ impl Ruler {
             }
             end += character.len_utf16();
         }
-        Ruler { wide, end }
+        Positions { wide, end }
     }
 
-    /// `None` beyond the text's end.
+    /// The position in code points. `None` beyond the text's end.
     fn code_points(&self, units: i64) -> Option<usize> {
         let units = usize::try_from(units).ok()?;
         let wide_before = self.wide.partition_point(|start| *start < units);

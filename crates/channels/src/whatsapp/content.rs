@@ -1,17 +1,15 @@
-//! What a WhatsApp message says, in the crate's own words.
+//! The type and content of a WhatsApp message.
 //!
-//! Not the place for who says it: see [`super::message`].
+//! Who wrote it is read in [`super::message`].
 //!
-//! Invariant: what a person wrote is never lost: of a message that is not of a known form, the whole
-//! original is kept.
+//! Invariant: no message of a person is lost. If its form is not known, the whole original is kept.
 
 use serde_json::{Value, json};
 
 use crate::json::{self, Object, put};
 use crate::{Content, Kind};
 
-/// The types of which the content stands under a key of the same name, so that it tells the type if
-/// need be.
+/// The types whose content has a key of the same name. This key tells the type if `type` is missing.
 const TYPES: [&str; 13] = [
     "text",
     "image",
@@ -28,7 +26,7 @@ const TYPES: [&str; 13] = [
     "system",
 ];
 
-/// The message's `type`, or, where it is missing, the one whose content is there.
+/// The message's `type`. If it is missing, the type of the content that the message has.
 pub(super) fn kind_of(message: &Object) -> String {
     json::id(message, "type").unwrap_or_else(|| {
         let present = TYPES.iter().find(|kind| message.contains_key(**kind));
@@ -36,36 +34,32 @@ pub(super) fn kind_of(message: &Object) -> String {
     })
 }
 
-/// The types under which WhatsApp only says that there is a message. The media of history comes in a later webhook.
+/// The types that only say that there is a message. The media of the history follows in a later update.
 const PLACEHOLDERS: [&str; 2] = ["media_placeholder", "unsupported"];
 
-/// Whether a message that WhatsApp calls `kind` is without its content.
+/// Whether a message of WhatsApp's type `kind` has no content yet.
 pub(super) fn is_placeholder(kind: &str) -> bool {
     PLACEHOLDERS.contains(&kind)
 }
 
-/// The kind and the content of a message that WhatsApp calls `kind`.
+/// The type and content of a message of WhatsApp's type `kind`.
 pub(super) fn read(kind: &str, message: Object) -> (Kind, Object) {
     match known(kind, &message) {
         Some((kind, mut content)) => {
             extras(&message, &mut content);
             (kind, content)
         }
-        None => (Kind::Unsupported, unsupported(message)),
+        None => (Kind::Unsupported, json::raw(message)),
     }
 }
 
-/// The new content that an edit brings, if it brings any.
+/// The new content of an edited message, if the edit has any.
 pub(super) fn edited(message: Object) -> Option<(Kind, Content)> {
     if message.is_empty() {
         return None;
     }
     let (kind, content) = read(&kind_of(&message), message);
     Some((kind, content.into()))
-}
-
-fn unsupported(message: Object) -> Object {
-    Object::from_iter([("raw".to_owned(), Value::Object(message))])
 }
 
 fn known(kind: &str, message: &Object) -> Option<(Kind, Object)> {
@@ -89,19 +83,14 @@ fn known(kind: &str, message: &Object) -> Option<(Kind, Object)> {
     Some(content)
 }
 
-/// What any message may carry: the advertisement it came from, and that it was forwarded.
+/// Adds what any message may have: the advertisement that led to it, and whether it was forwarded.
 fn extras(message: &Object, content: &mut Object) {
-    put(
-        content,
-        "referral",
-        json::inner(message, "referral").cloned(),
-    );
+    json::copy(content, "referral", message);
     if let Some(context) = json::inner(message, "context") {
         let forwarded =
             json::flag(context, "forwarded") || json::flag(context, "frequently_forwarded");
         put(content, "forwarded", forwarded.then_some(true));
-        let product = json::inner(context, "referred_product").cloned();
-        put(content, "referred_product", product);
+        json::copy(content, "referred_product", context);
     }
 }
 
@@ -122,31 +111,16 @@ fn media(from: &Object) -> Object {
     put(&mut media, "sha256", json::text(from, "sha256"));
     let url = json::text(from, "url").or_else(|| json::text(from, "link"));
     put(&mut media, "url", url);
-    put(
-        &mut media,
-        "voice",
-        json::flag(from, "voice").then_some(true),
-    );
-    let animated = json::flag(from, "animated").then_some(true);
-    put(&mut media, "animated", animated);
-
+    for flag in ["voice", "animated"] {
+        put(&mut media, flag, json::flag(from, flag).then_some(true));
+    }
     let mut content = Object::from_iter([("media".to_owned(), media.into())]);
     put(&mut content, "caption", json::text(from, "caption"));
     content
 }
 
 fn location(from: &Object) -> Option<Object> {
-    let mut content = Object::new();
-    put(
-        &mut content,
-        "latitude",
-        Some(json::number(from, "latitude")?),
-    );
-    put(
-        &mut content,
-        "longitude",
-        Some(json::number(from, "longitude")?),
-    );
+    let mut content = json::coordinates(from)?;
     put(&mut content, "name", json::text(from, "name"));
     put(&mut content, "address", json::text(from, "address"));
     put(&mut content, "url", json::text(from, "url"));
@@ -154,17 +128,17 @@ fn location(from: &Object) -> Option<Object> {
 }
 
 fn contacts(message: &Object) -> Option<Object> {
-    let contacts = message.get("contacts")?.as_array()?.clone();
+    let contacts = message.get("contacts").filter(|all| all.is_array())?;
     Some(Object::from_iter([(
         "contacts".to_owned(),
-        contacts.into(),
+        contacts.clone(),
     )]))
 }
 
-/// A reply to a list or to buttons, a filled-in form, or (in echoes) what the business asked.
+/// A reply to a list or to buttons, a form that was filled in, or (in echoes) the question of the business.
 ///
-/// Its type is all that it needs to have: replies have come without title or body. The whole is kept in
-/// `data` if its type is not one of the three.
+/// Only its type is required: replies without title or body have been seen. If the type is not one of the three, the whole
+/// original is kept in `data`.
 fn interactive(from: &Object) -> Option<Object> {
     let kind = json::id(from, "type").or_else(|| {
         let replies = ["button_reply", "list_reply", "nfm_reply"];
@@ -178,11 +152,8 @@ fn interactive(from: &Object) -> Option<Object> {
         "button_reply" | "list_reply" => {
             put(&mut content, "text", json::text(reply, "title"));
             put(&mut content, "id", json::text(reply, "id"));
-            put(
-                &mut content,
-                "description",
-                json::text(reply, "description"),
-            );
+            let description = json::text(reply, "description");
+            put(&mut content, "description", description);
         }
         "nfm_reply" => {
             put(&mut content, "text", json::text(reply, "body"));
