@@ -159,7 +159,7 @@ async fn run_housekeeping(
             Ok(count) => metrics::gauge!("inboxd_quarantined_updates").set(count as f64),
             Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
         }
-        if let Err(error) = context.db.tend().await {
+        if let Err(error) = context.db.maintain().await {
             tracing::warn!(%error, "the store's statistics could not be maintained");
         }
         bounds.tidy();

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     id::AccountId,
 };
-use db::{Database, EngineKind, Heard, Listener, NOTICE, Session};
+use db::{Database, EngineKind, Listener, MAX_NOTICE, Received, Session};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{
@@ -201,7 +201,7 @@ fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
         notices.push(encode(&Notice::Changed(bare))?);
     }
     // An event takes about 300 bytes.
-    for events in changes.events.chunks(NOTICE / 400) {
+    for events in changes.events.chunks(MAX_NOTICE / 400) {
         let part = Changes::of(events.to_vec());
         notices.push(encode(&Notice::Changed(part))?);
     }
@@ -230,7 +230,7 @@ impl Confirmation {
             let mut missing = db.listeners(CHANNEL).await?;
             while missing > 0 {
                 match self.listener.next().await? {
-                    Heard::Notice(reply) if reply == self.reply => missing -= 1,
+                    Received::Notice(reply) if reply == self.reply => missing -= 1,
                     _ => {}
                 }
             }
@@ -285,11 +285,11 @@ async fn receive_notices(
     context.events.missed();
     loop {
         let notice = match listener.next().await? {
-            Heard::Alive(at) => {
+            Received::Alive(at) => {
                 context.cache.renew_lease(at);
                 continue;
             }
-            Heard::Notice(text) => serde_json::from_str(&text),
+            Received::Notice(text) => serde_json::from_str(&text),
         };
         match notice {
             Ok(Notice::Changed(changes)) => {
@@ -298,7 +298,7 @@ async fn receive_notices(
             }
             // This uses the listener's own connection, since handling notifications must not wait for a free one of the
             // pool.
-            Ok(Notice::Confirm(reply)) => listener.say(HEARD, &reply).await?,
+            Ok(Notice::Confirm(reply)) => listener.notify(HEARD, &reply).await?,
             // Another version sent something unknown, so anything may have changed.
             Err(error) => {
                 tracing::warn!(%error, "a notification of another node cannot be read");

@@ -21,7 +21,7 @@ pub struct Check {
 /// Checks every promise.
 pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
     let mut session = context.db.snapshot().await?;
-    session.be_patient().await?;
+    session.lift_time_limits().await?;
     let checked = invariants::check(&mut session).await?;
     let mut checks: Vec<_> = checked
         .into_iter()
@@ -50,7 +50,7 @@ pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
 /// Corrects every stored count. Returns how many were wrong.
 pub async fn repair(context: &Context) -> Result<u64, Error> {
     let mut session = context.db.write().await?;
-    session.be_patient().await?;
+    session.lift_time_limits().await?;
     let repaired = invariants::repair_counts(&mut session).await?;
     commit(context, session, Changes::of_everything()).await?;
     Ok(repaired)

@@ -101,7 +101,7 @@ async fn fill(db: &Database, account: &AccountId, inbox: &str, contacts: usize) 
         ),
     ];
     let mut session = db.write().await.expect("a session");
-    session.be_patient().await.expect("a session");
+    session.lift_time_limits().await.expect("a session");
     for statement in statements {
         let done = session
             .execute(&Sql::same(String::leak(statement)), &[])

@@ -218,7 +218,7 @@ async fn fill(app: &TestApp) {
         "ANALYZE".to_owned(),
     ];
     let mut session = app.context.db.write().await.expect("a session");
-    session.be_patient().await.expect("patience");
+    session.lift_time_limits().await.expect("patience");
     // The rows fit together: looking at each one's foreign keys would take most of the time.
     let trust = Sql::same("SET LOCAL session_replication_role = replica");
     session.batch(&trust).await.expect("the tests' own server");

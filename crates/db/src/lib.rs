@@ -16,8 +16,8 @@ mod value;
 mod writes;
 
 pub use migrate::Migration;
-pub use postgres::listen::{Heard, Listener};
-pub use session::{NOTICE, Session};
+pub use postgres::listen::{Listener, Received};
+pub use session::{MAX_NOTICE, Session};
 pub use sql::{Each, Sql};
 pub use stamp::Stamp;
 pub use value::{Column, Row, Value};
@@ -161,11 +161,11 @@ impl Database {
     /// Returns [`Error::Unavailable`] if the schema is newer than the one that [`Database::migrate`] brought it to: a
     /// newer program has migrated the database while this one was running. See [`Database::outdated`].
     pub async fn write(&self) -> Result<Session, Error> {
-        let begun = match self.writes.guarded() {
-            true => self.begin_guarded().await,
+        let begun = match self.writes.checked() {
+            true => self.begin_checked().await,
             false => self.begin().await,
         };
-        counted("write", self.writes.noted(begun))
+        counted("write", self.writes.record(begun))
     }
 
     /// Begins a write transaction without a check of the schema's version.
@@ -178,7 +178,7 @@ impl Database {
     }
 
     /// Begins a write transaction and checks the schema's version. On PostgreSQL the check needs no extra round trip.
-    async fn begin_guarded(&self) -> Result<Session, Error> {
+    async fn begin_checked(&self) -> Result<Session, Error> {
         let version = |row: &Row<'_>| row.get::<i64>(0);
         let (inner, found) = match &self.engine {
             Engine::Sqlite(sqlite) => {
@@ -187,7 +187,7 @@ impl Database {
                 (Inner::Sqlite(session), found.first().copied())
             }
             Engine::Postgres(postgres) => {
-                let (session, found) = postgres.write_asking(VERSION.postgres).await?;
+                let (session, found) = postgres.write_with_query(VERSION.postgres).await?;
                 (Inner::Postgres(session), found)
             }
         };
@@ -278,7 +278,7 @@ impl Database {
         }
     }
 
-    /// How this engine would run a statement, whatever its parameters are, in lines of its own words. Nothing is run.
+    /// The engine's plan for a statement with any parameters, as lines of text. The statement is not run.
     pub async fn plan(&self, sql: &Sql) -> Result<Vec<String>, Error> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.plan(sql.sqlite),
@@ -286,7 +286,7 @@ impl Database {
         }
     }
 
-    /// The same for one that runs many times at once.
+    /// The same for a statement that runs many times at once.
     pub async fn plan_each(&self, each: &Each) -> Result<Vec<String>, Error> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.plan(each.sql().sqlite),
@@ -294,7 +294,7 @@ impl Database {
         }
     }
 
-    /// Whether a write would find its database: the embedded one's file can be moved away under a running program.
+    /// Returns an error if the database cannot be reached. The file of a SQLite database may have been moved.
     pub async fn reachable(&self) -> Result<(), Error> {
         match &self.engine {
             Engine::Sqlite(sqlite) => sqlite.reachable(),
@@ -304,11 +304,11 @@ impl Database {
 
     /// Maintains the engine's statistics. To be called every few seconds, so that queries on growing tables keep using
     /// the right index.
-    pub async fn tend(&self) -> Result<(), Error> {
+    pub async fn maintain(&self) -> Result<(), Error> {
         match &self.engine {
-            // It plans by the statistics that were written with the schema.
+            // Its statistics were written with the schema.
             Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(postgres) => postgres.look_at_new_tables().await,
+            Engine::Postgres(postgres) => postgres.analyze_new_tables().await,
         }
     }
 

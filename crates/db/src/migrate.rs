@@ -42,7 +42,7 @@ pub(crate) async fn run(
 ) -> Result<Vec<i64>, Error> {
     let known = migrations.last().map_or(0, |last| last.version);
     let mut session = database.begin().await?;
-    session.be_patient().await?;
+    session.lift_time_limits().await?;
     session.query(&LOCK, &[], |_| Ok(())).await?;
     session.execute(&TABLE, &[]).await?;
     let found = latest(&mut session).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         if session.set_statistics()? {
             session.commit().await?;
         }
-        database.writes.know(known);
+        database.writes.set_known(known);
         return Ok(Vec::new());
     }
     // From here on nobody can write under the old schema: older programs refuse to write, and stop.
@@ -74,9 +74,9 @@ pub(crate) async fn run(
     }
     session.set_statistics()?;
     session.commit().await?;
-    database.writes.know(known);
+    database.writes.set_known(known);
     if let Engine::Postgres(postgres) = &database.engine {
-        postgres.forget_statements();
+        postgres.clear_statements();
     }
     Ok(missing.iter().map(|migration| migration.version).collect())
 }

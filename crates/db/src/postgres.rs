@@ -34,7 +34,7 @@ pub(crate) const WRITERS: usize = 2;
 /// How long a session waits for a connection before the store counts as unavailable.
 const WAIT: Duration = Duration::from_secs(5);
 /// How long a statement may take, measured here, before the store counts as unavailable.
-const PATIENCE: Duration = Duration::from_secs(8);
+const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
 
 /// Settings of every connection.
 ///
@@ -45,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '20s';
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off";
 /// Settings of a transaction whose work grows with the amount of data: no time limit, and any plan.
-const PATIENT: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_hashjoin = on;
+const NO_LIMITS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_hashjoin = on;
     SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on";
 
 #[derive(Clone)]
@@ -129,18 +129,15 @@ impl Postgres {
     }
 
     /// Begins a transaction, and runs a query for one number in the same round trip. Returns that number.
-    pub(crate) async fn write_asking(
+    pub(crate) async fn write_with_query(
         &self,
-        question: &str,
+        query: &str,
     ) -> Result<(Session, Option<i64>), Error> {
         let session = Session::new(self.client().await?, true);
         let client = session.client();
-        let question = session.answer(client.prepare_cached(question)).await?;
+        let query = session.answer(client.prepare_cached(query)).await?;
         // The driver sends the requests of one client in the order in which their futures are first polled.
-        let both = try_join(
-            client.batch_execute("BEGIN"),
-            client.query_opt(&question, &[]),
-        );
+        let both = try_join(client.batch_execute("BEGIN"), client.query_opt(&query, &[]));
         let ((), row) = session.answer(both).await?;
         let answer = row.map(|row| Row::Postgres(&row).get(0)).transpose()?;
         Ok((session, answer))
@@ -206,7 +203,7 @@ impl Postgres {
     ///
     /// The server does so itself about a minute later. Until then its planner treats the tables as empty, so that every
     /// index looks equally good, and a query can become slower with every row.
-    pub(crate) async fn look_at_new_tables(&self) -> Result<(), Error> {
+    pub(crate) async fn analyze_new_tables(&self) -> Result<(), Error> {
         const UNSEEN: &str =
             "SELECT format('ANALYZE %I.%I', schemaname, relname) FROM pg_stat_user_tables
             WHERE schemaname = current_schema() AND n_mod_since_analyze >= 500
@@ -215,7 +212,7 @@ impl Postgres {
         let mut read = |row: &Row<'_>| row.get::<String>(0);
         let unseen = session.query(UNSEEN, &[], &mut read).await?;
         // A database that was just restored from a dump may have much to analyse.
-        session.be_patient().await?;
+        session.lift_time_limits().await?;
         for analyze in unseen {
             session.batch(&analyze).await?;
         }
@@ -223,7 +220,7 @@ impl Postgres {
     }
 
     /// Clears the cached statements: one that was prepared under the old schema may not fit the new one.
-    pub(crate) fn forget_statements(&self) {
+    pub(crate) fn clear_statements(&self) {
         self.pool.manager().statement_caches.clear();
     }
 
@@ -264,7 +261,7 @@ pub(crate) struct Session {
     /// True while a transaction is open.
     open: bool,
     /// How long a statement may take. `None` for no limit.
-    patience: Option<Duration>,
+    limit: Option<Duration>,
     /// True after a statement took longer. The state of the connection is unknown then, so it is not reused.
     lost: AtomicBool,
 }
@@ -274,7 +271,7 @@ impl Session {
         Session {
             client: Some(client),
             open,
-            patience: Some(PATIENCE),
+            limit: Some(STATEMENT_LIMIT),
             lost: AtomicBool::new(false),
         }
     }
@@ -285,23 +282,17 @@ impl Session {
         &self,
         asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
-        let Some(patience) = self.patience else {
+        let Some(limit) = self.limit else {
             return asked.await.map_err(explain);
         };
-        match timeout(patience, asked).await {
-            Ok(answered) => answered.map_err(explain),
-            Err(_) => {
-                self.lost.store(true, Ordering::Release);
-                Err(Error::Unavailable(
-                    "the PostgreSQL server does not answer".into(),
-                ))
-            }
-        }
+        let answered = timeout(limit, asked).await;
+        self.lost.fetch_or(answered.is_err(), Ordering::AcqRel);
+        answered.map_err(|_| no_answer())?.map_err(explain)
     }
 
-    pub(crate) async fn be_patient(&mut self) -> Result<(), Error> {
-        self.batch(PATIENT).await?;
-        self.patience = None;
+    pub(crate) async fn lift_time_limits(&mut self) -> Result<(), Error> {
+        self.batch(NO_LIMITS).await?;
+        self.limit = None;
         Ok(())
     }
 
@@ -406,6 +397,10 @@ fn as_params<'a>(params: &'a [Value<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
         .iter()
         .map(|value| value as &(dyn ToSql + Sync))
         .collect()
+}
+
+fn no_answer() -> Error {
+    Error::Unavailable("the PostgreSQL server does not answer".into())
 }
 
 /// Converts an error of the driver. The codes are listed at

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// The length that a notification's text must stay below, in bytes.
 /// <https://www.postgresql.org/docs/current/sql-notify.html>
-pub const NOTICE: usize = 8000;
+pub const MAX_NOTICE: usize = 8000;
 
 /// A connection to the database, for reads or for one transaction. A write transaction takes effect with
 /// [`Session::commit`].
@@ -34,9 +34,9 @@ impl Session {
     }
 
     /// Records the outcome of a statement.
-    fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+    fn record<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         match &self.writes {
-            Some(writes) => writes.noted(done),
+            Some(writes) => writes.record(done),
             None => done,
         }
     }
@@ -48,7 +48,7 @@ impl Session {
             Inner::Sqlite(session) => session.execute(sql.sqlite, params),
             Inner::Postgres(session) => session.execute(sql.postgres, params).await,
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Runs a statement, and reads each row of its result.
@@ -63,7 +63,7 @@ impl Session {
             Inner::Sqlite(session) => session.query(sql.sqlite, params, &mut read),
             Inner::Postgres(session) => session.query(sql.postgres, params, &mut read).await,
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Runs a statement whose result has at most one row.
@@ -92,7 +92,7 @@ impl Session {
                 .collect(),
             Inner::Postgres(session) => session.query_each(sql.postgres, runs, &mut read).await,
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Runs a query many times, in order, and reads the rows of each run. Rows are locked in that order, too.
@@ -112,7 +112,7 @@ impl Session {
                 session.find_each(sql.postgres, runs, &mut read).await
             }
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Runs an `INSERT` of one row of `VALUES` many times, under the same rules as [`Session::find_each`]. Returns the
@@ -133,7 +133,7 @@ impl Session {
                 session.insert_each(sql.postgres, runs, &mut read).await
             }
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Runs an `UPDATE` of one row many times, under the same rules as [`Session::find_each`]. Each run must update a
@@ -146,7 +146,7 @@ impl Session {
                 session.update_each(sql.postgres, runs).await
             }
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Runs a text of several statements, without parameters. Used for migrations.
@@ -155,11 +155,11 @@ impl Session {
             Inner::Sqlite(session) => session.batch(sql.sqlite),
             Inner::Postgres(session) => session.batch(sql.postgres).await,
         };
-        self.noted(done)
+        self.record(done)
     }
 
-    /// Tells the planner of the embedded database what the tables are made for. Returns whether that is new to it. The
-    /// server gathers its statistics itself: see `Database::tend`.
+    /// Writes the statistics for SQLite's planner, if they are missing. Returns whether they were. PostgreSQL collects its
+    /// statistics itself: see `Database::maintain`.
     pub(crate) fn set_statistics(&mut self) -> Result<bool, Error> {
         match &mut self.inner {
             Inner::Sqlite(session) => session.set_statistics(),
@@ -167,14 +167,14 @@ impl Session {
         }
     }
 
-    /// Has every `Listener` of this channel hear these texts, in order, once this transaction is committed, and not
-    /// otherwise. Each must be shorter than [`NOTICE`] bytes. On SQLite nobody listens, and nothing happens.
+    /// Sends these texts to every `Listener` of this channel, in order, when this transaction is committed. Each must be
+    /// shorter than [`MAX_NOTICE`] bytes. On SQLite this does nothing, since there are no listeners.
     pub async fn notify(&mut self, channel: &str, notices: &[String]) -> Result<(), Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(_) => Ok(()),
             Inner::Postgres(session) => session.notify(channel, notices).await,
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// The database's stamp when this write transaction began. Nobody else can commit before it ends. `None` on
@@ -188,12 +188,12 @@ impl Session {
 
     /// Removes the time limits of the statements that follow, for work that grows with the amount of data. Without
     /// this, a PostgreSQL server that does not answer for some seconds is [`Error::Unavailable`].
-    pub async fn be_patient(&mut self) -> Result<(), Error> {
+    pub async fn lift_time_limits(&mut self) -> Result<(), Error> {
         let done = match &mut self.inner {
             Inner::Sqlite(_) => Ok(()),
-            Inner::Postgres(session) => session.be_patient().await,
+            Inner::Postgres(session) => session.lift_time_limits().await,
         };
-        self.noted(done)
+        self.record(done)
     }
 
     /// Commits. After this has returned, the changes survive a power cut.
@@ -215,7 +215,7 @@ impl Session {
         counted(
             "commit",
             match self.writes {
-                Some(writes) => writes.committed(committed),
+                Some(writes) => writes.record_commit(committed),
                 None => committed,
             },
         )

@@ -20,7 +20,7 @@ use rusqlite::{
     params_from_iter,
 };
 use std::{
-    fs,
+    fmt, fs,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -53,21 +53,15 @@ struct Shared {
     checkpoints: Arc<Checkpoints>,
 }
 
-impl Shared {
-    fn reachable(&self) -> Result<(), Error> {
-        if identity(&self.path) == Some(self.file) {
+impl Sqlite {
+    pub(crate) fn reachable(&self) -> Result<(), Error> {
+        if identity(&self.0.path) == Some(self.0.file) {
             return Ok(());
         }
         Err(Error::Unavailable(format!(
             "the database file {} was moved, deleted or replaced under the running server",
-            self.path.display()
+            self.0.path.display()
         )))
-    }
-}
-
-impl Sqlite {
-    pub(crate) fn reachable(&self) -> Result<(), Error> {
-        self.0.reachable()
     }
 
     pub(crate) async fn open(path: &Path, missing: Missing) -> Result<Self, Error> {
@@ -84,12 +78,11 @@ impl Sqlite {
                 path.display()
             )));
         }
-        let explain = |error: rusqlite::Error| {
-            Error::Address(format!(
-                "cannot open the database {}: {error}",
-                path.display()
-            ))
+        let cannot_open = |error: &dyn fmt::Display| {
+            let path = path.display();
+            Error::Address(format!("cannot open the database {path}: {error}"))
         };
+        let explain = |error: rusqlite::Error| cannot_open(&error);
         // The file is created here, and not by SQLite, to set its mode: it contains people's messages. SQLite gives the
         // files beside it the same mode.
         fs::OpenOptions::new()
@@ -97,12 +90,7 @@ impl Sqlite {
             .create(missing == Missing::Create)
             .mode(0o600)
             .open(&path)
-            .map_err(|error| {
-                Error::Address(format!(
-                    "cannot open the database {}: {error}",
-                    path.display()
-                ))
-            })?;
+            .map_err(|error| cannot_open(&error))?;
         let mut writer = Connection::open_with_flags(
             &path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -232,21 +220,21 @@ impl Sqlite {
     pub(crate) async fn close(&self) {
         self.readers().clear();
         let guard = self.0.writer.clone().lock_owned().await;
-        let folded = blocking(guard, |connection| {
+        let copied = blocking(guard, |connection| {
             connection
                 .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
                 .map_err(explain)
         })
         .await;
-        if let Err(error) = folded {
+        if let Err(error) = copied {
             tracing::warn!(%error, "the write-ahead log could not be copied into the database and stays beside it");
         }
     }
 }
 
-/// Begins a write transaction, and waits up to `patience` for another process that is writing.
-fn begin(connection: &Connection, patience: Duration) -> Result<(), Error> {
-    connection.busy_timeout(patience).map_err(explain)?;
+/// Begins a write transaction, and waits up to `limit` for another process that is writing.
+fn begin(connection: &Connection, limit: Duration) -> Result<(), Error> {
+    connection.busy_timeout(limit).map_err(explain)?;
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(explain);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(explain)?;
     begun
@@ -376,7 +364,7 @@ impl Session {
                 committed
             })
             .await?;
-            checkpoints.beside();
+            checkpoints.start_if_due();
         }
         Ok(())
     }

@@ -107,27 +107,15 @@ impl Row<'_> {
     /// match.
     pub fn get<T: Column>(&self, index: usize) -> Result<T, Error> {
         match self {
-            Row::Sqlite(row) => row
-                .get(index)
-                .map_err(|error| Error::Broken(error.to_string())),
-            Row::Postgres(row) => row
-                .try_get(index)
-                .map_err(|error| Error::Broken(error.to_string())),
+            Row::Sqlite(row) => row.get(index).map_err(broken),
+            Row::Postgres(row) => row.try_get(index).map_err(broken),
         }
     }
 
     /// Borrows the text of the column at `index`, counted from 0, without a copy.
     pub fn text(&self, index: usize) -> Result<&str, Error> {
-        match self {
-            Row::Sqlite(row) => {
-                let value = row.get_ref(index);
-                let text = value.and_then(|value| value.as_str().map_err(Into::into));
-                text.map_err(|error| Error::Broken(error.to_string()))
-            }
-            Row::Postgres(row) => row
-                .try_get(index)
-                .map_err(|error| Error::Broken(error.to_string())),
-        }
+        let text = self.text_or_null(index)?;
+        text.ok_or_else(|| broken(format!("column {index} has no value")))
     }
 
     /// The same of a column that may be `NULL`.
@@ -136,13 +124,15 @@ impl Row<'_> {
             Row::Sqlite(row) => {
                 let value = row.get_ref(index);
                 let text = value.and_then(|value| value.as_str_or_null().map_err(Into::into));
-                text.map_err(|error| Error::Broken(error.to_string()))
+                text.map_err(broken)
             }
-            Row::Postgres(row) => row
-                .try_get(index)
-                .map_err(|error| Error::Broken(error.to_string())),
+            Row::Postgres(row) => row.try_get(index).map_err(broken),
         }
     }
+}
+
+fn broken(error: impl ToString) -> Error {
+    Error::Broken(error.to_string())
 }
 
 /// A type that a column can be read as on both engines.

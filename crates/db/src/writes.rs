@@ -38,12 +38,12 @@ impl Writes {
     }
 
     /// Sets the newest schema version that may be written to.
-    pub(crate) fn know(&self, version: i64) {
+    pub(crate) fn set_known(&self, version: i64) {
         self.known.store(version, Ordering::Release);
     }
 
     /// True if a write transaction must check the schema's version.
-    pub(crate) fn guarded(&self) -> bool {
+    pub(crate) fn checked(&self) -> bool {
         self.known.load(Ordering::Acquire) > 0
     }
 
@@ -75,17 +75,17 @@ impl Writes {
 
     /// Records the outcome of one statement of a write. A success proves nothing here: only a commit shows that the
     /// store can be written again.
-    pub(crate) fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn record<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Unavailable(_)) = done {
             self.failing.store(true, Ordering::Release);
         }
         done
     }
 
-    pub(crate) fn committed(&self, done: Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn record_commit(&self, done: Result<(), Error>) -> Result<(), Error> {
         if done.is_ok() {
             self.failing.store(false, Ordering::Release);
         }
-        self.noted(done)
+        self.record(done)
     }
 }

@@ -9,7 +9,7 @@
 //! Invariant: when a listener reports that it was alive at a moment, it has returned every notification since its start
 //! whose commit could be seen before that moment.
 
-use super::{Postgres, WAIT, explain, tls};
+use super::{Postgres, WAIT, explain, no_answer, tls};
 use crate::Error;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::poll_fn};
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -23,14 +23,14 @@ use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 /// The pause between the arrival of a heartbeat and the next one.
 const HEARTBEAT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a heartbeat may take before the connection counts as dead.
-const PATIENCE: Duration = Duration::from_secs(3);
+const HEARTBEAT_LIMIT: Duration = Duration::from_secs(3);
 /// How many notifications may wait to be read. A listener that falls further behind is closed, and its owner has to
 /// read the changes from the store.
 const BACKLOG: usize = 4096;
 
 /// What a [`Listener`] receives.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Received {
     /// The text that a process, possibly this one, sent with `Session::notify`.
     Notice(String),
     /// Every notification whose commit could be seen before this moment has been returned.
@@ -56,9 +56,7 @@ impl Postgres {
         let mut config = Config::clone(&self.config);
         config.application_name(name(channel));
         let opened = timeout(WAIT, config.connect(tls()?)).await;
-        let (client, mut connection) = opened
-            .map_err(|_| Error::Unavailable("the PostgreSQL server does not answer".into()))?
-            .map_err(explain)?;
+        let (client, mut connection) = opened.map_err(|_| no_answer())?.map_err(explain)?;
         let (hand_over, notices) = mpsc::channel(BACKLOG);
         let connection = tokio::spawn(async move {
             let mut messages = pin!(poll_fn(move |context| connection.poll_message(context)));
@@ -115,20 +113,20 @@ fn name(channel: &str) -> String {
 
 impl Listener {
     /// Waits for the next notification or heartbeat. After an error the listener receives nothing more.
-    pub async fn next(&mut self) -> Result<Heard, Error> {
+    pub async fn next(&mut self) -> Result<Received, Error> {
         loop {
-            let lost = self.heartbeat.1 + PATIENCE;
+            let lost = self.heartbeat.1 + HEARTBEAT_LIMIT;
             tokio::select! {
                 biased;
                 notice = self.notices.recv() => {
                     let notice = notice.ok_or_else(gone)?;
                     if notice.channel() != self.own_channel {
-                        return Ok(Heard::Notice(notice.payload().to_owned()));
+                        return Ok(Received::Notice(notice.payload().to_owned()));
                     }
                     let (number, since) = self.heartbeat;
                     if notice.payload() == number.to_string() {
                         self.schedule_heartbeat(HEARTBEAT_PAUSE);
-                        return Ok(Heard::Alive(since));
+                        return Ok(Received::Alive(since));
                     }
                 }
                 sent = sent(&mut self.sending) => {
@@ -143,9 +141,9 @@ impl Listener {
     }
 
     /// Sends a text on a channel, over this connection.
-    pub async fn say(&mut self, channel: &str, word: &str) -> Result<(), Error> {
+    pub async fn notify(&mut self, channel: &str, text: &str) -> Result<(), Error> {
         const NOTIFY: &str = "SELECT pg_notify($1, $2)";
-        in_time(self.client.query(NOTIFY, &[&channel, &word])).await?;
+        in_time(self.client.query(NOTIFY, &[&channel, &text])).await?;
         Ok(())
     }
 
@@ -172,16 +170,12 @@ async fn sent(sending: &mut Option<BoxFuture<'static, Result<(), Error>>>) -> Re
     }
 }
 
-/// Waits for an answer up to [`PATIENCE`].
+/// Waits for an answer up to [`HEARTBEAT_LIMIT`].
 async fn in_time<T>(
     asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Error> {
-    match timeout(PATIENCE, asked).await {
-        Ok(answered) => answered.map_err(explain),
-        Err(_) => Err(Error::Unavailable(
-            "the PostgreSQL server does not answer".into(),
-        )),
-    }
+    let answered = timeout(HEARTBEAT_LIMIT, asked).await;
+    answered.map_err(|_| no_answer())?.map_err(explain)
 }
 
 impl Drop for Listener {

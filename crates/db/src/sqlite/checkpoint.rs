@@ -75,18 +75,18 @@ impl Checkpoints {
         let again = !(tried..tried + STEP).contains(&logged);
         if again && (logged >= LONG && little || logged >= ENDLESS) {
             self.tried.store(logged, Ordering::Relaxed);
-            self.fold();
+            self.copy();
         }
     }
 
     /// To be called after a commit, without making the caller wait. Starts a checkpoint if enough pages are waiting.
-    pub(super) fn beside(self: &Arc<Self>) {
+    pub(super) fn start_if_due(self: &Arc<Self>) {
         let (logged, left) = self.pages();
         let enough = if logged < LONG { STEP } else { FEW };
         if left >= enough && !self.busy.swap(true, Ordering::AcqRel) {
             let this = self.clone();
             task::spawn_blocking(move || {
-                this.fold();
+                this.copy();
                 this.busy.store(false, Ordering::Release);
             });
         }
@@ -101,14 +101,14 @@ impl Checkpoints {
         (logged, logged - copied)
     }
 
-    fn fold(&self) {
+    fn copy(&self) {
         // A panic cannot leave the connection half-changed: an interrupted checkpoint is simply run again.
         let connection = self
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2));
-        match folded {
+        let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(2));
+        match copied {
             Ok(copied) => self.copied.store(copied, Ordering::Relaxed),
             // Nothing is lost: the log still has every page, and the next commit tries again.
             Err(error) => {

@@ -1,34 +1,35 @@
-//! What SQLite's planner is told of the tables: what they are made for, not what happens to be in them.
+//! The statistics for SQLite's planner. They describe how large the tables can become, not what they contain.
 //!
-//! Without statistics SQLite expects ten rows behind the first column of any index, and hardly fewer behind the second.
-//! Where each index begins with the account, it then reads all of an account instead of one row. Statistics that ANALYZE
-//! made while a table was small do the same to it later. So the program writes its own, by a rule that knows no table: the
-//! first column of an index may lead to everything, and each one after it to a hundredth of that.
+//! Without statistics, SQLite expects ten rows for each value of an index's first column, and hardly fewer for each further
+//! column. Since every index begins with the account, it would then read all rows of an account instead of one. Statistics
+//! of ANALYZE from when a table was small have the same effect later. So the program writes its own statistics, by one rule
+//! for all tables: a value of an index's first column can have all rows, and each further column narrows that to a
+//! hundredth.
 //! <https://www.sqlite.org/fileformat2.html#the_sqlite_stat1_table>
 //!
-//! Invariant: how a statement runs depends on the schema alone.
+//! Invariant: the plan of a statement depends on the schema only.
 
 use super::explain;
 use crate::Error;
 use rusqlite::Connection;
 
-/// Rows in a table.
+/// The assumed number of rows of a table.
 const ALL: u64 = 1_000_000;
-/// What one more column narrows a search by.
+/// By how much one more column narrows a search.
 const NARROWER: u64 = 100;
 
-/// Each index with its table, whether it is unique, and how many columns it has. ANALYZE calls the primary key of a table
-/// without row ids by the table's name.
+/// Each index with its table, whether it is unique, and how many columns it has. In the statistics, the primary key of a
+/// table without row ids has the table's name.
 const INDICES: &str = "SELECT t.name, CASE WHEN t.wr AND i.origin = 'pk' THEN t.name ELSE i.name END AS idx, i.\"unique\",
         (SELECT COUNT(*) FROM pragma_index_info(i.name))
     FROM pragma_table_list AS t JOIN pragma_index_list(t.name) AS i
     WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.name, idx";
 const KNOWN: &str = "SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY tbl, idx";
 
-/// A row of `sqlite_stat1`: table, index, and the rows that each column leads to.
+/// A row of `sqlite_stat1`: table, index, and the statistic.
 type Statistic = (String, String, String);
 
-/// Has the planner know what it should. Returns whether that is new to the database. Within a write transaction.
+/// Writes the statistics if the database does not have them. Returns whether it did. Needs a write transaction.
 pub(crate) fn ensure(connection: &Connection) -> Result<bool, Error> {
     let wanted = wanted(connection).map_err(explain)?;
     if known(connection).map_err(explain)? == wanted {
@@ -47,7 +48,8 @@ fn wanted(connection: &Connection) -> rusqlite::Result<Vec<Statistic>> {
     rows.collect()
 }
 
-/// As in `1000000 1000000 10000 1 noskipscan`: rows in all, then rows for one value of the first column, of the first two, and so on.
+/// As in `1000000 1000000 10000 1 noskipscan`: the number of all rows, then that of the rows for one value of the first
+/// column, of the first two columns, and so on.
 fn statistic(unique: bool, columns: u32) -> String {
     let mut numbers = vec![ALL.to_string()];
     for column in 0..columns {
@@ -55,7 +57,7 @@ fn statistic(unique: bool, columns: u32) -> String {
         let rows = ALL / NARROWER.pow(column);
         numbers.push(if whole { 1 } else { rows.max(2) }.to_string());
     }
-    // Else SQLite would step through the few accounts and inboxes that these numbers mean.
+    // Otherwise SQLite would skip through the few accounts and inboxes that these numbers suggest.
     numbers.push("noskipscan".to_owned());
     numbers.join(" ")
 }
@@ -66,7 +68,7 @@ fn known(connection: &Connection) -> rusqlite::Result<Vec<Statistic>> {
     }
     let mut statement = connection.prepare(KNOWN)?;
     let rows = statement.query_map([], |row| {
-        // ANALYZE writes no index where a table has none.
+        // ANALYZE writes NULL if a table has no index.
         let index: Option<String> = row.get(1)?;
         Ok((row.get(0)?, index.unwrap_or_default(), row.get(2)?))
     })?;
@@ -74,7 +76,7 @@ fn known(connection: &Connection) -> rusqlite::Result<Vec<Statistic>> {
 }
 
 fn write(connection: &Connection, wanted: &[Statistic]) -> rusqlite::Result<()> {
-    // Makes the tables of statistics, if they are not there.
+    // Creates the tables of statistics if they do not exist.
     connection.execute_batch("ANALYZE sqlite_schema; DELETE FROM sqlite_stat1")?;
     if has_table(connection, "sqlite_stat4")? {
         connection.execute_batch("DELETE FROM sqlite_stat4")?;
@@ -83,7 +85,7 @@ fn write(connection: &Connection, wanted: &[Statistic]) -> rusqlite::Result<()> 
     for (table, index, statistic) in wanted {
         insert.execute((table, index, statistic))?;
     }
-    // Has this connection read them.
+    // Makes this connection read them.
     connection.execute_batch("ANALYZE sqlite_schema")
 }
 
