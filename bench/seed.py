@@ -78,8 +78,8 @@ def insert_inbox(connection: sqlite3.Connection, account: str, number: int, now:
         change_id=new_id("evt_", now, chance),
         **row,
     )
-    if address:
-        insert(connection, "channel_addresses", channel=channel, address=address, account_id=account, inbox_id=inbox)
+    # A live chat's address is its own id.
+    insert(connection, "channel_addresses", channel=channel, address=address or inbox, account_id=account, inbox_id=inbox)
 
 
 def insert(connection: sqlite3.Connection, table: str, **row: str | int | bytes | None) -> None:
