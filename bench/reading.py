@@ -23,7 +23,7 @@ from stores import copy_to_postgres, inboxd, run_sql, serve
 from table import Table, say
 from wrk import MARGIN, Load, arrivals, load
 
-TABLES = [*lists.TABLES, "contacts", "contact_identities", "conversations", "messages", "message_changes"]
+TABLES = [*lists.TABLES, "contacts", "identities", "conversations", "messages", "message_changes"]
 PAGE = 50
 # Requests a second for each kind of page while messages arrive, and for how many seconds.
 RATE, PROBED = 100, 15

@@ -10,7 +10,7 @@ use crate::{
     clock,
     id::{AccountId, InboxId, KeyId},
 };
-use channels::named;
+use channels::{IdentityKind, named};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt, str::FromStr};
@@ -18,7 +18,7 @@ use utoipa::{ToSchema, openapi::Object};
 
 named! {
     /// The type of an inbox.
-    #[derive(Hash, Serialize, ToSchema)]
+    #[derive(PartialOrd, Ord, Hash, Serialize, ToSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum Channel {
         /// WhatsApp Cloud API.
@@ -298,13 +298,54 @@ pub struct Contact<'a> {
     pub username: Option<Cow<'a, str>>,
     /// True for a group chat.
     pub is_group: bool,
-    /// When the contact blocked the business. Absent if it has not.
+    /// All that the contact is known by. Any of them leads to this contact.
+    pub identities: Vec<Identity<'a>>,
+    /// When the contact blocked this inbox. Absent if it has not.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "clock::serialize_option"
     )]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub blocked_at: Option<i64>,
+}
+
+/// Something that a contact is known by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = Identity)]
+pub struct Identity<'a> {
+    /// The channel on which it is.
+    #[schema(schema_with = channel_names)]
+    pub channel: Cow<'a, str>,
+    /// What it is. WhatsApp: `phone`, `user_id`, `parent_user_id`, `group_id`. Instagram: `id`. Telegram: `user_id`,
+    /// `chat_id`. Live chat: `visitor`, `user_id`.
+    #[schema(schema_with = identity_kinds)]
+    pub kind: Cow<'a, str>,
+    /// The id, as the provider writes it.
+    #[schema(value_type = String, example = "628111111111")]
+    pub value: Cow<'a, str>,
+    /// The WhatsApp business account, Instagram account or live-chat inbox for which the id was made. Absent if it is
+    /// the same for everybody, or the account was not kept when the id was first seen.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub scope: Cow<'a, str>,
+    /// `true` where the provider said that another one has taken its place. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(value_type = Option<bool>, nullable = false)]
+    pub former: bool,
+}
+
+fn channel_names() -> Object {
+    content::one_of(
+        Channel::ALL.map(Channel::as_str),
+        "The channel on which it is.",
+    )
+}
+
+fn identity_kinds() -> Object {
+    content::one_of(
+        IdentityKind::ALL.map(IdentityKind::as_str),
+        "WhatsApp: `phone`, `user_id`, `parent_user_id`, `group_id`. Instagram: `id`. Telegram: `user_id`, `chat_id`. Live chat: `visitor`, `user_id`.",
+    )
 }
 
 /// All messages between one contact and one inbox.

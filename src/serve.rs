@@ -8,7 +8,7 @@ use crate::{
     converse::converse,
     error::Error,
     http::{App, Parts, Peer, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
-    ops::{Context, changes, ingest::Ingest, keys::Uses, purge, quarantine},
+    ops::{Context, changes, ingest::Ingest, joins, keys::Uses, purge, quarantine},
     router::router,
 };
 use axum::Router;
@@ -40,6 +40,7 @@ pub struct Server {
     storing: JoinHandle<()>,
     following: JoinHandle<()>,
     purging: JoinHandle<()>,
+    joining: JoinHandle<()>,
     context: Context,
     uses: Uses,
     shutdown_timeout: Duration,
@@ -68,6 +69,7 @@ impl Server {
         });
         let following = tokio::spawn(changes::follow(context.clone(), stopped.clone()));
         let purging = tokio::spawn(purge::work(context.clone(), stopped.clone()));
+        let joining = tokio::spawn(joins::work(context.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
         let housekeeping = tokio::spawn(run_housekeeping(
             context.clone(),
@@ -84,6 +86,7 @@ impl Server {
             storing,
             following,
             purging,
+            joining,
             context,
             uses,
             shutdown_timeout: config.limits.shutdown_timeout,
@@ -103,6 +106,7 @@ impl Server {
             self.housekeeping,
             self.following,
             self.purging,
+            self.joining,
         ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task of the server failed");

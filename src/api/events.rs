@@ -9,6 +9,7 @@ use crate::{
     http::{App, LongLived, auth::Reader, envelope::ApiError},
     id::{AccountId, EventId},
     ops::{
+        conversations,
         events::{self, Event, Live, Told, What},
         inboxes, keys, messages,
     },
@@ -41,7 +42,8 @@ const CHECK: Duration = Duration::from_millis(500);
 
 /// Listen to events
 ///
-/// Events are `message.created` and `message.changed` (both with the message as data), `inbox.changed` (with the inbox)
+/// Events are `message.created` and `message.changed` (both with the message as data), `conversation.changed` (with the
+/// conversation, and in `former_ids` the ids of conversations that were joined with it), `inbox.changed` (with the inbox)
 /// and `inbox.deleted` (with the inbox's id). Messages of the history from before an inbox was connected cause no
 /// events. To continue after a disconnect, send the id of the last event as `Last-Event-ID`. An event may then be sent
 /// a second time, with the same id.
@@ -220,6 +222,9 @@ impl Listener {
         let data = match &event.what {
             What::MessageCreated { message, .. } | What::MessageChanged { message, .. } => {
                 present(messages::get_listed(context, account, message).await)?
+            }
+            What::ConversationChanged { conversation } => {
+                present(conversations::get_with_former_ids(context, account, conversation).await)?
             }
             What::InboxChanged => present(inboxes::get(context, account, &event.inbox).await)?,
             What::InboxDeleted => Some(json!({"id": event.inbox})),

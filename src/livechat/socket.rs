@@ -210,7 +210,7 @@ impl Session {
                     .conversation
                     .as_ref()
                     .is_none_or(|own| own == conversation),
-                What::MessageChanged { .. } => false,
+                What::MessageChanged { .. } | What::ConversationChanged { .. } => false,
                 What::InboxChanged | What::InboxDeleted => true,
             }
     }

@@ -92,7 +92,7 @@ impl Changes {
         };
         let of_events = self.events.iter().filter_map(|event| {
             let extent = match event.what {
-                What::MessageChanged { .. } => return None,
+                What::MessageChanged { .. } | What::ConversationChanged { .. } => return None,
                 What::MessageCreated { .. } => Extent::Counts,
                 What::InboxChanged | What::InboxDeleted => Extent::All,
             };

@@ -8,15 +8,20 @@ use super::{
     page::{Draft, Page},
 };
 use crate::{
-    domain::{Contact, Conversation},
+    domain::{Contact, Conversation, Identity},
     error::Error,
     id::{AccountId, ConversationId, InboxId, can_be_id},
     store::{
+        aliases,
         conversations::{self, Cursor, Stored},
         inboxes,
         messages::{self, Changes},
     },
 };
+
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::ToSchema;
 
 /// In which order conversations are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +79,30 @@ pub async fn get(
         stored,
         changes.into_iter().next().unwrap_or_default(),
     )?)
+}
+
+/// A conversation, with the ids that lead to it because others were joined with it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WithFormerIds {
+    /// The conversation.
+    #[serde(flatten)]
+    conversation: Conversation<'static>,
+    /// Ids of conversations that were joined with this one. They lead to it now.
+    former_ids: Vec<String>,
+}
+
+/// One conversation, with the ids that lead to it.
+pub async fn get_with_former_ids(
+    context: &Context,
+    account: &AccountId,
+    id: &ConversationId,
+) -> Result<WithFormerIds, Error> {
+    let conversation = get(context, account, id).await?;
+    let mut session = context.db.read().await?;
+    Ok(WithFormerIds {
+        former_ids: aliases::of_survivor(&mut session, account, &conversation.id).await?,
+        conversation,
+    })
 }
 
 /// A page of conversations, from a cursor on.
@@ -140,6 +169,7 @@ fn whole(stored: Stored<'_>, changes: Changes) -> Result<Conversation<'_>, db::E
             phone: contact.phone,
             username: contact.username,
             is_group: contact.is_group,
+            identities: identities(contact.identities.as_deref()),
             blocked_at: contact.blocked_at,
         },
         status: stored.status,
@@ -151,6 +181,23 @@ fn whole(stored: Stored<'_>, changes: Changes) -> Result<Conversation<'_>, db::E
         created_at: stored.created_at,
         updated_at: stored.updated_at,
     })
+}
+
+/// The identities of a contact, in one order whatever the store's.
+fn identities(text: Option<&str>) -> Vec<Identity<'static>> {
+    let own = |text: &str| Cow::Owned(text.to_owned());
+    let stored = text.into_iter().flat_map(conversations::identities);
+    let mut all: Vec<_> = stored
+        .map(|(channel, kind, value, scope, former)| Identity {
+            channel: own(channel),
+            kind: own(kind),
+            value: own(value),
+            scope: own(scope),
+            former,
+        })
+        .collect();
+    all.sort_unstable();
+    all
 }
 
 #[cfg(test)]

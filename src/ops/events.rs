@@ -9,7 +9,7 @@ use super::Context;
 use crate::{
     error::Error,
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
-    store::{inboxes, messages},
+    store::{conversations, inboxes, messages},
 };
 use db::EngineKind;
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,11 @@ pub enum What {
         /// The message.
         message: MessageId,
     },
+    /// A conversation has another contact, or another conversation was joined with it.
+    ConversationChanged {
+        /// The conversation.
+        conversation: ConversationId,
+    },
     /// An inbox was created or changed. A new message count does not count as a change.
     InboxChanged,
     /// An inbox was deleted.
@@ -63,6 +68,7 @@ impl What {
         match self {
             What::MessageCreated { .. } => "message.created",
             What::MessageChanged { .. } => "message.changed",
+            What::ConversationChanged { .. } => "conversation.changed",
             What::InboxChanged => "inbox.changed",
             What::InboxDeleted => "inbox.deleted",
         }
@@ -155,8 +161,8 @@ impl<Id: Ord> FromIterator<Id> for Told<Id> {
     }
 }
 
-/// The next page of events in an account after an event, oldest first. An empty page is the end. If an inbox was
-/// changed several times, only the last change is returned. Deletions of inboxes are never returned.
+/// The next page of events in an account after an event, oldest first. An empty page is the end. If an inbox
+/// or a conversation was changed several times, only the last change is returned. Deletions of inboxes are never returned.
 pub async fn catch_up(
     context: &Context,
     account: &AccountId,
@@ -165,6 +171,7 @@ pub async fn catch_up(
     let mut session = context.db.snapshot().await?;
     let created = messages::created_after(&mut session, account, after, PAGE).await?;
     let changed = messages::changed_after(&mut session, account, after, PAGE).await?;
+    let conversations = conversations::changed(&mut session, account, after, PAGE).await?;
     let inboxes = inboxes::changed(&mut session, account, after, PAGE).await?;
     drop(session);
 
@@ -177,6 +184,9 @@ pub async fn catch_up(
         changed
             .last()
             .map(|last| (changed.len(), last.event.clone())),
+        conversations
+            .last()
+            .map(|last| (conversations.len(), last.0.clone())),
         inboxes.last().map(|last| (inboxes.len(), last.0.clone())),
     ];
     let end = ends
@@ -209,6 +219,9 @@ pub async fn catch_up(
                 message,
             };
             event(one.event, one.inbox, what)
+        }))
+        .chain(conversations.into_iter().map(|(id, conversation, inbox)| {
+            event(id, inbox, What::ConversationChanged { conversation })
         }))
         .chain(
             inboxes

@@ -13,11 +13,12 @@ mod conversations;
 mod incoming;
 mod line;
 mod messages;
+mod people;
 mod quarantine;
 mod refused;
 
 pub use arrival::{Arrival, Outcome, Source};
-pub(super) use batch::store_in;
+pub(super) use batch::{faster, store_in};
 
 use super::Context;
 use crate::error::Error;

@@ -22,7 +22,7 @@ use crate::{
     input::Given,
     store::{addresses, conversations, inboxes, messages as stored},
 };
-use channels::{Contact, Direction, Kind, Sender, signature};
+use channels::{Contact, Direction, Identity, IdentityKind, Kind, Sender, signature};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ use serde_json::{Map, Value, value::RawValue};
 use sha2::Sha256;
 use std::sync::Arc;
 use utoipa::ToSchema;
+
+/// What a visitor's id begins with whom the website vouches for.
+const USER: &str = "user:";
 
 /// A visitor of a website.
 #[derive(Debug, Clone)]
@@ -52,6 +55,17 @@ pub struct Who {
     pub name: Option<String>,
 }
 
+impl Visitor {
+    /// What the visitor is known by. A website vouches for its users in one inbox.
+    fn identity(&self) -> Identity {
+        let (kind, value) = match self.who.id.strip_prefix(USER) {
+            Some(user) => (IdentityKind::UserId, user),
+            None => (IdentityKind::Visitor, self.who.id.as_str()),
+        };
+        Identity::within(Some(self.inbox.as_str().into()), kind, value)
+    }
+}
+
 /// The key with which a website proves who its visitors are.
 pub fn identity_secret(context: &Context, inbox: &InboxId) -> String {
     context.vault.sign("livechat identity", inbox, "")
@@ -70,7 +84,7 @@ pub async fn enter(
     let secret = identity_secret(context, inbox);
     let new = NewSession::parse(body, |user, hash| hash_matches(&secret, user, hash))?;
     let id = match new.user_id {
-        Given::Value(user) => format!("user:{}", user.0),
+        Given::Value(user) => format!("{USER}{}", user.0),
         Given::Absent | Given::Null => VisitorId::new(&context.clock).to_string(),
     };
     let who = Who {
@@ -120,7 +134,7 @@ pub(super) fn known_visitor(
     name: &str,
 ) -> Result<(Visitor, String), Error> {
     let who = Who {
-        id: format!("user:{user_id}"),
+        id: format!("{USER}{user_id}"),
         name: Some(name.to_owned()),
     };
     let token = token(context, inbox, &who)?;
@@ -210,7 +224,7 @@ pub async fn say(
         provider_id: provider_id.clone(),
         direction: Direction::Inbound,
         contact: Contact {
-            provider_id: visitor.who.id.as_str().into(),
+            identities: vec![visitor.identity()],
             name: visitor.who.name.as_deref().map(Arc::from),
             ..Contact::default()
         },
@@ -276,14 +290,8 @@ pub async fn conversation(
     visitor: &Visitor,
 ) -> Result<Option<ConversationId>, Error> {
     let mut session = context.db.read().await?;
-    Ok(conversations::find_by_identity(
-        &mut session,
-        &visitor.account,
-        Channel::Livechat,
-        &visitor.who.id,
-        &visitor.inbox,
-    )
-    .await?)
+    let (account, inbox) = (&visitor.account, &visitor.inbox);
+    Ok(conversations::find_of_visitor(&mut session, account, inbox, &visitor.identity()).await?)
 }
 
 /// A space cannot be in a client's id, so no two visitors and ids make the same text.

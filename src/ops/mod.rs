@@ -12,10 +12,12 @@ pub mod health;
 pub mod hooks;
 pub mod inboxes;
 pub mod ingest;
+pub mod joins;
 pub mod keys;
 pub mod livechat;
 pub mod messages;
 pub mod page;
+mod pieces;
 pub mod purge;
 pub mod quarantine;
 pub mod setup;
@@ -55,6 +57,8 @@ pub struct Context {
     pub cache: Cache,
     /// Notified when an inbox was deleted, so that what it held is removed.
     pub inbox_deleted: Arc<Notify>,
+    /// Notified when contacts are to be joined, so that the rest of it is done.
+    pub joins_left: Arc<Notify>,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
     pub command: bool,
 }
@@ -142,6 +146,7 @@ pub async fn open(
     Ok(Context {
         cache: Cache::new(&db, 0),
         inbox_deleted: Arc::default(),
+        joins_left: Arc::default(),
         command: false,
         db,
         clock,

@@ -8,58 +8,39 @@
 use super::{
     Context,
     changes::{Changes, commit},
+    pieces::{self, Progress},
 };
 use crate::{
     error::Error,
-    store::purge::{self as table, Deleted},
+    store::{
+        inboxes,
+        purge::{self as table, Deleted},
+    },
 };
-use std::time::Duration;
-use tokio::{runtime::Handle, sync::watch, task::spawn_blocking, time::timeout};
+use tokio::sync::watch;
 
 /// Rows that are removed in one transaction: some 20 ms of work on SQLite, where others cannot write meanwhile.
 const PIECE: i64 = 1000;
-/// How often a server looks for what others were told to remove, and did not: a command or a node that was killed.
-const LOOK: Duration = Duration::from_secs(60);
-/// How long a server waits before it tries again, when the store is away or somebody else is at it.
-const RETRY: Duration = Duration::from_secs(5);
-
-/// How far a piece of work got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// There is more to remove.
-    More,
-    /// Nothing is left.
-    Done,
-    /// Somebody else is at it, or was and is done.
-    Elsewhere,
-}
 
 /// Removes what deleted inboxes hold, of all accounts, until the server stops.
-pub async fn work(context: Context, mut stopped: watch::Receiver<bool>) {
-    while !*stopped.borrow() {
-        let wait = match remove_all(&context, &stopped).await {
-            Ok(Progress::Done) => LOOK,
-            Ok(_) => RETRY,
-            Err(error) => {
-                let cause = error.cause();
-                tracing::warn!(cause, "what deleted inboxes held cannot be removed yet");
-                RETRY
-            }
-        };
-        tokio::select! {
-            _ = stopped.changed() => return,
-            _ = timeout(wait, context.inbox_deleted.notified()) => {}
-        }
-    }
+pub async fn work(context: Context, stopped: watch::Receiver<bool>) {
+    let all = |stopped| remove_all(context.clone(), stopped);
+    pieces::work(
+        "removing what deleted inboxes held",
+        &context.inbox_deleted,
+        stopped,
+        all,
+    )
+    .await;
 }
 
-async fn remove_all(context: &Context, stopped: &watch::Receiver<bool>) -> Result<Progress, Error> {
+async fn remove_all(context: Context, stopped: watch::Receiver<bool>) -> Result<Progress, Error> {
     let mut all_done = Progress::Done;
     let all = table::list(&mut context.db.read().await?).await?;
     for deleted in &all {
         let mut progress = Progress::More;
         while progress == Progress::More && !*stopped.borrow() {
-            progress = piece(context, deleted).await?;
+            progress = piece(&context, deleted).await?;
         }
         if progress != Progress::Done {
             all_done = progress;
@@ -75,13 +56,11 @@ pub(super) async fn finish(context: &Context, deleted: &Deleted) -> Result<(), E
 }
 
 async fn piece(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {
-    let (context, deleted) = (context.clone(), deleted.clone());
-    let runtime = Handle::current();
-    // On SQLite it would hold up everything else that this thread has to do.
-    let removed = spawn_blocking(move || runtime.block_on(remove(&context, &deleted)));
-    removed
-        .await
-        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+    let deleted = deleted.clone();
+    pieces::piece(context, async move |context| {
+        remove(&context, &deleted).await
+    })
+    .await
 }
 
 async fn remove(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {
@@ -96,7 +75,7 @@ async fn remove(context: &Context, deleted: &Deleted) -> Result<Progress, Error>
     }
     // A transaction of its own, since rows are locked in one order.
     let mut session = context.db.write().await?;
-    table::lock_type(&mut session, deleted).await?;
+    inboxes::lock_type(&mut session, &deleted.account, deleted.channel).await?;
     if !table::claim(&mut session, deleted).await? {
         return Ok(Progress::Elsewhere);
     }

@@ -8,6 +8,7 @@ use super::{
     found,
     hooks::{by_address, format},
     ingest::{self, Arrival, Outcome, Source},
+    joins,
 };
 use crate::{
     domain::Channel,
@@ -99,12 +100,14 @@ pub async fn replay(
         proved: true,
         items: items.into_iter().filter(|item| !unreadable(item)).collect(),
     };
-    let (outcomes, changes) = ingest::store_in(context, &mut session, &[&[arrival]]).await?;
+    let stored = ingest::store_in(context, &mut session, &[&[arrival]]).await?;
+    let stored = stored.ok_or_else(ingest::faster)?;
     if left == 0 {
         quarantine::delete(&mut session, account, id).await?;
     }
-    commit(context, session, changes).await?;
-    let mut outcome = outcomes.into_iter().next().unwrap_or_default();
+    commit(context, session, stored.changes).await?;
+    joins::carry_out(context, &stored.joins).await;
+    let mut outcome = stored.outcomes.into_iter().next().unwrap_or_default();
     outcome.quarantined = left;
     Ok(outcome)
 }

@@ -1,53 +1,28 @@
-//! The `contacts` table, and `contact_identities`, which finds a contact by any id that its provider uses for it.
+//! The `contacts` table: people and groups outside. By what they are known is in `identities`.
 
-use super::{one_each, statements};
+use super::statements;
 use crate::{
     domain::Channel,
     id::{AccountId, ContactId},
 };
-use db::{Each, Error, Session, Value};
+use db::{Each, Error, Row, Session};
 
 statements! {
-    FIND_BY_ALIAS = "SELECT c.id, c.name, c.phone, c.username
-        FROM contact_identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
-        WHERE i.account_id = $1 AND i.channel = $2 AND i.identity = $3 AND c.provider_id = i.identity";
-    // Of two that come at once, the later waits here for the earlier, and gets its contact.
-    CLAIM = "INSERT INTO contact_identities (account_id, channel, identity, contact_id) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (account_id, channel, identity) DO UPDATE SET identity = excluded.identity RETURNING contact_id";
-    POINT = "INSERT INTO contact_identities (account_id, channel, identity, contact_id) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (account_id, channel, identity) DO UPDATE SET contact_id = excluded.contact_id";
     INSERT = "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     UPDATE = "UPDATE contacts SET name = COALESCE($1, name), phone = COALESCE($2, phone), username = COALESCE($3, username)
         WHERE account_id = $4 AND id = $5";
-    RENAME = "UPDATE contacts SET provider_id = $1 WHERE account_id = $2 AND id = $3";
-    BLOCK = "UPDATE contacts SET blocked_at = $1 WHERE account_id = $2 AND id IN (
-        SELECT contact_id FROM contact_identities WHERE account_id = $2 AND channel = $3 AND identity = $4)";
+    FORGET_PHONE = "UPDATE contacts SET phone = NULL WHERE account_id = $1 AND id = $2 AND phone = $3";
+    CHANNEL = "SELECT channel FROM contacts WHERE account_id = $1 AND id = $2";
+    // What only the other one is known to have.
+    COMPLETE = "UPDATE contacts AS c SET name = COALESCE(c.name, o.name), phone = COALESCE(c.phone, o.phone),
+            username = COALESCE(c.username, o.username)
+        FROM contacts AS o WHERE c.account_id = $1 AND c.id = $2 AND o.account_id = $1 AND o.id = $3";
+    DELETE = "DELETE FROM contacts WHERE account_id = $1 AND id = $2";
 }
 
 /// Those that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM), Each::Insert(INSERT)];
-
-/// Who a contact is, where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key<'a> {
-    /// Whose contact.
-    pub account: &'a AccountId,
-    /// Through which channel.
-    pub channel: Channel,
-    /// What the provider says about it.
-    pub contact: &'a channels::Contact,
-}
-
-impl<'a> Key<'a> {
-    fn params(&self, identity: &'a str) -> Vec<Value<'a>> {
-        vec![
-            self.account.into(),
-            self.channel.as_str().into(),
-            identity.into(),
-        ]
-    }
-}
+pub(super) const EACH: &[Each] = &[Each::Insert(INSERT)];
 
 /// What is stored of a contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,71 +37,54 @@ pub struct Stored {
     pub username: Option<String>,
 }
 
-/// The contact that is so far known by nothing but this alias.
-pub async fn find_by_alias(
-    session: &mut Session,
-    key: &Key<'_>,
-    alias: &str,
-) -> Result<Option<Stored>, Error> {
-    session
-        .query_opt(&FIND_BY_ALIAS, &key.params(alias), read)
-        .await
+/// What a provider says of a contact.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// Whose contact.
+    pub account: &'a AccountId,
+    /// Through which channel.
+    pub channel: Channel,
+    /// The contact's id here.
+    pub id: &'a ContactId,
+    /// What is said.
+    pub contact: &'a channels::Contact,
+    /// Whether the number that is said is the contact's own at present.
+    pub with_phone: bool,
 }
 
-/// Takes each key's `provider_id` for the contact in `ids`, unless a contact has it: the answer is whoever has it now.
-/// Name each once.
-/// Keep keys in one order everywhere, or two transactions can block each other for good.
-pub async fn claim_each(
-    session: &mut Session,
-    keys: &[&Key<'_>],
-    ids: &[ContactId],
-) -> Result<Vec<ContactId>, Error> {
-    let runs: Vec<_> = keys
-        .iter()
-        .zip(ids)
-        .map(|(key, id)| {
-            let mut params = key.params(&key.contact.provider_id);
-            params.push(id.into());
-            params
-        })
-        .collect();
-    let holders = session.insert_each(&CLAIM, &runs, |row| row.get::<String>(0));
-    let holders = one_each(holders.await?, runs.len())?;
-    Ok(holders.into_iter().map(ContactId::from_text).collect())
+impl Said<'_> {
+    fn phone(&self) -> Option<&str> {
+        self.contact.phone.as_deref().filter(|_| self.with_phone)
+    }
+
+    /// Whether it is more than what is stored, or something else.
+    pub fn is_news(&self, stored: &Stored) -> bool {
+        let differs =
+            |new: Option<&str>, old: &Option<String>| new.is_some() && new != old.as_deref();
+        differs(self.contact.name.as_deref(), &stored.name)
+            || differs(self.phone(), &stored.phone)
+            || differs(self.contact.username.as_deref(), &stored.username)
+    }
 }
 
-/// Makes an identity lead to this contact from now on.
-pub async fn point(
-    session: &mut Session,
-    key: &Key<'_>,
-    identity: &str,
-    id: &ContactId,
-) -> Result<(), Error> {
-    let mut params = key.params(identity);
-    params.push(id.into());
-    session.execute(&POINT, &params).await?;
-    Ok(())
-}
-
-/// Adds contacts under these ids.
+/// Adds contacts.
 pub async fn insert_each(
     session: &mut Session,
-    contacts: &[(&Key<'_>, &ContactId)],
+    contacts: &[Said<'_>],
     now: i64,
 ) -> Result<(), Error> {
     let runs: Vec<_> = contacts
         .iter()
-        .map(|(key, id)| {
-            let contact = key.contact;
+        .map(|said| {
             vec![
-                key.account.into(),
-                (*id).into(),
-                key.channel.as_str().into(),
-                contact.provider_id.as_ref().into(),
-                i64::from(contact.group).into(),
-                contact.name.as_deref().into(),
-                contact.phone.as_deref().into(),
-                contact.username.as_deref().into(),
+                said.account.into(),
+                said.id.into(),
+                said.channel.as_str().into(),
+                said.contact.provider_id().into(),
+                i64::from(said.contact.group).into(),
+                said.contact.name.as_deref().into(),
+                said.phone().into(),
+                said.contact.username.as_deref().into(),
                 now.into(),
             ]
         })
@@ -136,50 +94,75 @@ pub async fn insert_each(
 }
 
 /// Takes over what the provider now says of a contact. What it does not say stays.
-pub async fn update(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Result<(), Error> {
-    let contact = key.contact;
+pub async fn update(session: &mut Session, said: &Said<'_>) -> Result<(), Error> {
     let params = [
-        contact.name.as_deref().into(),
-        contact.phone.as_deref().into(),
-        contact.username.as_deref().into(),
-        key.account.into(),
-        id.into(),
+        said.contact.name.as_deref().into(),
+        said.phone().into(),
+        said.contact.username.as_deref().into(),
+        said.account.into(),
+        said.id.into(),
     ];
     session.execute(&UPDATE, &params).await?;
     Ok(())
 }
 
-/// Gives a contact the more durable id that its provider now uses.
-pub async fn rename(session: &mut Session, key: &Key<'_>, id: &ContactId) -> Result<(), Error> {
-    let params = [
-        key.contact.provider_id.as_ref().into(),
-        key.account.into(),
-        id.into(),
-    ];
-    session.execute(&RENAME, &params).await?;
+/// Notes that a contact no longer has this number, if it is the one that is shown.
+pub async fn forget_phone(
+    session: &mut Session,
+    account: &AccountId,
+    id: &ContactId,
+    phone: &str,
+) -> Result<(), Error> {
+    let params = [account.into(), id.into(), phone.into()];
+    session.execute(&FORGET_PHONE, &params).await?;
     Ok(())
 }
 
-/// Notes since when a contact cannot be written to, or (`None`) that it can. False if there is no such contact.
-pub async fn block(
+/// The channel of a contact, if it is there.
+pub async fn find_channel(
     session: &mut Session,
-    key: &Key<'_>,
-    since: Option<i64>,
-) -> Result<bool, Error> {
-    let params = [
-        since.into(),
-        key.account.into(),
-        key.channel.as_str().into(),
-        key.contact.provider_id.as_ref().into(),
-    ];
-    Ok(session.execute(&BLOCK, &params).await? > 0)
+    account: &AccountId,
+    id: &ContactId,
+) -> Result<Option<Channel>, Error> {
+    let params = [account.into(), id.into()];
+    session
+        .query_opt(&CHANNEL, &params, |row| {
+            let known = row.text(0)?.parse();
+            known.map_err(|what: &str| Error::Broken(what.to_owned()))
+        })
+        .await
 }
 
-fn read(row: &db::Row<'_>) -> Result<Stored, Error> {
+/// Gives a contact what another one has and it has not.
+pub async fn complete(
+    session: &mut Session,
+    account: &AccountId,
+    id: &ContactId,
+    from: &ContactId,
+) -> Result<(), Error> {
+    let params = [account.into(), id.into(), from.into()];
+    session.execute(&COMPLETE, &params).await?;
+    Ok(())
+}
+
+/// Removes a contact that has no conversation.
+pub async fn delete(
+    session: &mut Session,
+    account: &AccountId,
+    id: &ContactId,
+) -> Result<(), Error> {
+    session
+        .execute(&DELETE, &[account.into(), id.into()])
+        .await?;
+    Ok(())
+}
+
+/// Reads a contact from four columns, from this one on.
+pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Stored, Error> {
     Ok(Stored {
-        id: ContactId::from_text(row.get::<String>(0)?),
-        name: row.get(1)?,
-        phone: row.get(2)?,
-        username: row.get(3)?,
+        id: ContactId::from_text(row.get::<String>(from)?),
+        name: row.get(from + 1)?,
+        phone: row.get(from + 2)?,
+        username: row.get(from + 3)?,
     })
 }

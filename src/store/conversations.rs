@@ -4,13 +4,14 @@
 
 mod read;
 
-pub use read::{Contact, Cursor, Stored, find, list};
+pub use read::{Contact, Cursor, Stored, find, identities, list};
 
 use super::{not_deleted, one_each, statements};
 use crate::{
     domain::Channel,
-    id::{AccountId, ContactId, ConversationId, InboxId, MessageId},
+    id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId},
 };
+use channels::Identity;
 use db::{Each, Error, Session, Sql, Value};
 
 statements! {
@@ -25,9 +26,15 @@ statements! {
             last_message_id = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
                 THEN $4 ELSE last_message_id END
         WHERE account_id = $5 AND id = $6";
-    FIND_BY_IDENTITY = concat!("SELECT v.id FROM contact_identities n JOIN conversations v
+    FIND_BY_IDENTITY = concat!("SELECT v.id FROM identities n JOIN conversations v
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
-        WHERE n.account_id = $1 AND n.channel = $2 AND n.identity = $3 AND v.inbox_id = $4", not_deleted!("v.inbox_id"));
+        WHERE n.account_id = $1 AND n.channel = $2 AND n.kind = $3 AND n.value = $4 AND n.scope = $5 AND v.inbox_id = $5",
+        not_deleted!("v.inbox_id"));
+    // Of two changes the later one holds, whichever comes first.
+    BLOCK = "UPDATE conversations SET blocked_at = $1, block_changed_at = $2, block_number = $3
+        WHERE account_id = $4 AND inbox_id = $5 AND contact_id = $6 AND (block_changed_at, block_number) < ($2, $3)";
+    CHANGED = concat!("SELECT change_id, id, inbox_id FROM conversations WHERE account_id = $1 AND change_id > $2",
+        not_deleted!("inbox_id"), "ORDER BY change_id LIMIT $3");
 }
 
 /// Those that read.
@@ -57,24 +64,62 @@ impl Key {
     }
 }
 
-/// The conversation of whoever has this identity, in this inbox.
-pub async fn find_by_identity(
+/// The conversation of a visitor of a live chat.
+pub async fn find_of_visitor(
     session: &mut Session,
     account: &AccountId,
-    channel: Channel,
-    identity: &str,
     inbox: &InboxId,
+    identity: &Identity,
 ) -> Result<Option<ConversationId>, Error> {
     let params = [
         account.into(),
-        channel.as_str().into(),
-        identity.into(),
+        Channel::Livechat.as_str().into(),
+        identity.kind.as_str().into(),
+        (&*identity.value).into(),
         inbox.into(),
     ];
     let id = session
         .query_opt(&FIND_BY_IDENTITY, &params, |row| row.get::<String>(0))
         .await?;
     Ok(id.map(ConversationId::from_text))
+}
+
+/// A contact's word on whether an inbox may write to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    /// Whether it may not.
+    pub blocked: bool,
+    /// When that was said: seconds since 1970.
+    pub at: i64,
+    /// The provider's number of it, which orders what was said in the same second.
+    pub number: i64,
+}
+
+/// Notes it. False if there is no such conversation, or a later word is known.
+pub async fn block(session: &mut Session, key: &Key, block: Block) -> Result<bool, Error> {
+    let since = block.blocked.then_some(block.at);
+    let mut params = vec![since.into(), block.at.into(), block.number.into()];
+    params.extend(key.params());
+    Ok(session.execute(&BLOCK, &params).await? > 0)
+}
+
+/// The conversations that were changed after an event, other than by their messages, each with the event, in order.
+pub async fn changed(
+    session: &mut Session,
+    account: &AccountId,
+    after: &EventId,
+    limit: i64,
+) -> Result<Vec<(EventId, ConversationId, InboxId)>, Error> {
+    let params = [account.into(), after.into(), limit.into()];
+    session
+        .query(&CHANGED, &params, |row| {
+            Ok((
+                EventId::from_text(row.text(0)?),
+                ConversationId::from_text(row.text(1)?),
+                InboxId::from_text(row.text(2)?),
+            ))
+        })
+        .await
 }
 
 /// Opens conversations under these ids, where there is none: the answer is the one that there is now. Name each key

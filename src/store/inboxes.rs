@@ -83,8 +83,12 @@ const LOCK: Sql = Sql {
     sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
     postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
 };
+const LOCK_TYPE: Sql = Sql {
+    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 LIMIT 0",
+    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id FOR NO KEY UPDATE",
+};
 /// The statements with two texts.
-pub(super) const BY_ENGINE: &[Sql] = &[LOCK];
+pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
 /// Those of long lists.
 pub(super) const OF_LONG_LISTS: &[Sql] = marks::ALL;
 /// Those that run many times at once.
@@ -295,6 +299,17 @@ pub async fn lock(
         .collect();
     let found = session.find_each(&LOCK, &runs, |_| Ok(())).await?;
     Ok(found.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// Holds off every change of the inboxes of one type in an account until this transaction ends: they share their contacts.
+pub async fn lock_type(
+    session: &mut Session,
+    account: &AccountId,
+    channel: Channel,
+) -> Result<(), Error> {
+    let params = [account.into(), channel.as_str().into()];
+    session.query(&LOCK_TYPE, &params, |_| Ok(())).await?;
+    Ok(())
 }
 
 /// Notes that the channel works, the first time. True if this was the first time.

@@ -35,8 +35,14 @@ statements! {
         LEFT JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
         WHERE i.id IS NULL OR c.id IS NULL";
     ORPHAN_IDENTITIES = "SELECT 'an identity leads to contact ' || n.contact_id || ', which is not there'
-        FROM contact_identities n LEFT JOIN contacts c ON c.account_id = n.account_id AND c.id = n.contact_id
+        FROM identities n LEFT JOIN contacts c ON c.account_id = n.account_id AND c.id = n.contact_id
         WHERE c.id IS NULL";
+    LIVING_ALIASES = "SELECT 'the alias ' || a.id || ' is there itself, or leads to ' || a.survivor_id || ', which is not'
+        FROM aliases a
+        WHERE EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = a.account_id AND c.id = a.id)
+           OR EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = a.account_id AND v.id = a.id)
+           OR NOT EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = a.account_id AND c.id = a.survivor_id)
+          AND NOT EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = a.account_id AND v.id = a.survivor_id)";
     ORPHAN_ADDRESSES = "SELECT 'a ' || a.channel || ' address leads to inbox ' || a.inbox_id || ', which is not there'
         FROM channel_addresses a LEFT JOIN inboxes i ON i.account_id = a.account_id AND i.id = a.inbox_id
         WHERE i.id IS NULL";
@@ -74,7 +80,7 @@ statements! {
 }
 
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 13] = [
+const CHECKS: [(&str, Sql); 14] = [
     ("an inbox counts its messages", INBOX_COUNTS),
     ("a conversation counts its messages", CONVERSATION_COUNTS),
     ("a conversation knows its last message", LAST_MESSAGES),
@@ -99,6 +105,10 @@ const CHECKS: [(&str, Sql); 13] = [
         ORPHAN_CONVERSATIONS,
     ),
     ("an identity leads to a contact", ORPHAN_IDENTITIES),
+    (
+        "the id of what was joined leads to what is there",
+        LIVING_ALIASES,
+    ),
     ("an address leads to an inbox", ORPHAN_ADDRESSES),
     ("an inbox has an address", UNREACHABLE_INBOXES),
     ("a key hash leads to a key", ORPHAN_KEYS),

@@ -5,11 +5,14 @@
 
 pub mod accounts;
 pub mod addresses;
+pub mod aliases;
 pub mod contacts;
 pub mod conversations;
+pub mod identities;
 pub mod inboxes;
 pub mod instance;
 pub mod invariants;
+pub mod joins;
 pub mod keys;
 pub mod messages;
 pub mod purge;
@@ -92,20 +95,31 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0009.postgres.sql"),
         },
     },
+    Migration {
+        version: 10,
+        name: "identities",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0010.sqlite.sql"),
+            postgres: include_str!("../../migrations/0010.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.
 pub const STATEMENTS: &[&[Sql]] = &[
     accounts::ALL,
     addresses::ALL,
+    aliases::ALL,
     contacts::ALL,
     conversations::ALL,
     conversations::READING,
+    identities::ALL,
     inboxes::ALL,
     inboxes::BY_ENGINE,
     inboxes::OF_LONG_LISTS,
     instance::ALL,
     invariants::ALL,
+    joins::ALL,
     keys::ALL,
     messages::READING,
     messages::ARRIVING,
@@ -125,6 +139,7 @@ pub const EACH: &[&[Each]] = &[
     accounts::EACH,
     contacts::EACH,
     conversations::EACH,
+    identities::EACH,
     inboxes::EACH,
     messages::EACH,
 ];

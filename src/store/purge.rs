@@ -30,6 +30,19 @@ macro_rules! remove {
     };
 }
 
+/// Removes what a contact has, or the contact itself, if it is in no conversation.
+macro_rules! of_nobody {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE account_id = $1 AND ",
+            $key,
+            " = $2 AND NOT EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = $1 AND v.contact_id = $2)"
+        )
+    };
+}
+
 statements! {
     DELETED = "SELECT account_id, id, type FROM inboxes WHERE deleted_at IS NOT NULL ORDER BY account_id, deleted_at";
     // Each piece is a range of keys, which is a walk along one index whatever a planner thinks of the table.
@@ -40,10 +53,12 @@ statements! {
     FIND_CONVERSATIONS = "SELECT id, contact_id FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND id > ''
         ORDER BY id LIMIT $3";
     DELETE_CONVERSATIONS = "DELETE FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND id <= $3";
-    DELETE_IDENTITIES = "DELETE FROM contact_identities WHERE account_id = $1 AND contact_id = $2
-        AND NOT EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = $1 AND v.contact_id = $2)";
-    DELETE_CONTACT = "DELETE FROM contacts WHERE account_id = $1 AND id = $2
-        AND NOT EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = $1 AND v.contact_id = $2)";
+    DELETE_ALIASES = "DELETE FROM aliases WHERE account_id = $1 AND survivor_id = $2";
+    DELETE_IDENTITIES = of_nobody!("identities", "contact_id");
+    // Rows of before there were identities.
+    DELETE_FIRST_IDENTITIES = of_nobody!("contact_identities", "contact_id");
+    DELETE_CONTACT_ALIASES = of_nobody!("aliases", "survivor_id");
+    DELETE_CONTACT = of_nobody!("contacts", "id");
     DELETE_INBOX = "DELETE FROM inboxes WHERE account_id = $1 AND id = $2";
 }
 
@@ -52,12 +67,8 @@ const CLAIM: Sql = Sql {
     sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NOT NULL",
     postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NOT NULL FOR UPDATE SKIP LOCKED",
 };
-const LOCK_TYPE: Sql = Sql {
-    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 LIMIT 0",
-    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id FOR NO KEY UPDATE",
-};
 /// The statements with two texts.
-pub(super) const BY_ENGINE: &[Sql] = &[CLAIM, LOCK_TYPE];
+pub(super) const BY_ENGINE: &[Sql] = &[CLAIM];
 
 /// What belongs to nobody but an inbox, in the order in which it can go. The number is how many rows of the others one is
 /// worth: a quarantined update can take megabytes.
@@ -101,13 +112,6 @@ pub async fn claim(session: &mut Session, deleted: &Deleted) -> Result<bool, Err
     Ok(found.await?.is_some())
 }
 
-/// Holds off every change of the inboxes of one type in an account until this transaction ends: they share their contacts.
-pub async fn lock_type(session: &mut Session, deleted: &Deleted) -> Result<(), Error> {
-    let params = [(&deleted.account).into(), deleted.channel.as_str().into()];
-    session.query(&LOCK_TYPE, &params, |_| Ok(())).await?;
-    Ok(())
-}
-
 /// Removes messages, what happened to them, and what is in quarantine: some `most` rows. How many it was; 0 if there is
 /// nothing left.
 pub async fn remove_held(
@@ -131,7 +135,7 @@ pub async fn remove_held(
 }
 
 /// Removes at most `most` conversations, which must be empty, and the contacts that are in no other. How many
-/// conversations it was. Use [`lock_type`] first: no contact may be given another conversation meanwhile.
+/// conversations it was. Use [`super::inboxes::lock_type`] first: no contact may be given another conversation meanwhile.
 pub async fn remove_conversations(
     session: &mut Session,
     deleted: &Deleted,
@@ -152,16 +156,23 @@ pub async fn remove_conversations(
     let params = [account, inbox, last.into()];
     session.execute(&DELETE_CONVERSATIONS, &params).await?;
     contacts.sort_unstable();
-    let runs: Vec<_> = contacts
+    let gone: Vec<_> = conversations
+        .iter()
+        .map(|id| vec![account, id.into()])
+        .collect();
+    let alone: Vec<_> = contacts
         .iter()
         .map(|contact| vec![account, contact.into()])
         .collect();
-    session
-        .query_each(&DELETE_IDENTITIES, &runs, |_| Ok(()))
-        .await?;
-    session
-        .query_each(&DELETE_CONTACT, &runs, |_| Ok(()))
-        .await?;
+    for (statement, runs) in [
+        (DELETE_ALIASES, &gone),
+        (DELETE_IDENTITIES, &alone),
+        (DELETE_FIRST_IDENTITIES, &alone),
+        (DELETE_CONTACT_ALIASES, &alone),
+        (DELETE_CONTACT, &alone),
+    ] {
+        session.query_each(&statement, runs, |_| Ok(())).await?;
+    }
     Ok(conversations.len() as i64)
 }
 

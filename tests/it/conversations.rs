@@ -59,7 +59,8 @@ async fn a_conversation_shows_its_documented_keys(store: Store) {
         &json!({
             "id": conversation["id"],
             "inbox_id": inbox,
-            "contact": {"id": conversation["contact"]["id"], "name": "Customer 628111", "phone": "+628111", "is_group": false},
+            "contact": {"id": conversation["contact"]["id"], "name": "Customer 628111", "phone": "+628111", "is_group": false,
+                "identities": [{"channel": "whatsapp", "kind": "phone", "value": "628111"}]},
             "status": "open",
             "messages_count": 2,
             "last_message": last,

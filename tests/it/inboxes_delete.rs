@@ -25,7 +25,7 @@ const TABLES: [&str; 9] = [
     "channel_addresses",
     "conversations",
     "contacts",
-    "contact_identities",
+    "identities",
     "messages",
     "message_changes",
     "quarantine",

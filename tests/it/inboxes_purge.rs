@@ -31,7 +31,7 @@ const HELD: [&str; 6] = [
     "quarantine",
     "conversations",
     "contacts",
-    "contact_identities",
+    "identities",
 ];
 
 /// Deletes an inbox as a server does that is killed right afterwards: what it held is still there.
@@ -62,10 +62,10 @@ async fn fill(db: &Database, account: &AccountId, inbox: &str, contacts: usize) 
             )
         ),
         format!(
-            "INSERT INTO contact_identities (account_id, channel, identity, contact_id) {}",
+            "INSERT INTO identities (account_id, channel, kind, value, scope, contact_id) {}",
             rows(
                 contacts,
-                &format!("'{account}', 'whatsapp', 'p' || t, 'contact_' || t")
+                &format!("'{account}', 'whatsapp', 'phone', 'p' || t, '', 'contact_' || t")
             )
         ),
         format!(

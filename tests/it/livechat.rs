@@ -72,7 +72,11 @@ async fn reply(app: &TestApp, inbox: &InboxId, visitor: &str, id: &str, text: &s
         provider_id: id.to_owned(),
         direction: channels::Direction::Outbound,
         contact: channels::Contact {
-            provider_id: visitor.into(),
+            identities: vec![channels::Identity::within(
+                Some(inbox.as_str().into()),
+                channels::IdentityKind::Visitor,
+                visitor,
+            )],
             ..channels::Contact::default()
         },
         sender: channels::Sender::default(),
@@ -532,12 +536,7 @@ async fn nothing_is_stored_of_a_visitor_that_says_nothing(store: Store) {
     let inbox = app.livechat("Website").await;
     let (_, token) = enter(&app, &inbox, json!({"name": "Ayu"})).await;
     Socket::hello(app.address, inbox.as_str(), &token, None).await;
-    for table in [
-        "contacts",
-        "contact_identities",
-        "conversations",
-        "messages",
-    ] {
+    for table in ["contacts", "identities", "conversations", "messages"] {
         assert_eq!(app.count(table).await, 0, "{table}");
     }
 }

@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 on_both_stores![every_earlier_schema_is_brought_up_to_date];
 
 /// Rows for the tables that a version made, and the version. A version with a new table that stays empty needs rows, too.
-const ROWS: [(i64, &str); 1] = [(1, include_str!("upgrade/0001.sql"))];
+const ROWS: [(i64, &str); 2] = [
+    (1, include_str!("upgrade/0001.sql")),
+    (10, include_str!("upgrade/0010.sql")),
+];
 
 // What the rows of the first version are about.
 const KEY: &str = "ibx_psvn2s6dce34i51tdilfrf5qbdp864js0hmvhtsjjvsjbpgf7op05q9butg";

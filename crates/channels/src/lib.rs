@@ -13,6 +13,7 @@ pub mod instagram;
 mod json;
 mod meta;
 mod named;
+mod people;
 pub mod sample;
 pub mod send;
 pub mod signature;
@@ -22,6 +23,7 @@ pub mod whatsapp;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+pub use people::{Blocked, Contact, Identity, IdentityKind, Renamed};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -55,13 +57,10 @@ pub enum Item {
     Edit(Box<Edit>),
     /// A message was deleted by its sender. It stays counted.
     Revoke(Box<Revoke>),
-    /// A contact blocked the business (`true`) or unblocked it (`false`).
-    Blocked {
-        /// Who did it.
-        contact: Box<Contact>,
-        /// Whether the contact can no longer be written to.
-        blocked: bool,
-    },
+    /// Somebody has another identity now.
+    Renamed(Box<Renamed>),
+    /// A contact blocked the business, or unblocked it.
+    Blocked(Box<Blocked>),
     /// Known, but neither a message nor a change of one.
     Ignored {
         /// The provider's name for its kind.
@@ -227,24 +226,6 @@ impl Quoted {
         let text = text.filter(|text| !text.is_empty());
         (text.is_some() || story.is_some()).then(|| Box::new(Quoted { text, story }))
     }
-}
-
-/// The other side of a conversation. Its texts are shared by all messages that it is named in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contact {
-    /// The provider's own id for it: the most durable one that came. Never empty.
-    pub provider_id: Arc<str>,
-    /// A second id of the same contact: WhatsApp's `wa_id` where `provider_id` is a business-scoped
-    /// user id.
-    pub alias: Option<Arc<str>>,
-    /// Whether it is a group chat.
-    pub group: bool,
-    /// Display name.
-    pub name: Option<Arc<str>>,
-    /// Phone number, E.164 with `+`.
-    pub phone: Option<String>,
-    /// User name, without `@`.
-    pub username: Option<Arc<str>>,
 }
 
 /// Who wrote a message, as far as known. Possibly nothing is.

@@ -10,6 +10,7 @@ pub mod bot_api;
 mod content;
 mod entities;
 pub mod send;
+mod topic;
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ use serde_json::value::RawValue;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, Direction, Edit, Item, Kind, Malformed, Message, Moment, Quoted, Reaction, Revoke,
-    Sender, Update,
+    Blocked, Contact, Direction, Edit, Identity, IdentityKind, Item, Kind, Malformed, Message,
+    Moment, Quoted, Reaction, Renamed, Revoke, Sender, Update,
 };
 use content::Content;
 
@@ -70,7 +71,7 @@ fn read(kind: &str, raw: &RawValue, id: Option<&str>, update: &mut Update) {
             Err(reason) => Err(reason),
         },
         "message_reaction" => reaction(&object, id),
-        "my_chat_member" => membership(&object),
+        "my_chat_member" => membership(&object, id),
         "channel_post" | "edited_channel_post" => Ok(ignored(kind)),
         _ => unknown(kind, object),
     };
@@ -91,18 +92,43 @@ fn message(message: Object) -> Result<Item, &'static str> {
     }
     let (kind, content) = match content::read(&message) {
         Content::Known(kind, content) => (kind, content),
-        Content::Service(kind) => return Ok(ignored(kind)),
+        Content::Service(kind) => {
+            return Ok(moved(&message, &chat).unwrap_or_else(|| ignored(kind)));
+        }
         Content::Unknown => (Kind::Unsupported, raw(message.clone())),
     };
     stored(&message, &chat, kind, content)
+}
+
+/// A group that becomes a supergroup has another id from then on. Both chats say so.
+fn moved(message: &Object, chat: &Chat) -> Option<Item> {
+    let other = |key| json::int(message, key).map(chat_id);
+    let here = chat_id(chat.id);
+    let (now, before) = match other("migrate_to_chat_id") {
+        Some(new) => (new, here),
+        None => (here, other("migrate_from_chat_id")?),
+    };
+    Some(Item::Renamed(Box::new(Renamed {
+        contact: Contact {
+            identities: vec![now],
+            ..chat.contact.clone()
+        },
+        former: vec![before],
+        timestamp: moment(message, "date"),
+    })))
+}
+
+fn chat_id(id: i64) -> Identity {
+    Identity::new(IdentityKind::ChatId, id.to_string())
 }
 
 fn stored(
     message: &Object,
     chat: &Chat,
     kind: Kind,
-    content: Object,
+    mut content: Object,
 ) -> Result<Item, &'static str> {
+    json::put(&mut content, "topic", topic::of(message));
     let sender = match author(message, chat)? {
         Author::Person(sender) => sender,
         Author::Nobody(why) => return Ok(ignored(why)),
@@ -136,11 +162,13 @@ fn edit(message: Object) -> Result<Item, &'static str> {
     }
     let message_id = json::int(&message, "message_id").ok_or("an edit of nothing")?;
     let timestamp = moment(&message, "edit_date").or_else(|| moment(&message, "date"));
-    let (kind, content) = match content::read(&message) {
+    let topic = topic::of(&message);
+    let (kind, mut content) = match content::read(&message) {
         Content::Known(kind, content) => (kind, content),
         Content::Service(kind) => return Ok(ignored(kind)),
         Content::Unknown => (Kind::Unsupported, raw(message)),
     };
+    json::put(&mut content, "topic", topic);
     Ok(Item::from(Edit {
         provider_id: chat.message(message_id),
         content: Some((kind, content.into())),
@@ -201,7 +229,7 @@ fn shown(reaction: &Object) -> String {
 }
 
 /// In a private chat, the bot's own membership is whether it may write.
-fn membership(change: &Object) -> Result<Item, &'static str> {
+fn membership(change: &Object, update: Option<&str>) -> Result<Item, &'static str> {
     let chat = Chat::of(change)?;
     let new = json::inner(change, "new_chat_member").and_then(|new| json::id(new, "status"));
     let blocked = match new.as_deref() {
@@ -212,10 +240,13 @@ fn membership(change: &Object) -> Result<Item, &'static str> {
     if chat.contact.group {
         return Ok(ignored("my_chat_member"));
     }
-    Ok(Item::Blocked {
-        contact: Box::new(chat.contact),
+    let update = update.and_then(|id| id.parse().ok());
+    Ok(Item::Blocked(Box::new(Blocked {
+        contact: chat.contact,
         blocked,
-    })
+        timestamp: moment(change, "date"),
+        update: update.unwrap_or(0),
+    })))
 }
 
 /// New kinds appear every few months. One with a chat, an id and a person is somebody's message.
@@ -237,7 +268,10 @@ struct Chat {
     /// The connection through which a business lets the bot see its own account's chats.
     connection: Option<String>,
     channel: bool,
+    /// Who it is with: a person, or the group. In the direct messages of a channel that is whoever opened the topic.
     contact: Contact,
+    /// The person, if it is with one whom the chat's id does not name.
+    topic_of: Option<i64>,
 }
 
 impl Chat {
@@ -247,19 +281,22 @@ impl Chat {
         // People's ids are positive, those of groups and channels negative.
         let kind = json::id(chat, "type");
         let private = kind.as_deref().map_or(id > 0, |kind| kind == "private");
+        let writer = topic::writer(from);
+        let contact = match writer {
+            Some((user, writer)) => person(user, writer),
+            None if private => person(id, chat),
+            None => Contact {
+                identities: vec![chat_id(id)],
+                group: true,
+                ..person(id, chat)
+            },
+        };
         Ok(Chat {
             id,
             connection: json::id(from, "business_connection_id"),
             channel: kind.as_deref() == Some("channel"),
-            contact: Contact {
-                provider_id: id.to_string().into(),
-                group: !private,
-                name: json::name(chat, "title")
-                    .or_else(|| full_name(chat))
-                    .map(Arc::from),
-                username: username(chat),
-                ..Contact::default()
-            },
+            contact,
+            topic_of: writer.map(|(user, _)| user),
         })
     }
 
@@ -278,11 +315,28 @@ impl Chat {
     }
 }
 
-/// In a connected business account's chat, what the customer did not write, the business did.
+fn person(id: i64, named: &Object) -> Contact {
+    Contact {
+        identities: vec![Identity::new(IdentityKind::UserId, id.to_string())],
+        group: false,
+        name: json::name(named, "title")
+            .or_else(|| full_name(named))
+            .map(Arc::from),
+        phone: None,
+        username: username(named),
+    }
+}
+
+/// In a connected business account's chat, and in the direct messages of a channel, what the customer did not write, the
+/// business did.
 fn direction(message: &Object, chat: &Chat) -> Direction {
-    let from = json::inner(message, "from").and_then(|from| json::int(from, "id"));
-    match (&chat.connection, from) {
-        (Some(_), Some(from)) if from != chat.id => Direction::Outbound,
+    let customer = match (&chat.connection, chat.topic_of) {
+        (_, Some(user)) => user,
+        (Some(_), None) => chat.id,
+        (None, None) => return Direction::Inbound,
+    };
+    match json::inner(message, "from").and_then(|from| json::int(from, "id")) {
+        Some(from) if from != customer => Direction::Outbound,
         _ => Direction::Inbound,
     }
 }

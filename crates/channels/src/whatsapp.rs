@@ -9,8 +9,10 @@
 
 mod content;
 mod message;
+mod people;
 mod profiles;
 pub mod send;
+mod system;
 
 use std::sync::Arc;
 
@@ -46,7 +48,9 @@ pub fn parse(body: &[u8]) -> Result<Update, Malformed> {
     meta::entries(&body, |entry| {
         let frame = json::frame(entry.get()).unwrap_or_default();
         let changes = frame.get("changes");
-        if !changes.is_some_and(|changes| json::each(changes, |raw| change(raw, &mut update))) {
+        let account: Option<Arc<str>> = json::frame_id(&frame, "id").map(Arc::from);
+        let read = |raw: &_| change(raw, account.as_ref(), &mut update);
+        if !changes.is_some_and(|changes| json::each(changes, read)) {
             update.add(None, unreadable("an entry without changes"));
         }
     })?;
@@ -69,14 +73,14 @@ pub fn addresses(body: &[u8]) -> Vec<String> {
 }
 
 /// One change: what happened, in one field, for one phone number.
-fn change(raw: &RawValue, update: &mut Update) {
+fn change(raw: &RawValue, account: Option<&Arc<str>>, update: &mut Update) {
     let frame = json::frame(raw.get()).unwrap_or_default();
     let field = json::frame_id(&frame, "field");
     let value = frame
         .get("value")
         .and_then(|value| json::frame(value.get()));
     match (value, field) {
-        (Some(value), field) => contents(&value, field.as_deref(), update),
+        (Some(value), field) => contents(&value, field.as_deref(), account, update),
         (None, Some(kind)) if !promises_messages(Some(&kind)) => {
             update.add(None, ignored(&kind));
         }
@@ -92,12 +96,18 @@ fn promises_messages(field: Option<&str>) -> bool {
 ///
 /// Which of them are looked for does not depend on the field's name: a field that is new tomorrow and
 /// carries people's messages is read like `messages`.
-fn contents(value: &Frame<'_>, field: Option<&str>, update: &mut Update) {
+fn contents(
+    value: &Frame<'_>,
+    field: Option<&str>,
+    account: Option<&Arc<str>>,
+    update: &mut Update,
+) {
     let metadata = value
         .get("metadata")
         .and_then(|metadata| json::frame(metadata.get()))
         .unwrap_or_default();
     let scope = Scope {
+        account: account.cloned(),
         number_id: json::frame_id(&metadata, "phone_number_id"),
         number: json::frame_id(&metadata, "display_phone_number"),
         profiles: profiles(value),

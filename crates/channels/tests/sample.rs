@@ -54,6 +54,6 @@ fn each_is_read_as_the_message_that_it_is() {
         let content: Value = serde_json::from_str(message.content.as_str()).expect("JSON");
         assert_eq!(content["text"], TEXT.text);
         assert_eq!(message.timestamp, Some(TEXT.timestamp));
-        assert_eq!(&*message.contact.provider_id, "12025550199");
+        assert_eq!(message.contact.provider_id(), "12025550199");
     }
 }

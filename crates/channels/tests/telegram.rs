@@ -66,7 +66,7 @@ fn a_text_is_read_in_full() {
     );
     assert_eq!(message.provider_id, "900:7");
     assert_eq!(message.direction, Direction::Inbound);
-    assert_eq!(&*message.contact.provider_id, "900");
+    assert_eq!(message.contact.provider_id(), "900");
     assert_eq!(message.contact.name.as_deref(), Some("Ada L"));
     assert_eq!(message.contact.username.as_deref(), Some("ada"));
     assert_eq!(message.sender.name.as_deref(), Some("Ada L"));
@@ -183,7 +183,7 @@ fn a_group_is_one_conversation_and_its_members_are_named() {
     ] {
         let message = message("message", group(rest));
         assert_eq!(message.provider_id, "-1001234567890123:7");
-        assert_eq!(&*message.contact.provider_id, "-1001234567890123");
+        assert_eq!(message.contact.provider_id(), "-1001234567890123");
         assert!(message.contact.group);
         assert_eq!(message.contact.name.as_deref(), Some("Shop"));
         assert_eq!(message.sender.username.as_deref(), Some("ada"));
@@ -233,14 +233,14 @@ fn business_chats_have_both_directions_and_ids_of_their_own() {
     let inbound = message("business_message", business(json!({"text": "Hi"})));
     assert_eq!(inbound.direction, Direction::Inbound);
     assert_eq!(inbound.provider_id, "bc1:900:7");
-    assert_eq!(&*inbound.contact.provider_id, "900");
+    assert_eq!(inbound.contact.provider_id(), "900");
 
     let owner = json!({"id": 55, "is_bot": false, "first_name": "Owner"});
     let outbound =
         business(json!({"from": owner, "text": "Hello", "reply_to_message": {"message_id": 6}}));
     let outbound = message("business_message", outbound);
     assert_eq!(outbound.direction, Direction::Outbound);
-    assert_eq!(&*outbound.contact.provider_id, "900");
+    assert_eq!(outbound.contact.provider_id(), "900");
     assert_eq!(outbound.sender.name.as_deref(), Some("Owner"));
     assert_eq!(outbound.reply_to.as_deref(), Some("bc1:900:6"));
 
@@ -349,15 +349,17 @@ fn blocking_the_bot_marks_the_contact() {
         let new = json!({"status": status, "user": {"id": 42, "is_bot": true}});
         update(
             "my_chat_member",
-            json!({"chat": chat, "from": ada(), "new_chat_member": new}),
+            json!({"chat": chat, "from": ada(), "date": 1_700_000_000, "new_chat_member": new}),
         )
     };
     let chat = json!({"id": 900, "type": "private", "first_name": "Ada"});
     for (status, expected) in [("kicked", true), ("member", false)] {
-        let Item::Blocked { contact, blocked } = change(chat.clone(), status) else {
+        let Item::Blocked(said) = change(chat.clone(), status) else {
             panic!("not blocked");
         };
-        assert_eq!((contact.provider_id.as_ref(), blocked), ("900", expected));
+        assert_eq!(common::known_by(&said.contact), [("user_id", "900", "")]);
+        assert_eq!((said.blocked, said.update), (expected, 1));
+        assert_eq!(said.timestamp, Some(Moment::seconds(1_700_000_000)));
     }
     assert_eq!(ignored(change(chat, "restricted")), "my_chat_member");
     assert_eq!(
@@ -569,4 +571,78 @@ fn what_telegram_itself_says_is_told_by_how_its_key_is_formed() {
     }
     let text = message("message", private(json!({"text": "Hi", "user_joined": {}})));
     assert_eq!(text.kind, Kind::Text);
+}
+
+#[test]
+fn a_group_that_becomes_a_supergroup_stays_one() {
+    let supergroup =
+        json!({"id": -1_001_234_567_890_123_i64, "type": "supergroup", "title": "Club"});
+    for said in [
+        json!({"chat": {"id": -5, "type": "group", "title": "Club"}, "migrate_to_chat_id": -1_001_234_567_890_123_i64}),
+        json!({"chat": supergroup, "migrate_from_chat_id": -5}),
+    ] {
+        let Item::Renamed(said) = update("message", group(said)) else {
+            panic!("not renamed");
+        };
+        assert_eq!(
+            common::known_by(&said.contact),
+            [("chat_id", "-1001234567890123", "")]
+        );
+        assert_eq!(common::identities(&said.former), [("chat_id", "-5", "")]);
+        assert!(said.contact.group);
+        assert_eq!(said.contact.name.as_deref(), Some("Club"));
+    }
+}
+
+#[test]
+fn a_topic_of_a_forum_is_named_and_its_chat_stays_one() {
+    let said = message(
+        "message",
+        group(
+            json!({"text": "Hi", "is_topic_message": true, "message_thread_id": 7,
+            "reply_to_message": {"message_id": 7, "forum_topic_created": {"name": "Orders"}}}),
+        ),
+    );
+    assert_eq!(common::known_by(&said.contact)[0].0, "chat_id");
+    let expected = json!({"text": "Hi", "topic": {"id": "7", "name": "Orders"}});
+    assert_eq!(common::value(&said.content), expected);
+    // An answer to an answer is a thread of Telegram's, too.
+    let said = message(
+        "message",
+        group(json!({"text": "Hi", "message_thread_id": 7})),
+    );
+    assert_eq!(common::value(&said.content), json!({"text": "Hi"}));
+}
+
+#[test]
+fn direct_messages_of_a_channel_are_of_whoever_opened_the_topic() {
+    let chat =
+        json!({"id": -1_009, "type": "supergroup", "title": "Shop", "is_direct_messages": true});
+    let topic =
+        |user: i64, name: &str| json!({"topic_id": user, "user": {"id": user, "first_name": name}});
+    let in_topic = |user: i64, name: &str, rest: Value| {
+        let base = json!({"chat": chat, "direct_messages_topic": topic(user, name), "text": "Hi"});
+        message("message", with(group(base), rest))
+    };
+    for (user, name) in [(900, "Ada"), (901, "Bob")] {
+        let from = json!({"from": {"id": user, "is_bot": false, "first_name": name}});
+        let said = in_topic(user, name, from);
+        let id = user.to_string();
+        assert_eq!(common::known_by(&said.contact), [("user_id", &*id, "")]);
+        assert!(!said.contact.group);
+        assert_eq!(said.contact.name.as_deref(), Some(name));
+        assert_eq!(said.direction, Direction::Inbound);
+        assert_eq!(common::value(&said.content)["topic"], json!({"id": id}));
+        assert!(
+            said.provider_id.starts_with("-1009:"),
+            "{}",
+            said.provider_id
+        );
+    }
+    // The channel answers.
+    let answer = json!({"sender_chat": {"id": -1_008, "type": "channel", "title": "Shop"},
+        "from": {"id": 777, "is_bot": true, "first_name": "Channel"}});
+    let said = in_topic(900, "Ada", answer);
+    assert_eq!(said.direction, Direction::Outbound);
+    assert_eq!(said.sender.name.as_deref(), Some("Shop"));
 }

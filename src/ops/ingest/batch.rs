@@ -16,35 +16,64 @@ use crate::{
         Context,
         changes::{Changes, commit},
         events::{Event, What},
+        joins,
     },
-    store::inboxes,
+    store::{inboxes, joins::Join},
 };
 use db::Session;
 use std::collections::{BTreeMap, HashSet};
 
+/// How often a batch is stored anew because another node was faster. Each time that one has made progress.
+const ATTEMPTS: usize = 10;
+
 /// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each update.
 pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec<Outcome>, Error> {
-    let mut session = context.db.write().await?;
-    let (outcomes, changes) = store_in(context, &mut session, batch).await?;
-    commit(context, session, changes).await?;
-    Ok(outcomes)
+    for _ in 0..ATTEMPTS {
+        let mut session = context.db.write().await?;
+        if let Some(stored) = store_in(context, &mut session, batch).await? {
+            commit(context, session, stored.changes).await?;
+            joins::carry_out(context, &stored.joins).await;
+            return Ok(stored.outcomes);
+        }
+    }
+    Err(faster())
 }
 
-/// Stores a batch in a transaction that is open already. Returns what became of each update, and what is to be told
-/// with the commit.
+/// Others were faster, again and again.
+pub(in crate::ops) fn faster() -> Error {
+    Error::Unavailable("other nodes write of the same people".into())
+}
+
+/// What a batch did that is stored, and not committed yet.
+pub(in crate::ops) struct Stored {
+    /// What became of each update.
+    pub(in crate::ops) outcomes: Vec<Outcome>,
+    /// What is to be told with the commit.
+    pub(in crate::ops) changes: Changes,
+    /// Contacts that are to be joined after it.
+    pub(in crate::ops) joins: Vec<Join>,
+}
+
+/// Stores a batch in a transaction that is open already. None if another node was faster: then the transaction has to be
+/// given up.
 pub(in crate::ops) async fn store_in(
     context: &Context,
     session: &mut Session,
     batch: &[&[Arrival]],
-) -> Result<(Vec<Outcome>, Changes), Error> {
+) -> Result<Option<Stored>, Error> {
     let now = context.clock.now();
     let mut outcomes = vec![Outcome::default(); batch.len()];
     let batch = present(session, batch, &mut outcomes).await?;
     let batch = batch.as_slice();
     let mut news = Changes::of(prove(context, session, batch, now).await?);
     let mut incoming = incoming::sort(session, batch, &mut outcomes).await?;
-    contacts::resolve(context, session, &mut incoming.new, now).await?;
+    let new = &mut incoming.new;
+    let resolved = contacts::resolve(context, session, batch, new, now, &mut outcomes).await?;
+    let Some(resolved) = resolved else {
+        return Ok(None);
+    };
     conversations::resolve(context, session, &mut incoming.new, now).await?;
+    conversations::block(session, &resolved.blocks, &mut outcomes).await?;
     let created = messages::store(context, session, &incoming.new, now, &mut outcomes).await?;
     news.add(created);
     let filled = messages::fill(context, session, incoming.fuller, now, &mut outcomes).await?;
@@ -52,7 +81,11 @@ pub(in crate::ops) async fn store_in(
     let changed = changes::store(context, session, batch, now, &mut outcomes).await?;
     news.add(Changes::of(changed));
     quarantine::store(context, session, batch, now, &mut outcomes).await?;
-    Ok((outcomes, news))
+    Ok(Some(Stored {
+        outcomes,
+        changes: news,
+        joins: resolved.joins,
+    }))
 }
 
 /// Locks the inboxes of a batch, and leaves out what is for one that is gone.

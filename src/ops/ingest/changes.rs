@@ -1,4 +1,4 @@
-//! What happened to messages: statuses, reactions, edits, revokes; and contacts that block.
+//! What happened to messages: statuses, reactions, edits, revokes.
 //!
 //! Invariant: nothing here needs its message to be stored: it may come later.
 
@@ -10,7 +10,7 @@ use crate::{
         Context,
         events::{Event, What},
     },
-    store::{contacts, messages},
+    store::messages,
 };
 use channels::{Item, Moment};
 use data_encoding::HEXLOWER;
@@ -33,18 +33,7 @@ pub(super) async fn store(
                 match item {
                     Item::Message(_) | Item::Unreadable { .. } => {}
                     Item::Ignored { .. } => outcomes[update].ignored += 1,
-                    Item::Blocked { contact, blocked } => {
-                        let key = contacts::Key {
-                            account: &arrival.account,
-                            channel: arrival.channel,
-                            contact,
-                        };
-                        // Somebody who never wrote is no contact.
-                        match contacts::block(session, &key, blocked.then_some(now)).await? {
-                            true => outcomes[update].changes += 1,
-                            false => outcomes[update].ignored += 1,
-                        }
-                    }
+                    Item::Renamed(_) | Item::Blocked(_) => {}
                     item => match change(context, arrival, item, now)? {
                         Some(change) => changes.push((update, change)),
                         None => outcomes[update].ignored += 1,
@@ -151,7 +140,8 @@ fn change<'a>(
         ),
         Item::Message(_)
         | Item::Unreadable { .. }
-        | Item::Blocked { .. }
+        | Item::Renamed(_)
+        | Item::Blocked(_)
         | Item::Ignored { .. } => {
             return Ok(None);
         }

@@ -1,124 +1,282 @@
-//! Who wrote the messages of a batch: contacts made, found by another name, and brought up to date.
+//! The contacts of a batch: those that its people are, made, brought up to date, and found to be one.
+//!
+//! Who is who is decided in `people`. Joining two contacts is not done here, but in `ops::joins`, after the commit.
+//!
+//! Invariant: what is decided rests on what the store says when it is written. If another node was faster, nothing is
+//! written, and the batch is done anew.
 
-use super::incoming::Incoming;
+use super::{
+    arrival::{Arrival, Outcome},
+    incoming::Incoming,
+    people::{Named, People},
+};
 use crate::{
     error::Error,
-    id::{AccountId, ContactId},
+    id::{AccountId, ContactId, InboxId},
     ops::Context,
-    store::contacts,
+    store::{
+        contacts::{self, Said},
+        conversations::{self, Block},
+        identities::{self, Change, Key},
+        joins::{self, Join},
+    },
 };
+use channels::{Blocked, Identity, IdentityKind, Item, Renamed};
 use db::Session;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// By what a contact of a batch is known again.
-type Who<'a> = (&'a AccountId, &'static str, &'a str);
-
-fn who<'a>(key: &contacts::Key<'a>) -> Who<'a> {
-    (key.account, key.channel.as_str(), &key.contact.provider_id)
+/// What a batch says of contacts, beside who they are.
+pub(super) struct Resolved {
+    /// Contacts that are one.
+    pub(super) joins: Vec<Join>,
+    /// Whom an inbox may write to, and no longer, with the place of the update that says it.
+    pub(super) blocks: Vec<(usize, conversations::Key, Block)>,
 }
 
-/// Finds the contact of each message, made or brought up to date.
+/// Finds the contact of each message, made or brought up to date, and applies what is said of who is who. None if
+/// another node was faster.
 pub(super) async fn resolve(
     context: &Context,
     session: &mut Session,
+    batch: &[Vec<&Arrival>],
     incoming: &mut [Incoming<'_>],
     now: i64,
-) -> Result<(), Error> {
-    // The last message of a contact in the batch says what holds of it now; a handed-over one says what held.
-    let mut distinct: BTreeMap<Who<'_>, (contacts::Key<'_>, &Incoming<'_>)> = BTreeMap::new();
-    for one in incoming.iter() {
-        let key = one.contact_key();
-        match distinct.get(&who(&key)) {
-            Some((_, last)) if one.message.historic && !last.message.historic => {}
-            _ => {
-                distinct.insert(who(&key), (key, one));
+    outcomes: &mut [Outcome],
+) -> Result<Option<Resolved>, Error> {
+    let mut people = read(session, batch, incoming).await?;
+    for one in incoming.iter_mut() {
+        let new = || ContactId::new(&context.clock);
+        let id = people.meet(&one.named(), one.message.historic, new);
+        one.conversation = people.conversation(&id, &one.arrival.inbox).cloned();
+        one.contact = Some(id);
+    }
+    let mut renamed = Vec::new();
+    let mut blocks = Vec::new();
+    for (update, arrival, item) in about_people(batch) {
+        let outcome = &mut outcomes[update];
+        match item {
+            About::Renamed(said) => {
+                let (named, former) = (
+                    named(arrival, &said.contact.identities),
+                    named(arrival, &said.former),
+                );
+                let at = said.timestamp.map_or(now, |moment| moment.seconds);
+                match people.rename(&named, &former, at) {
+                    // Somebody who never wrote is no contact.
+                    None => outcome.ignored += 1,
+                    Some((_, false)) => outcome.known += 1,
+                    Some((id, true)) => {
+                        outcome.changes += 1;
+                        renamed.push((id, arrival, said));
+                    }
+                }
             }
-        }
-    }
-    let mut ids: HashMap<Who<'_>, ContactId> = HashMap::with_capacity(distinct.len());
-    let (mut known, mut new, mut renamed) = (Vec::new(), Vec::new(), Vec::new());
-    for (key, one) in distinct.values() {
-        let historic = one.message.historic;
-        match &one.known {
-            Some(stored) => known.push((key, historic, stored.clone())),
-            None if key.contact.alias.is_none() => new.push(key),
-            None => renamed.push((key, historic)),
-        }
-    }
-    for (key, id) in add(context, session, &new, now).await? {
-        ids.insert(who(key), id);
-    }
-    // One by one, after the others: each may turn out to be somebody who is known by a number alone, from now on, too.
-    for (key, historic) in renamed {
-        match adopt(session, key).await? {
-            Some(stored) => known.push((key, historic, stored)),
-            None => {
-                for (key, id) in add(context, session, &[key], now).await? {
-                    ids.insert(who(key), id);
+            About::Blocked(said) => {
+                let named = named(arrival, &said.contact.identities);
+                match named.keys().find_map(|key| people.holder(&key)) {
+                    None => outcome.ignored += 1,
+                    Some(contact) => {
+                        let key = conversations::Key {
+                            account: arrival.account.clone(),
+                            inbox: arrival.inbox.clone(),
+                            contact,
+                        };
+                        let block = Block {
+                            blocked: said.blocked,
+                            at: said.timestamp.map_or(now, |moment| moment.seconds),
+                            number: said.update,
+                        };
+                        blocks.push((update, key, block));
+                    }
                 }
             }
         }
     }
-    for (key, historic, stored) in known {
-        if !historic && says_more(key.contact, &stored) {
-            contacts::update(session, key, &stored.id).await?;
-        }
-        ids.insert(who(key), stored.id);
+    if !write_identities(session, &people).await? {
+        return Ok(None);
     }
+    write_contacts(session, &people, incoming, &renamed, now).await?;
+    let joins: Vec<_> = people.joins.into_iter().collect();
+    for join in &joins {
+        joins::add(session, join, now).await?;
+    }
+    Ok(Some(Resolved { joins, blocks }))
+}
+
+/// What an update says of people, other than messages.
+enum About<'a> {
+    Renamed(&'a Renamed),
+    Blocked(&'a Blocked),
+}
+
+fn about_people<'a>(
+    batch: &[Vec<&'a Arrival>],
+) -> impl Iterator<Item = (usize, &'a Arrival, About<'a>)> {
+    let arrivals = batch.iter().enumerate();
+    let arrivals = arrivals.flat_map(|(update, all)| all.iter().map(move |one| (update, *one)));
+    arrivals.flat_map(|(update, arrival)| {
+        arrival.items.iter().filter_map(move |item| match item {
+            Item::Renamed(said) => Some((update, arrival, About::Renamed(said))),
+            Item::Blocked(said) => Some((update, arrival, About::Blocked(said))),
+            _ => None,
+        })
+    })
+}
+
+fn named<'a>(arrival: &'a Arrival, identities: &'a [Identity]) -> Named<'a> {
+    Named {
+        account: &arrival.account,
+        inbox: &arrival.inbox,
+        channel: arrival.channel,
+        identities,
+    }
+}
+
+/// Reads whose the identities are that a batch names, and more of the contacts where that can matter.
+async fn read<'a>(
+    session: &mut Session,
+    batch: &[Vec<&'a Arrival>],
+    incoming: &[Incoming<'a>],
+) -> Result<People<'a>, Error> {
+    let mut all: Vec<Named<'a>> = incoming.iter().map(Incoming::named).collect();
+    let messages = all.len();
+    for (_, arrival, about) in about_people(batch) {
+        let (contact, former) = match about {
+            About::Renamed(said) => (&said.contact, &said.former[..]),
+            About::Blocked(said) => (&said.contact, &[][..]),
+        };
+        all.push(named(arrival, &contact.identities));
+        all.push(named(arrival, former));
+    }
+    let asked = all
+        .iter()
+        .flat_map(|named| named.keys().map(|key| (named.inbox, key)));
+    let asked: BTreeSet<(&InboxId, Key<'a>)> = asked.collect();
+    let asked: Vec<_> = asked.iter().map(|(inbox, key)| (*inbox, key)).collect();
+    let found = identities::find_each(session, &asked).await?;
+    let mut people = People::default();
+    for ((inbox, key), holder) in asked.into_iter().zip(found) {
+        if let Some(holder) = holder {
+            people.add(key.clone(), inbox, holder);
+        }
+    }
+    let matter = all.iter().enumerate();
+    let matter = matter.filter(|(place, named)| *place >= messages || people.is_mixed(named));
+    let contacts: BTreeMap<_, _> = matter
+        .flat_map(|(_, named)| {
+            let holders = named.keys().filter_map(|key| people.holder(&key));
+            holders.map(|contact| (contact, (named.account, named.channel)))
+        })
+        .collect();
+    let asked: Vec<_> = contacts
+        .iter()
+        .map(|(contact, (account, _))| (*account, contact))
+        .collect();
+    let others = identities::of_contacts(session, &asked).await?;
+    for ((contact, (account, channel)), others) in contacts.iter().zip(others) {
+        for (identity, state) in others {
+            let key = Key {
+                account,
+                channel: *channel,
+                identity,
+            };
+            people.add_other(key, contact, state);
+        }
+    }
+    Ok(people)
+}
+
+/// Writes whose each identity is. False if another node was faster.
+async fn write_identities(session: &mut Session, people: &People<'_>) -> Result<bool, Error> {
+    let mut claims = Vec::new();
+    let mut changes = Vec::new();
+    for (key, holding) in &people.holdings {
+        match &holding.stored {
+            None => claims.push((key, &holding.contact, holding.state)),
+            Some((from, _, unscoped)) if holding.is_changed() => changes.push(Change {
+                key,
+                unscoped: *unscoped,
+                from,
+                to: &holding.contact,
+                state: holding.state,
+            }),
+            Some(_) => {}
+        }
+    }
+    let holders = identities::claim_each(session, &claims).await?;
+    let ours = claims.iter().map(|(_, contact, _)| *contact);
+    Ok(ours.eq(holders.iter()) && identities::change_each(session, &changes).await?)
+}
+
+/// What is to be written of a contact.
+#[derive(Default)]
+struct Writing<'a> {
+    /// What the latest message says, and whether that is of before the connection.
+    latest: Option<(Said<'a>, bool)>,
+    renamed: Vec<Said<'a>>,
+    lost_phones: Vec<(&'a AccountId, String)>,
+}
+
+/// Adds the new contacts, and brings the others up to date. The rows of contacts are written in the order of their ids.
+async fn write_contacts(
+    session: &mut Session,
+    people: &People<'_>,
+    incoming: &[Incoming<'_>],
+    renamed: &[(ContactId, &Arrival, &Renamed)],
+    now: i64,
+) -> Result<(), Error> {
+    let mut writing: BTreeMap<&ContactId, Writing<'_>> = BTreeMap::new();
     for one in incoming {
-        one.contact = ids.get(&who(&one.contact_key())).cloned();
+        let named = one.named();
+        let numbers = named
+            .keys()
+            .filter(|key| key.identity.kind == IdentityKind::Phone);
+        let said = Said {
+            account: named.account,
+            channel: named.channel,
+            id: one.contact()?,
+            contact: &one.message.contact,
+            with_phone: numbers.take(1).all(|key| people.is_present(&key)),
+        };
+        let latest = &mut writing.entry(said.id).or_default().latest;
+        let historic = one.message.historic;
+        // A message that is handed over says what held before.
+        if !historic || latest.is_none_or(|(_, historic)| historic) {
+            *latest = Some((said, historic));
+        }
+    }
+    for (id, arrival, said) in renamed {
+        let said = Said {
+            account: &arrival.account,
+            channel: arrival.channel,
+            id,
+            contact: &said.contact,
+            with_phone: true,
+        };
+        writing.entry(id).or_default().renamed.push(said);
+    }
+    for (account, id, number) in &people.lost_phones {
+        let number = format!("+{}", number.value.trim_start_matches('+'));
+        let lost = &mut writing.entry(id).or_default().lost_phones;
+        lost.push((account, number));
+    }
+    let stored = |id: &ContactId| {
+        let known = people.contacts.get(id);
+        known.and_then(|known| known.stored.as_ref())
+    };
+    let new = writing.iter().filter(|(id, _)| stored(id).is_none());
+    let new = new.filter_map(|(_, writing)| writing.latest.map(|(said, _)| said));
+    contacts::insert_each(session, &new.collect::<Vec<_>>(), now).await?;
+    for (id, writing) in writing {
+        let latest = writing.latest.filter(|(_, historic)| !historic);
+        let latest = latest.map(|(said, _)| said);
+        let latest = latest.filter(|said| stored(id).is_some_and(|stored| said.is_news(stored)));
+        for said in latest.iter().chain(&writing.renamed) {
+            contacts::update(session, said).await?;
+        }
+        for (account, number) in writing.lost_phones {
+            contacts::forget_phone(session, account, id, &number).await?;
+        }
     }
     Ok(())
-}
-
-/// A contact that was known by its number alone, and now comes with its own id, stays the same contact.
-/// One whose number already belongs to another id is somebody else: numbers are handed on.
-async fn adopt(
-    session: &mut Session,
-    key: &contacts::Key<'_>,
-) -> Result<Option<contacts::Stored>, Error> {
-    let Some(alias) = &key.contact.alias else {
-        return Ok(None);
-    };
-    let Some(stored) = contacts::find_by_alias(session, key, alias).await? else {
-        return Ok(None);
-    };
-    contacts::point(session, key, &key.contact.provider_id, &stored.id).await?;
-    contacts::rename(session, key, &stored.id).await?;
-    Ok(Some(stored))
-}
-
-/// Adds contacts. Returns each with its id: where another node was faster, that of the contact that it added.
-async fn add<'k, 'a>(
-    context: &Context,
-    session: &mut Session,
-    keys: &[&'k contacts::Key<'a>],
-    now: i64,
-) -> Result<Vec<(&'k contacts::Key<'a>, ContactId)>, Error> {
-    let fresh: Vec<_> = keys
-        .iter()
-        .map(|_| ContactId::new(&context.clock))
-        .collect();
-    let ids = contacts::claim_each(session, keys, &fresh).await?;
-    let added: Vec<_> = keys.iter().copied().zip(ids).collect();
-    let ours: Vec<_> = added
-        .iter()
-        .zip(&fresh)
-        .filter(|((_, id), fresh)| id == *fresh)
-        .map(|((key, id), _)| (*key, id))
-        .collect();
-    contacts::insert_each(session, &ours, now).await?;
-    for (key, id) in &added {
-        if let Some(alias) = &key.contact.alias {
-            contacts::point(session, key, alias, id).await?;
-        }
-    }
-    Ok(added)
-}
-
-fn says_more(contact: &channels::Contact, stored: &contacts::Stored) -> bool {
-    let differs = |new: Option<&str>, old: &Option<String>| new.is_some() && new != old.as_deref();
-    differs(contact.name.as_deref(), &stored.name)
-        || differs(contact.phone.as_deref(), &stored.phone)
-        || differs(contact.username.as_deref(), &stored.username)
 }

@@ -1,7 +1,12 @@
-//! The conversations of the messages of a batch, opened where there is none.
+//! The conversations of the messages of a batch, opened where there is none; and what contacts say of whether they want any.
 
-use super::incoming::Incoming;
-use crate::{error::Error, id::ConversationId, ops::Context, store::conversations};
+use super::{arrival::Outcome, incoming::Incoming};
+use crate::{
+    error::Error,
+    id::ConversationId,
+    ops::Context,
+    store::conversations::{self, Block},
+};
 use db::Session;
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,6 +33,23 @@ pub(super) async fn resolve(
     for one in incoming {
         if one.conversation.is_none() {
             one.conversation = opened.get(&key(one)?).cloned();
+        }
+    }
+    Ok(())
+}
+
+/// Notes whom inboxes may write to, and no longer. Their conversations have to be resolved before.
+pub(super) async fn block(
+    session: &mut Session,
+    blocks: &[(usize, conversations::Key, Block)],
+    outcomes: &mut [Outcome],
+) -> Result<(), Error> {
+    let mut sorted: Vec<_> = blocks.iter().collect();
+    sorted.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
+    for (update, key, block) in sorted {
+        match conversations::block(session, key, *block).await? {
+            true => outcomes[*update].changes += 1,
+            false => outcomes[*update].known += 1,
         }
     }
     Ok(())

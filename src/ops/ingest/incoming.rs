@@ -5,14 +5,14 @@
 //!
 //! Invariant: of one message there is one, the fullest that came, whatever else of it is in the batch.
 
-use super::arrival::{Arrival, Outcome};
+use super::{
+    arrival::{Arrival, Outcome},
+    people::Named,
+};
 use crate::{
     error::Error,
     id::{ContactId, ConversationId},
-    store::{
-        contacts,
-        messages::{self, Fullness},
-    },
+    store::messages::{self, Fullness},
 };
 use channels::Item;
 use db::Session;
@@ -24,8 +24,6 @@ pub(super) struct Incoming<'a> {
     pub(super) update: usize,
     pub(super) arrival: &'a Arrival,
     pub(super) message: &'a channels::Message,
-    /// The contact that has its writer's id already.
-    pub(super) known: Option<contacts::Stored>,
     /// Who wrote it, once that is resolved.
     pub(super) contact: Option<ContactId>,
     /// Their conversation, if there is one, or once it is opened.
@@ -47,11 +45,13 @@ impl<'a> Incoming<'a> {
         Fullness::of(self.message.kind.as_str(), self.message.placeholder)
     }
 
-    pub(super) fn contact_key(&self) -> contacts::Key<'a> {
-        contacts::Key {
+    /// Who it is with.
+    pub(super) fn named(&self) -> Named<'a> {
+        Named {
             account: &self.arrival.account,
+            inbox: &self.arrival.inbox,
             channel: self.arrival.channel,
-            contact: &self.message.contact,
+            identities: &self.message.contact.identities,
         }
     }
 
@@ -95,7 +95,6 @@ pub(super) async fn sort<'a>(
                     update,
                     arrival,
                     message,
-                    known: None,
                     contact: None,
                     conversation: None,
                     has_changes: false,
@@ -117,10 +116,7 @@ pub(super) async fn sort<'a>(
         }
     }
     // The unique key decides in the end. Looking first keeps a redelivery from touching contacts and conversations.
-    let keys: Vec<_> = incoming
-        .iter()
-        .map(|one| (one.key(), one.contact_key()))
-        .collect();
+    let keys: Vec<_> = incoming.iter().map(Incoming::key).collect();
     let known = messages::look_each(session, &keys).await?;
     let mut sorted = Sorted {
         new: Vec::with_capacity(incoming.len()),
@@ -129,8 +125,6 @@ pub(super) async fn sort<'a>(
     for (one, known) in incoming.into_iter().zip(known) {
         match known.message {
             None => sorted.new.push(Incoming {
-                known: known.contact,
-                conversation: known.conversation,
                 has_changes: known.has_changes,
                 ..one
             }),

@@ -5,6 +5,7 @@
 use crate::{
     id::{AccountId, ConversationId, InboxId},
     store::{
+        aliases::survivor,
         messages::{self, answered, listed},
         not_deleted, statements,
     },
@@ -18,7 +19,10 @@ macro_rules! conversation {
     ($($where:expr),+) => {
         concat!(
             "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at, v.last_message_at,
-                c.id, c.is_group, c.name, c.phone, c.username, c.blocked_at, ",
+                c.id, c.is_group, c.name, c.phone, c.username, v.blocked_at,
+                (SELECT string_agg(i.channel || '\u{1f}' || i.kind || '\u{1f}' || i.value || '\u{1f}' || i.scope || '\u{1f}'
+                    || CAST(i.former AS TEXT), '\u{1e}')
+                 FROM identities i WHERE i.account_id = v.account_id AND i.contact_id = c.id), ",
             listed!(),
             " FROM conversations v CROSS JOIN contacts c
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.id = v.last_message_id",
@@ -30,7 +34,7 @@ macro_rules! conversation {
 }
 
 statements! {
-    FIND = conversation!("AND v.id = $2", not_deleted!("v.inbox_id"));
+    FIND = conversation!("AND v.id = ", survivor!("$2"), not_deleted!("v.inbox_id"));
     OF_ACCOUNT = conversation!("AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)",
         not_deleted!("v.inbox_id"), "ORDER BY v.id DESC LIMIT $4");
     OF_INBOX = conversation!("AND v.inbox_id = $2 AND v.id < $3 AND (CAST($4 AS TEXT) IS NULL OR v.status = $4)",
@@ -79,8 +83,23 @@ pub struct Contact<'a> {
     pub phone: Option<Cow<'a, str>>,
     /// User name.
     pub username: Option<Cow<'a, str>>,
-    /// Since when it cannot be written to.
+    /// Since when this inbox cannot write to it.
     pub blocked_at: Option<i64>,
+    /// What it is known by: see [`identities`].
+    pub identities: Option<Cow<'a, str>>,
+}
+
+/// Between the parts of an identity, and between identities. What providers and websites give as an id has neither.
+const PART: char = '\u{1f}';
+const IDENTITY: char = '\u{1e}';
+
+/// Reads the identities of a contact: channel, kind, value, scope, and whether it is a former one.
+pub fn identities(text: &str) -> impl Iterator<Item = (&str, &str, &str, &str, bool)> {
+    text.split(IDENTITY).filter_map(|identity| {
+        let mut parts = identity.split(PART);
+        let mut next = || parts.next();
+        Some((next()?, next()?, next()?, next()?, next()? != "0"))
+    })
 }
 
 impl Stored<'_> {
@@ -103,13 +122,14 @@ impl Stored<'_> {
                 phone: contact.phone.map(own),
                 username: contact.username.map(own),
                 blocked_at: contact.blocked_at,
+                identities: contact.identities.map(own),
             },
             last_message: self.last_message.map(messages::Stored::into_owned),
         }
     }
 }
 
-/// One conversation.
+/// One conversation, by its id or one that leads to it.
 pub async fn find(
     session: &mut Session,
     account: &AccountId,
@@ -180,9 +200,10 @@ fn read<'a>(row: &'a Row<'_>) -> Result<Stored<'a>, Error> {
             phone: text_or_null(10)?,
             username: text_or_null(11)?,
             blocked_at: row.get(12)?,
+            identities: text_or_null(13)?,
         },
-        last_message: match row.text_or_null(13)? {
-            Some(_) => Some(messages::read(row, 13)?),
+        last_message: match row.text_or_null(14)? {
+            Some(_) => Some(messages::read(row, 14)?),
             None => None,
         },
     })

@@ -5,8 +5,8 @@
 
 use super::Key;
 use crate::{
-    id::{ContactId, ConversationId, MessageId},
-    store::{contacts, one, statements},
+    id::{ConversationId, MessageId},
+    store::{one, statements},
 };
 use db::{Each, Error, Session, Value};
 use std::collections::HashSet;
@@ -14,15 +14,11 @@ use std::collections::HashSet;
 statements! {
     FIND_BY_PROVIDER_ID = "SELECT id, conversation_id, has_changes FROM messages
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
-    // One look for all that has to be known of a message that comes.
-    LOOK = "SELECT m.type AS type, m.placeholder AS placeholder, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation,
+    LOOK = "SELECT m.type AS type, m.placeholder AS placeholder,
             CAST(CASE WHEN EXISTS (SELECT 1 FROM message_changes h
                 WHERE h.account_id = $1 AND h.inbox_id = $2 AND h.provider_id = $3) THEN 1 ELSE 0 END AS BIGINT) AS has_changes
         FROM (SELECT 1 AS one) AS one
-        LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3
-        LEFT JOIN contact_identities i ON i.account_id = $1 AND i.channel = $4 AND i.identity = $5
-        LEFT JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
-        LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $2 AND v.contact_id = i.contact_id";
+        LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
             sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted, has_changes)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
@@ -134,46 +130,19 @@ impl Fullness {
 pub struct Known {
     /// How much of it is stored, if it is.
     pub message: Option<Fullness>,
-    /// The contact that has its writer's `provider_id`.
-    pub contact: Option<contacts::Stored>,
-    /// The contact's conversation in this inbox.
-    pub conversation: Option<ConversationId>,
     /// Whether something happened to the message already.
     pub has_changes: bool,
 }
 
-/// For each message, by its key and its contact's, what is known of it.
-pub async fn look_each(
-    session: &mut Session,
-    messages: &[(Key<'_>, contacts::Key<'_>)],
-) -> Result<Vec<Known>, Error> {
-    let runs: Vec<_> = messages
-        .iter()
-        .map(|(key, contact)| {
-            let mut params = key.params();
-            params.push(contact.channel.as_str().into());
-            params.push(contact.contact.provider_id.as_ref().into());
-            params
-        })
-        .collect();
+/// For each message, what is known of it.
+pub async fn look_each(session: &mut Session, messages: &[Key<'_>]) -> Result<Vec<Known>, Error> {
+    let runs: Vec<_> = messages.iter().map(Key::params).collect();
     let found = session.find_each(&LOOK, &runs, |row| {
         let kind: Option<String> = row.get(0)?;
         let placeholder: Option<i64> = row.get(1)?;
-        let contact: Option<String> = row.get(2)?;
-        let conversation: Option<String> = row.get(6)?;
         Ok(Known {
             message: kind.map(|kind| Fullness::of(&kind, placeholder == Some(1))),
-            contact: match contact {
-                Some(id) => Some(contacts::Stored {
-                    id: ContactId::from_text(id),
-                    name: row.get(3)?,
-                    phone: row.get(4)?,
-                    username: row.get(5)?,
-                }),
-                None => None,
-            },
-            conversation: conversation.map(ConversationId::from_text),
-            has_changes: row.get::<i64>(7)? != 0,
+            has_changes: row.get::<i64>(2)? != 0,
         })
     });
     found.await?.into_iter().map(one).collect()

@@ -6,7 +6,7 @@
 
 use crate::{
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
-    store::{not_deleted, statements},
+    store::{aliases::survivor, not_deleted, statements},
 };
 use db::{Error, Row, Session, Value};
 use std::borrow::Cow;
@@ -58,9 +58,9 @@ statements! {
         FROM messages m", answered!(), "WHERE m.account_id = $1 AND m.id = $2", not_deleted!("m.inbox_id"));
     FIND_LISTED = list!("WHERE m.account_id = $1 AND m.id = $2", not_deleted!("m.inbox_id"));
     EXISTS = "SELECT 1 FROM messages WHERE account_id = $1 AND id = $2";
-    OF_CONVERSATION = list!("WHERE m.account_id = $1 AND m.conversation_id = $2", not_deleted!("m.inbox_id"),
+    OF_CONVERSATION = list!("WHERE m.account_id = $1 AND m.conversation_id = ", survivor!("$2"), not_deleted!("m.inbox_id"),
         "ORDER BY m.timestamp DESC, m.id DESC LIMIT $3");
-    OF_CONVERSATION_BEFORE = list!("WHERE m.account_id = $1 AND m.conversation_id = $2
+    OF_CONVERSATION_BEFORE = list!("WHERE m.account_id = $1 AND m.conversation_id = ", survivor!("$2"), "
           AND (m.timestamp, m.id) < ((SELECT b.timestamp FROM messages b WHERE b.account_id = $1 AND b.id = $3), $3)",
         not_deleted!("m.inbox_id"), "ORDER BY m.timestamp DESC, m.id DESC LIMIT $4");
     OF_INBOX = list!("WHERE m.account_id = $1 AND m.inbox_id = $2", not_deleted!("m.inbox_id"),

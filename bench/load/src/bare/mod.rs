@@ -39,8 +39,8 @@ pub(crate) struct Rows {
 }
 
 const CLAIM_IDENTITY: &str =
-    "INSERT INTO contact_identities (account_id, channel, identity, contact_id)
-    VALUES ($1, 'whatsapp', $2, $3)";
+    "INSERT INTO identities (account_id, channel, kind, value, scope, contact_id)
+    VALUES ($1, 'whatsapp', 'phone', $2, '', $3)";
 const ADD_CONTACT: &str =
     "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at)
     VALUES ($1, $2, 'whatsapp', $3, 0, $4, $5, NULL, $6)";

@@ -4,6 +4,8 @@
 //!
 //! Invariant: the contact of an event is always the customer, whoever caused the event.
 
+use std::sync::Arc;
+
 use data_encoding::HEXLOWER;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -12,8 +14,8 @@ use super::content;
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
 use crate::{
-    Contact, DeliveryStatus, Direction, Edit, Item, Kind, Message, Moment, Quoted, Reaction,
-    Revoke, Sender, Status, Update,
+    Contact, DeliveryStatus, Direction, Edit, Identity, IdentityKind, Item, Kind, Message, Moment,
+    Quoted, Reaction, Revoke, Sender, Status, Update,
 };
 
 /// The keys of known kinds of events, the most specific first. Other keys belong to kinds that are not messages.
@@ -65,6 +67,8 @@ struct Sides {
     sender: Option<String>,
     customer: Option<String>,
     business: Option<String>,
+    /// The account for which the customer's id is made.
+    account: Option<String>,
 }
 
 impl Sides {
@@ -86,6 +90,7 @@ impl Sides {
             direction,
             sender,
             customer,
+            account: account.map(str::to_owned).or_else(|| business.clone()),
             business,
         }
     }
@@ -95,8 +100,9 @@ impl Sides {
     fn contact(&self) -> Result<Contact, &'static str> {
         let customer = self.customer.as_deref();
         let provider_id = customer.ok_or("a message without a sender")?;
+        let account = self.account.as_deref().map(Arc::from);
         Ok(Contact {
-            provider_id: provider_id.into(),
+            identities: vec![Identity::within(account, IdentityKind::Id, provider_id)],
             ..Contact::default()
         })
     }

@@ -1,23 +1,24 @@
-//! One WhatsApp message: who, to whom, when, and what kind of item it is.
+//! One WhatsApp message: which way it went, when, and what kind of item it is.
 //!
-//! Not the place for what it says: see [`super::content`].
+//! Not the place for what it says, see [`super::content`], nor for who its people are, see [`super::people`].
 //!
-//! Invariant: a contact is known by an id that WhatsApp gave, never by a number that is shown.
+//! Invariant: every element becomes just one item.
 
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::content;
-use super::profiles::{Profile, Profiles};
+use super::people::{author, parties};
+use super::profiles::Profiles;
+use super::{content, system};
 use crate::json::{self, Object};
 use crate::meta::{ignored, unreadable};
-use crate::{
-    Contact, DeliveryStatus, Direction, Edit, Item, Message, Moment, Reaction, Revoke, Sender,
-};
+use crate::{DeliveryStatus, Direction, Edit, Item, Message, Moment, Reaction, Revoke};
 
 /// What a change says besides its messages.
 pub(super) struct Scope {
+    /// The WhatsApp business account, for which people's user ids are made.
+    pub(super) account: Option<Arc<str>>,
     /// The business' `phone_number_id`.
     pub(super) number_id: Option<String>,
     /// The business' number as it is displayed, in whatever format.
@@ -57,8 +58,11 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
     let kind = content::kind_of(&message);
     let timestamp = json::seconds(&message, "timestamp").map(Moment::seconds);
     match kind.as_str() {
-        // A number or an identity changed, or somebody opened the chat: nobody wrote anything.
-        "system" | "request_welcome" => Ok(ignored(&kind)),
+        // Nobody wrote anything.
+        "system" => {
+            Ok(system::renamed(&message, timestamp, scope).unwrap_or_else(|| ignored(&kind)))
+        }
+        "request_welcome" => Ok(ignored(&kind)),
         "edit" => {
             let edit = json::inner(&message, "edit").ok_or("an edit of nothing")?;
             let inner = json::inner(edit, "message").cloned();
@@ -137,7 +141,7 @@ fn reaction(
     let reaction = json::inner(message, "reaction").ok_or("a reaction without its object")?;
     let provider_id = json::id(reaction, "message_id").ok_or("a reaction to nothing")?;
     let by = match direction(message, origin, scope) {
-        Direction::Inbound => author(message, scope).map(|author| author.provider_id.to_string()),
+        Direction::Inbound => author(message, scope).map(|author| author.provider_id().to_owned()),
         Direction::Outbound => scope
             .number_id
             .clone()
@@ -202,112 +206,4 @@ fn same_number(one: &str, other: &str) -> bool {
     };
     let one = tail(one);
     one.len() == 8 && one == tail(other)
-}
-
-/// The other side of the conversation, and who wrote the message.
-fn parties(
-    message: &Object,
-    direction: Direction,
-    origin: &Origin,
-    scope: &Scope,
-) -> Option<(Contact, Sender)> {
-    let (sender, person) = match direction {
-        Direction::Inbound => {
-            let author = author(message, scope)?;
-            (named(&author), Some(author))
-        }
-        Direction::Outbound => {
-            let sender = Sender {
-                phone: json::id(message, "from").and_then(|from| json::phone(&from)),
-                ..Sender::default()
-            };
-            (sender, recipient(message, origin, scope))
-        }
-    };
-    let contact = match group(message) {
-        Some(group) => Contact {
-            provider_id: group.into(),
-            group: true,
-            ..Contact::default()
-        },
-        None => person?,
-    };
-    Some((contact, sender))
-}
-
-fn named(person: &Contact) -> Sender {
-    Sender {
-        name: person.name.clone(),
-        phone: person.phone.clone(),
-        username: person.username.clone(),
-    }
-}
-
-fn group(message: &Object) -> Option<String> {
-    json::id(message, "group_id").or_else(|| {
-        let to_group = json::id(message, "recipient_type").is_some_and(|kind| kind == "group");
-        to_group.then(|| json::id(message, "to")).flatten()
-    })
-}
-
-fn author(message: &Object, scope: &Scope) -> Option<Contact> {
-    person(
-        json::id(message, "from_user_id").map(Arc::from),
-        json::id(message, "from").map(Arc::from),
-        scope,
-    )
-}
-
-fn recipient(message: &Object, origin: &Origin, scope: &Scope) -> Option<Contact> {
-    let thread = match origin {
-        Origin::History { thread } => thread.clone(),
-        _ => None,
-    };
-    let user_id =
-        json::id(message, "to_user_id").or_else(|| json::id(message, "recipient_user_id"));
-    person(
-        user_id.map(Arc::from),
-        thread.or_else(|| json::id(message, "to").map(Arc::from)),
-        scope,
-    )
-}
-
-/// Somebody of whom either id may be missing in the message and be in the profiles, or be nowhere.
-///
-/// The business-scoped user id comes first: a user who hides the number has no other, and one who shows
-/// it has both.
-fn person(user_id: Option<Arc<str>>, wa_id: Option<Arc<str>>, scope: &Scope) -> Option<Contact> {
-    let known = profile(user_id.as_deref(), wa_id.as_deref(), scope);
-    let user_id = user_id.or_else(|| known?.user_id.clone());
-    let wa_id = wa_id.or_else(|| known?.wa_id.clone());
-    let phone = wa_id.as_deref().and_then(json::phone);
-    let (provider_id, alias) = match (user_id, wa_id) {
-        (Some(user_id), wa_id) => (user_id, wa_id),
-        (None, wa_id) => (wa_id?, None),
-    };
-    Some(Contact {
-        alias: alias.filter(|alias| *alias != provider_id),
-        provider_id,
-        group: false,
-        name: known.and_then(|known| known.name.clone()),
-        phone,
-        username: known.and_then(|known| known.username.clone()),
-    })
-}
-
-/// The profile that belongs to an id.
-///
-/// Profiles name people and are not in the order of the messages. A single one belongs to a single
-/// author even if the two ids differ (`wa_id` is sometimes spelled otherwise than `from`), and to every
-/// message that has no id.
-fn profile<'a>(
-    user_id: Option<&str>,
-    wa_id: Option<&str>,
-    scope: &'a Scope,
-) -> Option<&'a Profile> {
-    scope.profiles.find(user_id, wa_id).or_else(|| {
-        let nameless = user_id.is_none() && wa_id.is_none();
-        let only = scope.profiles.only();
-        only.filter(|_| scope.one_author || nameless)
-    })
 }

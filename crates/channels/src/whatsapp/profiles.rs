@@ -1,6 +1,6 @@
 //! The people that a WhatsApp change names beside its messages.
 //!
-//! Not the place for who wrote a message: see [`super::message`].
+//! Not the place for who wrote a message: see [`super::people`].
 //!
 //! Invariant: finding somebody takes the same time however many there are.
 
@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use crate::json::{self, Object};
 
-/// What is known of somebody, under one or two ids.
+/// What is known of somebody, under one id or several.
 pub(super) struct Profile {
     pub(super) user_id: Option<Arc<str>>,
+    pub(super) parent_user_id: Option<Arc<str>>,
     pub(super) wa_id: Option<Arc<str>>,
     pub(super) name: Option<Arc<str>>,
     pub(super) username: Option<Arc<str>>,
@@ -22,6 +23,7 @@ impl Profile {
         let shown = json::inner(contact, "profile");
         Profile {
             user_id: json::id(contact, "user_id").map(Arc::from),
+            parent_user_id: json::id(contact, "parent_user_id").map(Arc::from),
             wa_id: json::id(contact, "wa_id").map(Arc::from),
             name: shown
                 .and_then(|shown| json::name(shown, "name"))

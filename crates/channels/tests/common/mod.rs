@@ -4,7 +4,7 @@
 //! [`check`].
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use channels::{Content, Item, Message, Moment, Update};
+use channels::{Contact, Content, Identity, Item, Message, Moment, Update};
 use serde_json::Value;
 
 /// All items of an update, whosever they are, each for itself.
@@ -66,6 +66,24 @@ pub(crate) fn unreadable(item: Item) -> String {
     }
 }
 
+/// What a contact is known by: kind, value, and the scope or nothing.
+pub(crate) fn known_by(contact: &Contact) -> Vec<(&'static str, &str, &str)> {
+    identities(&contact.identities)
+}
+
+/// The same of identities.
+pub(crate) fn identities(identities: &[Identity]) -> Vec<(&'static str, &str, &str)> {
+    let all = identities.iter();
+    all.map(|one| {
+        (
+            one.kind.as_str(),
+            &*one.value,
+            one.scope.as_deref().unwrap_or_default(),
+        )
+    })
+    .collect()
+}
+
 /// The promises: no U+0000 anywhere, ids that are ids, times that are times, and no deep nesting.
 pub(crate) fn check(update: &Update) {
     for part in &update.parts {
@@ -79,8 +97,7 @@ fn check_item(item: &Item) {
     match item {
         Item::Message(message) => {
             check_id(&message.provider_id);
-            check_id(&message.contact.provider_id);
-            message.contact.alias.iter().for_each(|id| check_id(id));
+            check_contact(&message.contact);
             message.reply_to.iter().for_each(|id| check_id(id));
             let (contact, sender) = (&message.contact, &message.sender);
             for text in [
@@ -119,12 +136,35 @@ fn check_item(item: &Item) {
             check_id(&revoke.provider_id);
             check_moment(revoke.timestamp);
         }
-        Item::Blocked { contact, .. } => check_id(&contact.provider_id),
+        Item::Renamed(renamed) => {
+            check_contact(&renamed.contact);
+            assert!(!renamed.former.is_empty());
+            check_identities(&renamed.former);
+            check_moment(renamed.timestamp);
+        }
+        Item::Blocked(blocked) => {
+            check_contact(&blocked.contact);
+            check_moment(blocked.timestamp);
+        }
         Item::Ignored { kind } => check_text(kind),
         Item::Unreadable { reason, count } => {
             check_text(reason);
             assert!(*count > 0);
         }
+    }
+}
+
+/// At least one identity, and each once.
+fn check_contact(contact: &Contact) {
+    assert!(!contact.identities.is_empty());
+    check_identities(&contact.identities);
+}
+
+fn check_identities(identities: &[Identity]) {
+    for (place, identity) in identities.iter().enumerate() {
+        check_id(&identity.value);
+        identity.scope.iter().for_each(|scope| check_id(scope));
+        assert!(!identities[..place].contains(identity));
     }
 }
 

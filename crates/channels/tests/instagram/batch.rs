@@ -32,7 +32,7 @@ fn the_test_button_is_understood_in_all_its_shapes() {
         assert_eq!(update.parts[0].address.as_deref(), Some("23"), "{entry}");
         let message = message(only(update));
         assert_eq!(message.provider_id, "mid-of-a-test");
-        assert_eq!(&*message.contact.provider_id, "12");
+        assert_eq!(message.contact.provider_id(), "12");
         assert_eq!(message.timestamp, Some(1_527_459_824));
     }
     let others = json!([

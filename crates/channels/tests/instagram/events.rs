@@ -14,7 +14,8 @@ fn a_text_is_read_in_full() {
     let message = message(only(update));
     assert_eq!(message.provider_id, "m.1");
     assert_eq!(message.direction, Direction::Inbound);
-    assert_eq!(&*message.contact.provider_id, ADA);
+    let known_by = crate::common::known_by(&message.contact);
+    assert_eq!(known_by, [("id", ADA, BUSINESS)]);
     assert_eq!(message.contact.phone, None);
     assert_eq!(message.kind, Kind::Text);
     assert_eq!(common::value(&message.content), json!({"text": "Hallo"}));
@@ -58,7 +59,7 @@ fn echoes_are_what_the_business_wrote() {
     ))) {
         let message = message(item);
         assert_eq!(message.direction, Direction::Outbound);
-        assert_eq!(&*message.contact.provider_id, ADA);
+        assert_eq!(message.contact.provider_id(), ADA);
     }
 }
 
@@ -72,7 +73,7 @@ fn an_echo_is_told_by_its_flag_if_the_entry_names_nobody() {
     assert_eq!(update.parts[0].address.as_deref(), Some(BUSINESS));
     let message = message(only(update));
     assert_eq!(message.direction, Direction::Outbound);
-    assert_eq!(&*message.contact.provider_id, ADA);
+    assert_eq!(message.contact.provider_id(), ADA);
 }
 
 #[test]

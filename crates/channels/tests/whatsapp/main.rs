@@ -11,7 +11,7 @@ mod people;
 use channels::{
     DeliveryStatus, Direction, Edit, Item, Kind, Moment, Reaction, Revoke, Status, whatsapp,
 };
-use common::{ignored, items, message, message_ids, only, unreadable};
+use common::{identities, ignored, items, known_by, message, message_ids, only, unreadable};
 use serde_json::{Value, json};
 
 const ADA: &str = "4915112345678";

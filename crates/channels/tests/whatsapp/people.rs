@@ -1,7 +1,5 @@
 //! Who wrote to whom.
 
-use std::sync::Arc;
-
 use super::*;
 
 #[test]
@@ -40,8 +38,11 @@ fn identity_is_the_most_durable_id() {
         ),
     ] {
         let contact = with(text(from), json!([contact])).contact;
-        assert_eq!(&*contact.provider_id, "DE.1");
-        assert_eq!(contact.alias.as_deref(), Some(ADA));
+        assert_eq!(contact.provider_id(), "DE.1");
+        assert_eq!(
+            known_by(&contact),
+            [("user_id", "DE.1", "waba-1"), ("phone", ADA, "")]
+        );
         assert_eq!(contact.phone.as_deref(), Some("+4915112345678"));
         assert_eq!(contact.name.as_deref(), Some("Ada"));
         assert_eq!(contact.username.as_deref(), Some("ada"));
@@ -53,27 +54,48 @@ fn identity_is_the_most_durable_id() {
         json!([{"wa_id": "", "user_id": "DE.1", "profile": profile}]),
     )
     .contact;
-    assert_eq!(&*contact.provider_id, "DE.1");
-    assert_eq!((contact.alias, contact.phone), (None, None));
+    assert_eq!(contact.provider_id(), "DE.1");
+    assert_eq!(known_by(&contact), [("user_id", "DE.1", "waba-1")]);
+    assert_eq!(contact.phone, None);
 
     // The number is spelled in two ways; there is only one person.
     let contact = with(
         text(json!({"from": "5511987654321"})),
         json!([{"wa_id": "551187654321", "profile": profile}]),
     );
-    assert_eq!(&*contact.contact.provider_id, "5511987654321");
+    assert_eq!(
+        known_by(&contact.contact),
+        [
+            ("phone", "5511987654321", ""),
+            ("phone", "551187654321", "")
+        ]
+    );
+    assert_eq!(contact.contact.phone.as_deref(), Some("+5511987654321"));
     assert_eq!(contact.contact.name.as_deref(), Some("Ada"));
 
     // The same id in both places is one id.
     let from = json!({"from": ADA, "from_user_id": ADA});
-    assert_eq!(with(text(from), json!(null)).contact.alias, None);
+    let contact = with(text(from), json!(null)).contact;
+    assert_eq!(known_by(&contact), [("user_id", ADA, "waba-1")]);
+
+    // An id for several business accounts is nobody's in particular.
+    let from = json!({"from": ADA, "from_user_id": "DE.1", "from_parent_user_id": "DE.ENT.1"});
+    let contact = with(text(from), json!(null)).contact;
+    assert_eq!(
+        known_by(&contact),
+        [
+            ("user_id", "DE.1", "waba-1"),
+            ("parent_user_id", "DE.ENT.1", ""),
+            ("phone", ADA, "")
+        ]
+    );
 
     // No contacts at all.
     assert_eq!(
         with(text(json!({"from": ADA})), json!(null))
             .contact
-            .provider_id,
-        ADA.into()
+            .provider_id(),
+        ADA
     );
 }
 
@@ -107,9 +129,9 @@ fn profiles_are_matched_by_id_and_never_by_place() {
     });
     let ids: Vec<_> = items(parse(&update("messages", value)))
         .into_iter()
-        .map(|item| message(item).contact.provider_id)
+        .map(|item| message(item).contact.provider_id().to_owned())
         .collect();
-    assert_eq!(ids, [Arc::from("DE.1"), Arc::from("492")]);
+    assert_eq!(ids, ["DE.1", "492"]);
 }
 
 #[test]
@@ -117,7 +139,7 @@ fn a_group_is_one_conversation_and_its_members_are_named() {
     let group = message(one(
         json!({"group_id": "G1", "type": "text", "text": {"body": "Hi all"}}),
     ));
-    assert_eq!(&*group.contact.provider_id, "G1");
+    assert_eq!(group.contact.provider_id(), "G1");
     assert!(group.contact.group);
     assert_eq!(group.contact.phone, None);
     assert_eq!(group.sender.name.as_deref(), Some("Ada"));
@@ -153,7 +175,7 @@ fn echoes_are_what_the_business_wrote() {
             let value = json!({"metadata": metadata(), list: [echo]});
             let message = message(only(parse(&update(field, value))));
             assert_eq!(message.direction, Direction::Outbound);
-            assert_eq!(&*message.contact.provider_id, ADA);
+            assert_eq!(message.contact.provider_id(), ADA);
             assert_eq!(message.contact.phone.as_deref(), Some("+4915112345678"));
             assert_eq!(message.sender.phone.as_deref(), Some("+49301234567"));
             assert!(!message.historic);
@@ -170,7 +192,7 @@ fn echoes_are_what_the_business_wrote() {
     });
     let mut echoes = items(parse(&update("smb_message_echoes", value))).into_iter();
     assert_eq!(
-        &*message(echoes.next().unwrap()).contact.provider_id,
+        message(echoes.next().unwrap()).contact.provider_id(),
         "DE.1"
     );
     assert!(matches!(echoes.next(), Some(Item::Revoke(_))));
@@ -222,8 +244,18 @@ fn history_has_its_own_time_and_direction() {
         );
         assert!(message.historic);
         assert_eq!(message.timestamp, Some(1_600_000_000));
+        if message.provider_id == "in.3" {
+            // A thread is the customer's, however his number is spelled in it.
+            assert_eq!(
+                known_by(&message.contact),
+                [
+                    ("phone", "5511987654321", ""),
+                    ("phone", "551187654321", "")
+                ]
+            );
+        }
         if outbound {
-            assert!([ADA, "551187654321"].contains(&message.contact.provider_id.as_ref()));
+            assert!([ADA, "551187654321"].contains(&message.contact.provider_id()));
         }
     }
     assert_eq!(
@@ -253,7 +285,7 @@ fn media_of_history_comes_apart_from_its_thread() {
             (
                 message.direction,
                 message.historic,
-                message.contact.provider_id,
+                message.contact.provider_id().to_owned(),
             )
         })
         .collect();
@@ -303,5 +335,86 @@ fn history_says_how_far_a_message_had_come() {
     ] {
         assert_eq!(status(BUSINESS, theirs.clone()), ours, "{theirs}");
         assert_eq!(status(ADA, theirs), None);
+    }
+}
+
+#[test]
+fn a_changed_number_or_user_id_is_said_of_one_person() {
+    let renamed = |from: Value, system: Value| {
+        let mut message =
+            json!({"id": "wamid.1", "timestamp": "1700000000", "type": "system", "system": system});
+        let from = from.as_object().unwrap().clone();
+        message.as_object_mut().unwrap().extend(from);
+        let value = json!({"metadata": metadata(), "messages": [message]});
+        match only(parse(&update("messages", value))) {
+            Item::Renamed(renamed) => *renamed,
+            other => panic!("not renamed: {other:?}"),
+        }
+    };
+    let new = "4915187654321";
+    for (kind, key) in [
+        ("user_changed_number", "wa_id"),
+        ("customer_changed_number", "new_wa_id"),
+    ] {
+        let said = renamed(
+            json!({"from": ADA}),
+            json!({"type": kind, key: new, "body": "changed"}),
+        );
+        assert_eq!(known_by(&said.contact), [("phone", new, "")]);
+        assert_eq!(identities(&said.former), [("phone", ADA, "")]);
+        assert_eq!(said.contact.phone.as_deref(), Some("+4915187654321"));
+        assert_eq!(said.timestamp, Some(Moment::seconds(1_700_000_000)));
+    }
+    // With the number the user id changes.
+    let said = renamed(
+        json!({"from": ADA, "from_user_id": "DE.1"}),
+        json!({"type": "user_changed_number", "wa_id": new, "user_id": "DE.2", "previous_user_id": "DE.1",
+            "parent_user_id": "DE.ENT.2", "previous_parent_user_id": "DE.ENT.1"}),
+    );
+    assert_eq!(
+        known_by(&said.contact),
+        [
+            ("user_id", "DE.2", "waba-1"),
+            ("parent_user_id", "DE.ENT.2", ""),
+            ("phone", new, "")
+        ]
+    );
+    assert_eq!(
+        identities(&said.former),
+        [
+            ("user_id", "DE.1", "waba-1"),
+            ("parent_user_id", "DE.ENT.1", ""),
+            ("phone", ADA, "")
+        ]
+    );
+    // Without a number that may be shown; and where the message itself is from the new id.
+    for from in [json!({}), json!({"from_user_id": "DE.2"})] {
+        let system =
+            json!({"type": "user_changed_user_id", "user_id": "DE.2", "previous_user_id": "DE.1"});
+        let said = renamed(from, system);
+        assert_eq!(known_by(&said.contact), [("user_id", "DE.2", "waba-1")]);
+        assert_eq!(identities(&said.former), [("user_id", "DE.1", "waba-1")]);
+    }
+    // The former id stands only in the message, and the number stays.
+    let said = renamed(
+        json!({"from": ADA, "from_user_id": "DE.1"}),
+        json!({"type": "user_changed_user_id", "user_id": "DE.2"}),
+    );
+    assert_eq!(
+        known_by(&said.contact),
+        [("user_id", "DE.2", "waba-1"), ("phone", ADA, "")]
+    );
+    assert_eq!(identities(&said.former), [("user_id", "DE.1", "waba-1")]);
+    // What says of nobody what he was is nothing to apply.
+    for system in [
+        json!({"type": "user_changed_number"}),
+        json!({"type": "user_changed_number", "wa_id": ADA}),
+        json!({"type": "user_identity_changed", "wa_id": new}),
+    ] {
+        let message = envelope(json!({"type": "system", "system": system}));
+        assert_eq!(
+            ignored(only(parse(&update("messages", from_ada(json!([message])))))),
+            "system"
+        );
     }
 }

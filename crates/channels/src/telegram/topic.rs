@@ -1,0 +1,36 @@
+//! Topics: threads within a chat of Telegram.
+//!
+//! A forum is one chat with many members, so that its topics are named on the messages. The direct messages of a channel
+//! are one chat, too, but each topic in it is a conversation with one person.
+//!
+//! Invariant: two people who write to a channel never share a contact.
+
+use crate::json::{self, Object, put};
+
+/// The topic that a message is in: `id`, and `name` where Telegram says it.
+pub(super) fn of(message: &Object) -> Option<Object> {
+    let direct = json::inner(message, "direct_messages_topic");
+    let id = match direct {
+        Some(topic) => json::id(topic, "topic_id"),
+        // Elsewhere a thread is just an answer and the answers to it.
+        None => json::flag(message, "is_topic_message")
+            .then(|| json::id(message, "message_thread_id"))
+            .flatten(),
+    };
+    let opened = json::inner(message, "reply_to_message")
+        .and_then(|first| json::inner(first, "forum_topic_created"));
+    let mut topic = Object::from_iter([("id".to_owned(), id?.into())]);
+    put(
+        &mut topic,
+        "name",
+        opened.and_then(|opened| json::name(opened, "name")),
+    );
+    Some(topic)
+}
+
+/// The id of the person with whom a message's topic is, and what is said of that person.
+pub(super) fn writer(message: &Object) -> Option<(i64, &Object)> {
+    let topic = json::inner(message, "direct_messages_topic")?;
+    let user = json::inner(topic, "user")?;
+    Some((json::int(user, "id")?, user))
+}

@@ -1,0 +1,166 @@
+//! Who wrote a WhatsApp message to whom.
+//!
+//! Not the place for which way a message went: see [`super::message`].
+//!
+//! Invariant: somebody is known by ids that WhatsApp gave, never by a number that is shown, and two spellings of a number
+//! are one person's only if WhatsApp says both of one.
+
+use std::sync::Arc;
+
+use super::message::{Origin, Scope};
+use super::profiles::Profile;
+use crate::json::{self, Object};
+use crate::{Contact, Direction, Identity, IdentityKind, Sender};
+
+/// The other side of the conversation, and who wrote the message.
+pub(super) fn parties(
+    message: &Object,
+    direction: Direction,
+    origin: &Origin,
+    scope: &Scope,
+) -> Option<(Contact, Sender)> {
+    let (sender, person) = match direction {
+        Direction::Inbound => {
+            let mut author = author(message, scope)?;
+            // A thread of history is the customer's, however his number is spelled in it.
+            if let Origin::History { thread: Some(id) } = origin
+                && json::phone(id).is_some()
+                && author.identities.iter().all(|one| one.value != *id)
+            {
+                let thread = Identity::new(IdentityKind::Phone, id.clone());
+                author.identities.push(thread);
+            }
+            (named(&author), Some(author))
+        }
+        Direction::Outbound => {
+            let sender = Sender {
+                phone: json::id(message, "from").and_then(|from| json::phone(&from)),
+                ..Sender::default()
+            };
+            (sender, recipient(message, origin, scope))
+        }
+    };
+    let contact = match group(message) {
+        Some(group) => Contact {
+            identities: vec![Identity::new(IdentityKind::GroupId, group)],
+            group: true,
+            ..Contact::default()
+        },
+        None => person?,
+    };
+    Some((contact, sender))
+}
+
+fn named(person: &Contact) -> Sender {
+    Sender {
+        name: person.name.clone(),
+        phone: person.phone.clone(),
+        username: person.username.clone(),
+    }
+}
+
+fn group(message: &Object) -> Option<String> {
+    json::id(message, "group_id").or_else(|| {
+        let to_group = json::id(message, "recipient_type").is_some_and(|kind| kind == "group");
+        to_group.then(|| json::id(message, "to")).flatten()
+    })
+}
+
+pub(super) fn author(message: &Object, scope: &Scope) -> Option<Contact> {
+    let given = Given {
+        user_id: id(message, "from_user_id"),
+        parent_user_id: id(message, "from_parent_user_id"),
+        wa_id: id(message, "from"),
+    };
+    person(given, scope)
+}
+
+fn recipient(message: &Object, origin: &Origin, scope: &Scope) -> Option<Contact> {
+    let thread = match origin {
+        Origin::History { thread } => thread.clone(),
+        _ => None,
+    };
+    let given = Given {
+        user_id: id(message, "to_user_id").or_else(|| id(message, "recipient_user_id")),
+        parent_user_id: id(message, "to_parent_user_id")
+            .or_else(|| id(message, "recipient_parent_user_id")),
+        wa_id: thread.or_else(|| id(message, "to")),
+    };
+    person(given, scope)
+}
+
+fn id(message: &Object, key: &str) -> Option<Arc<str>> {
+    json::id(message, key).map(Arc::from)
+}
+
+/// What is said of somebody in one place.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) user_id: Option<Arc<str>>,
+    pub(super) parent_user_id: Option<Arc<str>>,
+    pub(super) wa_id: Option<Arc<str>>,
+}
+
+impl Given {
+    /// The identities that it says, the most durable first. The user id is made for the business account, and changes with
+    /// the number; the number is the same for everybody.
+    pub(super) fn identities(self, scope: &Scope) -> impl Iterator<Item = Identity> {
+        let account = scope.account.clone();
+        let user = self.user_id;
+        let user = user.map(|id| Identity::within(account, IdentityKind::UserId, id));
+        let parent = self.parent_user_id;
+        let parent = parent.map(|id| Identity::new(IdentityKind::ParentUserId, id));
+        let phone = self.wa_id.map(|id| Identity::new(IdentityKind::Phone, id));
+        user.into_iter().chain(parent).chain(phone)
+    }
+}
+
+/// Somebody of whom any id may be missing in the message and be in the profiles, or be nowhere. All that both say is
+/// theirs: in Brazil, Mexico and Argentina the two spell one number differently.
+fn person(given: Given, scope: &Scope) -> Option<Contact> {
+    let known = profile(given.user_id.as_deref(), given.wa_id.as_deref(), scope);
+    let shown = given.wa_id.clone().or_else(|| known?.wa_id.clone());
+    let profiled = known.map(|known| Given {
+        user_id: known.user_id.clone(),
+        parent_user_id: known.parent_user_id.clone(),
+        wa_id: known.wa_id.clone(),
+    });
+    let mut identities: Vec<_> = given.identities(scope).collect();
+    identities.extend(
+        profiled
+            .into_iter()
+            .flat_map(|known| known.identities(scope)),
+    );
+    identities.sort_by_key(|identity| identity.kind);
+    // The one that the message itself says stays first of its kind.
+    let mut each: Vec<Identity> = Vec::with_capacity(identities.len());
+    for identity in identities {
+        if each.iter().all(|one| one.value != identity.value) {
+            each.push(identity);
+        }
+    }
+    (!each.is_empty()).then(|| Contact {
+        identities: each,
+        group: false,
+        name: known.and_then(|known| known.name.clone()),
+        phone: shown.as_deref().and_then(json::phone),
+        username: known.and_then(|known| known.username.clone()),
+    })
+}
+
+/// The profile that belongs to an id.
+///
+/// Profiles name people and are not in the order of the messages. A single one belongs to a single
+/// author even if the two ids differ (`wa_id` is sometimes spelled otherwise than `from`), and to every
+/// message that has no id.
+fn profile<'a>(
+    user_id: Option<&str>,
+    wa_id: Option<&str>,
+    scope: &'a Scope,
+) -> Option<&'a Profile> {
+    scope.profiles.find(user_id, wa_id).or_else(|| {
+        let nameless = user_id.is_none() && wa_id.is_none();
+        let only = scope.profiles.only();
+        only.filter(|_| scope.one_author || nameless)
+    })
+}

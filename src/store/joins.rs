@@ -1,0 +1,196 @@
+//! The `joins` table: pairs of contacts that are one and the same; and how what one of them has becomes the other's, a bounded
+//! number of messages at a time.
+//!
+//! When to join how much, and which of two survives, is not decided here.
+//!
+//! Invariant: after every step each message is counted where it is, and every conversation knows its last message. Whoever
+//! calls this has locked the inboxes of the contacts' channel: see `inboxes::lock_type`.
+
+use super::statements;
+use crate::id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId};
+use db::{Error, Session};
+
+statements! {
+    ADD = "INSERT INTO joins (account_id, contact_id, other_id, created_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (account_id, contact_id, other_id) DO NOTHING";
+    LIST = "SELECT account_id, contact_id, other_id FROM joins ORDER BY account_id, contact_id, other_id";
+    REMOVE = "DELETE FROM joins WHERE account_id = $1 AND contact_id = $2 AND other_id = $3";
+    CONVERSATION = "SELECT v.id, v.inbox_id, w.id FROM conversations v
+        LEFT JOIN conversations w ON w.account_id = v.account_id AND w.inbox_id = v.inbox_id AND w.contact_id = $1
+        WHERE v.account_id = $2 AND v.contact_id = $3 ORDER BY v.id LIMIT 1";
+    GIVE = "UPDATE conversations SET contact_id = $1, change_id = $2 WHERE account_id = $3 AND id = $4";
+    // The oldest go first, so that the last one stays the last until there is none.
+    OLDEST = "SELECT timestamp, id FROM messages WHERE account_id = $1 AND conversation_id = $2 ORDER BY timestamp, id LIMIT $3";
+    MOVE = "UPDATE messages SET conversation_id = $1 WHERE account_id = $2 AND conversation_id = $3 AND (timestamp, id) <= ($4, $5)";
+    SHRINK = "UPDATE conversations SET messages_count = messages_count - $1,
+            last_message_at = CASE WHEN messages_count = $1 THEN 0 ELSE last_message_at END,
+            last_message_id = CASE WHEN messages_count = $1 THEN '' ELSE last_message_id END
+        WHERE account_id = $2 AND id = $3";
+    GROW = "UPDATE conversations SET messages_count = messages_count + $1,
+            last_message_at = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($2, $3)
+                THEN $2 ELSE last_message_at END,
+            last_message_id = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($2, $3)
+                THEN $3 ELSE last_message_id END
+        WHERE account_id = $4 AND id = $5";
+    MERGE = "UPDATE conversations AS k SET
+            status = CASE WHEN l.status = 'open' THEN l.status ELSE k.status END,
+            updated_at = CASE WHEN l.updated_at > k.updated_at THEN l.updated_at ELSE k.updated_at END,
+            blocked_at = CASE WHEN (l.block_changed_at, l.block_number) > (k.block_changed_at, k.block_number)
+                THEN l.blocked_at ELSE k.blocked_at END,
+            block_number = CASE WHEN (l.block_changed_at, l.block_number) > (k.block_changed_at, k.block_number)
+                THEN l.block_number ELSE k.block_number END,
+            block_changed_at = CASE WHEN l.block_changed_at > k.block_changed_at
+                THEN l.block_changed_at ELSE k.block_changed_at END
+        FROM conversations AS l
+        WHERE k.account_id = $1 AND k.id = $2 AND l.account_id = $1 AND l.id = $3";
+    DELETE_CONVERSATION = "DELETE FROM conversations WHERE account_id = $1 AND id = $2";
+}
+
+/// Two contacts that are one and the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Join {
+    /// Whose.
+    pub account: AccountId,
+    /// The older one.
+    pub contact: ContactId,
+    /// The other one.
+    pub other: ContactId,
+}
+
+/// Notes that two contacts are one, until that is carried out.
+pub async fn add(session: &mut Session, join: &Join, now: i64) -> Result<(), Error> {
+    let params = [
+        (&join.account).into(),
+        (&join.contact).into(),
+        (&join.other).into(),
+        now.into(),
+    ];
+    session.execute(&ADD, &params).await?;
+    Ok(())
+}
+
+/// The joins of all accounts that are not carried out.
+pub async fn list(session: &mut Session) -> Result<Vec<Join>, Error> {
+    session
+        .query(&LIST, &[], |row| {
+            Ok(Join {
+                account: AccountId::from_text(row.text(0)?),
+                contact: ContactId::from_text(row.text(1)?),
+                other: ContactId::from_text(row.text(2)?),
+            })
+        })
+        .await
+}
+
+/// Removes a join that is carried out.
+pub async fn remove(session: &mut Session, join: &Join) -> Result<(), Error> {
+    let params = [
+        (&join.account).into(),
+        (&join.contact).into(),
+        (&join.other).into(),
+    ];
+    session.execute(&REMOVE, &params).await?;
+    Ok(())
+}
+
+/// A conversation of a contact that is to be joined with another one.
+#[derive(Debug)]
+pub struct Thread {
+    /// Its id.
+    pub id: ConversationId,
+    /// In which inbox.
+    pub inbox: InboxId,
+    /// The other contact's conversation in the same inbox.
+    pub twin: Option<ConversationId>,
+}
+
+/// The first conversation that `lost` still has.
+pub async fn next(
+    session: &mut Session,
+    account: &AccountId,
+    lost: &ContactId,
+    survivor: &ContactId,
+) -> Result<Option<Thread>, Error> {
+    let params = [survivor.into(), account.into(), lost.into()];
+    session
+        .query_opt(&CONVERSATION, &params, |row| {
+            Ok(Thread {
+                id: ConversationId::from_text(row.text(0)?),
+                inbox: InboxId::from_text(row.text(1)?),
+                twin: row.text_or_null(2)?.map(ConversationId::from_text),
+            })
+        })
+        .await
+}
+
+/// Gives a conversation to another contact, which has none in that inbox.
+pub async fn give(
+    session: &mut Session,
+    account: &AccountId,
+    conversation: &ConversationId,
+    to: &ContactId,
+    change: &EventId,
+) -> Result<(), Error> {
+    let params = [
+        to.into(),
+        change.into(),
+        account.into(),
+        conversation.into(),
+    ];
+    session.execute(&GIVE, &params).await?;
+    Ok(())
+}
+
+/// Moves at most `most` messages from one conversation to another. How many it was: fewer than `most` are all that there
+/// were.
+pub async fn move_messages(
+    session: &mut Session,
+    account: &AccountId,
+    from: &ConversationId,
+    to: &ConversationId,
+    most: i64,
+) -> Result<i64, Error> {
+    let params = [account.into(), from.into(), most.into()];
+    let oldest = session.query(&OLDEST, &params, |row| {
+        Ok((row.get::<i64>(0)?, MessageId::from_text(row.text(1)?)))
+    });
+    let oldest = oldest.await?;
+    let Some((timestamp, last)) = oldest.last() else {
+        return Ok(0);
+    };
+    let moved = oldest.len() as i64;
+    let params = [
+        to.into(),
+        account.into(),
+        from.into(),
+        (*timestamp).into(),
+        last.into(),
+    ];
+    session.execute(&MOVE, &params).await?;
+    let params = [moved.into(), account.into(), from.into()];
+    session.execute(&SHRINK, &params).await?;
+    let params = [
+        moved.into(),
+        (*timestamp).into(),
+        last.into(),
+        account.into(),
+        to.into(),
+    ];
+    session.execute(&GROW, &params).await?;
+    Ok(moved)
+}
+
+/// Ends a conversation that holds no message any more: what else it knows goes to the one that is kept.
+pub async fn end(
+    session: &mut Session,
+    account: &AccountId,
+    lost: &ConversationId,
+    kept: &ConversationId,
+) -> Result<(), Error> {
+    let params = [account.into(), kept.into(), lost.into()];
+    session.execute(&MERGE, &params).await?;
+    session
+        .execute(&DELETE_CONVERSATION, &[account.into(), lost.into()])
+        .await?;
+    Ok(())
+}
