@@ -52,6 +52,7 @@ mod nginx;
 mod nodes;
 mod open_files;
 mod openapi;
+mod people;
 mod plans;
 mod properties;
 mod quarantine;

@@ -48,7 +48,10 @@ const GROW: [(&str, &str); 9] = [
         "UPDATE messages SET conversation_id",
         "a piece of a join, up to the last of it",
     ),
-    ("FROM joins", "joins that are not carried out are few"),
+    (
+        "FROM joins ORDER BY account_id, contact_id, other_id",
+        "joins that are not carried out are few",
+    ),
 ];
 
 /// What PostgreSQL's planner may expect of a statement, in its own unit (a page read in order is 1). Fifty rows found by an

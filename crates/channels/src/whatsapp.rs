@@ -11,6 +11,7 @@ mod content;
 mod message;
 mod people;
 mod profiles;
+mod scope;
 pub mod send;
 mod system;
 
@@ -23,8 +24,8 @@ use crate::json::{self, Frame, Object};
 use crate::meta::{self, ignored, unreadable};
 use crate::send::graph::said;
 use crate::{DeliveryStatus, Item, Malformed, Moment, Status, Update};
-use message::{Origin, Scope};
 use profiles::Profiles;
+use scope::{Origin, Scope};
 
 /// The fields that promise messages. Of any other field it is no surprise if there are none.
 const MESSAGE_FIELDS: [&str; 4] = [

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::message::{Origin, Scope};
 use super::profiles::Profile;
+use super::scope::{Origin, Scope};
 use crate::json::{self, Object};
 use crate::{Contact, Direction, Identity, IdentityKind, Sender};
 

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::message::Scope;
 use super::people::Given;
+use super::scope::Scope;
 use crate::json::{self, Object};
 use crate::{Contact, Identity, Item, Moment, Renamed};
 
