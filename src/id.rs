@@ -103,6 +103,8 @@ ids! {
     KeyId = "key_";
     /// Names an update in quarantine.
     QuarantineId = "quar_";
+    /// Names a change in a business account.
+    BusinessChangeId = "bchg_";
     /// Names an event.
     EventId = "evt_";
     /// Names a visitor of a live chat.

@@ -110,7 +110,10 @@ async fn receive(app: &App, channel: Channel, request: Request) -> Result<Outcom
     let vouched = hooks::vouched(&app.context, came)
         .await?
         .ok_or(Refusal::BadSignature)?;
-    let outcome = app.ingest.deliver(vouched.arrivals).await?;
+    let outcome = match vouched.arrivals.is_empty() {
+        true => Outcome::default(),
+        false => app.ingest.deliver(vouched.arrivals).await?,
+    };
     Ok(Outcome {
         foreign: vouched.foreign,
         ..outcome

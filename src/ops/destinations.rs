@@ -88,7 +88,7 @@ impl<'a> Search<'a> {
     }
 }
 
-fn open(context: &Context, found: addresses::Holder) -> Result<Destination, Error> {
+pub(super) fn open(context: &Context, found: addresses::Holder) -> Result<Destination, Error> {
     let place = Place {
         account: &found.account,
         inbox: &found.inbox,

@@ -1,5 +1,7 @@
 //! Which inbox a provider's request is about, and whether it really comes from the provider.
 
+mod unaddressed;
+
 use super::{
     Context,
     changes::{Changes, commit},
@@ -32,6 +34,8 @@ pub struct Format {
     pub parse: fn(&[u8]) -> Result<Update, Malformed>,
     /// Finds the addresses that one names without reading it: 64 at most. None where the URL names the inbox.
     pub addresses: fn(&[u8]) -> Vec<String>,
+    /// Of one that names no address: the business accounts that it names instead. None if it names one.
+    pub unaddressed: fn(&[u8]) -> Option<Vec<String>>,
 }
 
 /// The format of each channel. Live chat has none: its messages come one by one.
@@ -40,14 +44,17 @@ pub fn format(channel: Channel) -> Option<Format> {
         Channel::Whatsapp => Some(Format {
             parse: channels::whatsapp::parse,
             addresses: channels::whatsapp::addresses,
+            unaddressed: channels::whatsapp::unaddressed,
         }),
         Channel::Instagram => Some(Format {
             parse: channels::instagram::parse,
             addresses: channels::instagram::addresses,
+            unaddressed: channels::instagram::unaddressed,
         }),
         Channel::Telegram => Some(Format {
             parse: channels::telegram::parse,
             addresses: |_| Vec::new(),
+            unaddressed: |_| None,
         }),
         Channel::Livechat => None,
     }
@@ -88,7 +95,7 @@ pub struct FromMeta<'a> {
 
 /// An update that one of our inboxes vouches for.
 pub struct Vouched {
-    /// What it says to each inbox whose app secret signed it.
+    /// What it says to each inbox whose app secret signed it. None if nothing tells for which of several it is.
     pub arrivals: Vec<Arrival>,
     /// How much it says to others: to no inbox of ours, or to one with another secret.
     pub foreign: u64,
@@ -98,15 +105,17 @@ pub struct Vouched {
 /// [`Error::NotFound`] if it names no inbox of this server.
 ///
 /// Until an inbox has vouched for an update, whoever sent it may be anybody. Only its first addresses are read until
-/// then, and no more secrets are tried than those.
+/// then, and no more secrets are tried than those. For one that names no address see [`unaddressed`].
 pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vouched>, Error> {
     let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
     let body = &came.source.body;
     let named = named(context, came.channel, (format.addresses)(body)).await?;
     if named.is_empty() {
-        return Err(Error::NotFound("inbox"));
+        let vouched = unaddressed::vouched(context, &came, &format).await?;
+        return vouched.map(Some).ok_or(Error::NotFound("inbox"));
     }
-    let Some(signer) = signer(&came, &named).await else {
+    let tried = named.iter().map(|one| &*one.to);
+    let Some(signer) = signer(&came, tried).await.and_then(|at| named.get(at)) else {
         return Ok(None);
     };
     let parts = match (format.parse)(body) {
@@ -147,17 +156,20 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
             None => foreign += items.iter().map(Item::count).sum::<u64>(),
         }
     }
-    if foreign > 0 {
-        tracing::warn!(
-            channel = came.channel.as_str(),
-            items = foreign,
-            "parts of an update are for no inbox of ours, or not signed with its secret"
-        );
+    Ok(Some(Vouched::new(came.channel, vouching, foreign)))
+}
+
+impl Vouched {
+    fn new(channel: Channel, arrivals: Vec<Arrival>, foreign: u64) -> Self {
+        if foreign > 0 {
+            tracing::warn!(
+                channel = channel.as_str(),
+                items = foreign,
+                "parts of an update are for no inbox of ours, or not signed with its secret"
+            );
+        }
+        Vouched { arrivals, foreign }
     }
-    Ok(Some(Vouched {
-        arrivals: vouching,
-        foreign,
-    }))
 }
 
 /// What an update says, by address. What names no address is for `own`, whoever that is, unless the update names
@@ -213,12 +225,15 @@ async fn named(
     Ok(named)
 }
 
-/// The first of these inboxes whose secret the body was signed with. Each secret is tried once, since inboxes of one
-/// app share it.
-async fn signer<'a>(came: &FromMeta<'_>, named: &'a [Named]) -> Option<&'a Named> {
+/// Which is the first of these inboxes whose secret the body was signed with. Each secret is tried once, since inboxes of
+/// one app share it.
+async fn signer<'a>(
+    came: &FromMeta<'_>,
+    inboxes: impl Iterator<Item = &'a Destination>,
+) -> Option<usize> {
     let mut tried = HashSet::new();
-    for one in named {
-        let Some(secret) = &one.to.app_secret else {
+    for (at, to) in inboxes.enumerate() {
+        let Some(secret) = &to.app_secret else {
             continue;
         };
         let secret = secret.expose_secret().as_bytes();
@@ -226,7 +241,7 @@ async fn signer<'a>(came: &FromMeta<'_>, named: &'a [Named]) -> Option<&'a Named
             continue;
         }
         if signature::verify_meta(secret, &came.source.body, came.signature) {
-            return Some(one);
+            return Some(at);
         }
         // Hashing a long body takes milliseconds: let others have their turn.
         yield_now().await;

@@ -122,7 +122,9 @@ async fn claim_address(
             inbox.id
         )));
     };
-    if addresses::claim(session, inbox.channel, address, account, &inbox.id).await? {
+    let business = settings.business_account_id.as_deref();
+    let (channel, id) = (inbox.channel, &inbox.id);
+    if addresses::claim(session, channel, address, account, id, business).await? {
         return Ok(());
     }
     Err(Error::Conflict(

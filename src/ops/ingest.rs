@@ -7,6 +7,7 @@
 
 mod arrival;
 mod batch;
+mod business;
 mod changes;
 mod contacts;
 mod conversations;

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod addresses;
 pub mod aliases;
+pub mod business;
 pub mod contacts;
 pub mod conversations;
 pub mod identities;
@@ -103,6 +104,14 @@ pub const MIGRATIONS: &[Migration] = &[
             postgres: include_str!("../../migrations/0010.postgres.sql"),
         },
     },
+    Migration {
+        version: 11,
+        name: "business accounts",
+        sql: Sql {
+            sqlite: include_str!("../../migrations/0011.sqlite.sql"),
+            postgres: include_str!("../../migrations/0011.postgres.sql"),
+        },
+    },
 ];
 
 /// Every statement of the program, by file.
@@ -110,6 +119,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     accounts::ALL,
     addresses::ALL,
     aliases::ALL,
+    business::ALL,
     contacts::ALL,
     conversations::ALL,
     conversations::READING,
@@ -137,6 +147,7 @@ pub const OF_ALL_DATA: &[Sql] = invariants::ALL;
 /// Those that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[
     accounts::EACH,
+    business::EACH,
     contacts::EACH,
     conversations::EACH,
     identities::EACH,

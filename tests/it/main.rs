@@ -24,6 +24,7 @@ mod hooks_accounting;
 mod hooks_freshness;
 mod hooks_instagram;
 mod hooks_telegram;
+mod hooks_unaddressed;
 mod hooks_whatsapp;
 mod hooks_whatsapp_messages;
 mod inboxes_connect;

@@ -13,14 +13,11 @@ use serde_json::value::RawValue;
 
 use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame};
-use crate::meta::{self, ignored, unreadable};
+use crate::meta::{self, TEST_ENTRY, ignored, unreadable};
 use crate::{Malformed, Update};
 use event::Account;
 
-/// What Meta's dashboard puts where the account's id belongs when somebody presses Test.
-const TEST_ENTRY: &str = "0";
-
-/// The same as it may be written in a body.
+/// [`TEST_ENTRY`], as it may be written in a body.
 const TEST_ENTRIES: [&[u8]; 2] = [b"0", b"\"0\""];
 
 /// The keys under which events have been seen in the value of a change.
@@ -62,6 +59,14 @@ pub fn addresses(body: &[u8]) -> Vec<String> {
         true => sides.into_vec(),
         false => accounts.into_vec(),
     }
+}
+
+/// Whether a body is from the dashboard's Test button, which makes an account up: an empty list then, since nothing else
+/// tells whose it is.
+pub fn unaddressed(body: &[u8]) -> Option<Vec<String>> {
+    let ids = meta::entry_ids(body);
+    let of_a_test = !ids.is_empty() && ids.iter().all(|id| id == TEST_ENTRY);
+    of_a_test.then(Vec::new)
 }
 
 fn read_entry(entry: &RawValue, update: &mut Update) {

@@ -61,6 +61,8 @@ pub enum Item {
     Renamed(Box<Renamed>),
     /// A contact blocked the business, or unblocked it.
     Blocked(Box<Blocked>),
+    /// Something changed in a whole business account, and at none of its addresses.
+    Business(Box<BusinessChange>),
     /// Known, but neither a message nor a change of one.
     Ignored {
         /// The provider's name for its kind.
@@ -321,6 +323,19 @@ pub struct Edit {
 pub struct Revoke {
     /// The provider's id of the message.
     pub provider_id: String,
+    /// The provider's clock.
+    pub timestamp: Option<Moment>,
+}
+
+/// What happened to a business account at its provider, such as a verdict on a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusinessChange {
+    /// The account's id at the provider. Shared by all changes of an entry.
+    pub business_account_id: Arc<str>,
+    /// The provider's name for what changed.
+    pub field: String,
+    /// What is said of it: a JSON object.
+    pub value: Content,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
 }

@@ -6,7 +6,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::addresses::{self, Addresses};
 use crate::{Item, Malformed, json};
+
+/// What Meta's dashboard puts where an account's id belongs when somebody presses Test.
+pub(crate) const TEST_ENTRY: &str = "0";
 
 /// Reads each entry of an update.
 pub(crate) fn entries(body: &str, read: impl FnMut(&RawValue)) -> Result<(), Malformed> {
@@ -19,6 +23,18 @@ pub(crate) fn entries(body: &str, read: impl FnMut(&RawValue)) -> Result<(), Mal
     }
     json::each(entries, read);
     Ok(())
+}
+
+/// The ids of a body's entries, found without parsing it, each once: at most 64.
+pub(crate) fn entry_ids(body: &[u8]) -> Vec<String> {
+    let mut ids = Addresses::default();
+    addresses::visit(body, |keys, scalar| {
+        if matches!(keys, [b"entry", b"id"]) {
+            ids.add(scalar);
+        }
+        !ids.is_full()
+    });
+    ids.into_vec()
 }
 
 fn malformed(reason: &str) -> Malformed {

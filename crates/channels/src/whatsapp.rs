@@ -21,11 +21,17 @@ use serde_json::value::RawValue;
 
 use crate::addresses::{self, Addresses};
 use crate::json::{self, Frame, Object};
-use crate::meta::{self, ignored, unreadable};
+use crate::meta::{self, TEST_ENTRY, ignored, unreadable};
 use crate::send::graph::said;
-use crate::{DeliveryStatus, Item, Malformed, Moment, Status, Update};
+use crate::{BusinessChange, Content, DeliveryStatus, Item, Malformed, Moment, Status, Update};
 use profiles::Profiles;
 use scope::{Origin, Scope};
+
+/// The number that the dashboard's Test button sends to.
+const TEST_NUMBER: &str = "123456123";
+
+/// Most bytes of a change in a business account that are kept.
+const LONGEST_CHANGE: usize = 64 * 1024;
 
 /// The fields that promise messages. Of any other field it is no surprise if there are none.
 const MESSAGE_FIELDS: [&str; 4] = [
@@ -48,10 +54,15 @@ pub fn parse(body: &[u8]) -> Result<Update, Malformed> {
     let mut update = Update::default();
     meta::entries(&body, |entry| {
         let frame = json::frame(entry.get()).unwrap_or_default();
+        let business = Business {
+            id: json::frame_id(&frame, "id")
+                .filter(|id| id != TEST_ENTRY)
+                .map(Arc::from),
+            time: json::frame_time(&frame, "time"),
+        };
+        let each = |raw: &RawValue| change(raw, &business, &mut update);
         let changes = frame.get("changes");
-        let account: Option<Arc<str>> = json::frame_id(&frame, "id").map(Arc::from);
-        let read = |raw: &_| change(raw, account.as_ref(), &mut update);
-        if !changes.is_some_and(|changes| json::each(changes, read)) {
+        if !changes.is_some_and(|changes| json::each(changes, each)) {
             update.add(None, unreadable("an entry without changes"));
         }
     })?;
@@ -73,15 +84,35 @@ pub fn addresses(body: &[u8]) -> Vec<String> {
     found.into_vec()
 }
 
+/// The business accounts of a body whose entries name no phone number, or a made-up one as the dashboard's Test button does.
+/// `None` if they name a real one, or there are none. Found without parsing it: at most 64.
+pub fn unaddressed(body: &[u8]) -> Option<Vec<String>> {
+    let ids = meta::entry_ids(body);
+    let numbers = addresses(body);
+    let made_up =
+        ids.iter().any(|id| id == TEST_ENTRY) || numbers.iter().all(|number| number == TEST_NUMBER);
+    let real = ids.iter().filter(|id| *id != TEST_ENTRY).cloned();
+    (made_up && !ids.is_empty()).then(|| real.collect())
+}
+
+/// Whose an entry is.
+struct Business {
+    /// None in what the Test button sends.
+    id: Option<Arc<str>>,
+    time: Option<Moment>,
+}
+
 /// One change: what happened, in one field, for one phone number.
-fn change(raw: &RawValue, account: Option<&Arc<str>>, update: &mut Update) {
+fn change(raw: &RawValue, business: &Business, update: &mut Update) {
     let frame = json::frame(raw.get()).unwrap_or_default();
     let field = json::frame_id(&frame, "field");
     let value = frame
         .get("value")
-        .and_then(|value| json::frame(value.get()));
+        .and_then(|value| Some((*value, json::frame(value.get())?)));
     match (value, field) {
-        (Some(value), field) => contents(&value, field.as_deref(), account, update),
+        (Some((raw, value)), field) => {
+            contents(raw, &value, field.as_deref(), business, update);
+        }
         (None, Some(kind)) if !promises_messages(Some(&kind)) => {
             update.add(None, ignored(&kind));
         }
@@ -96,11 +127,13 @@ fn promises_messages(field: Option<&str>) -> bool {
 /// The lists in a change's value.
 ///
 /// Which of them are looked for does not depend on the field's name: a field that is new tomorrow and
-/// carries people's messages is read like `messages`.
+/// carries people's messages is read like `messages`. What is about no number and has none of them is about the business
+/// account.
 fn contents(
+    raw: &RawValue,
     value: &Frame<'_>,
     field: Option<&str>,
-    account: Option<&Arc<str>>,
+    business: &Business,
     update: &mut Update,
 ) {
     let metadata = value
@@ -108,7 +141,7 @@ fn contents(
         .and_then(|metadata| json::frame(metadata.get()))
         .unwrap_or_default();
     let scope = Scope {
-        account: account.cloned(),
+        account: business.id.clone(),
         number_id: json::frame_id(&metadata, "phone_number_id"),
         number: json::frame_id(&metadata, "display_phone_number"),
         profiles: profiles(value),
@@ -136,12 +169,30 @@ fn contents(
     each(value, "statuses", &mut add, |one, add| add(status(one)));
     if empty {
         let item = match field {
-            Some(kind) if !promises_messages(field) => ignored(kind),
+            Some(kind) if !promises_messages(field) => match scope.number_id {
+                None => business_change(raw, kind, business),
+                Some(_) => ignored(kind),
+            },
             _ if value.contains_key("errors") => ignored("errors"),
             Some(kind) if knows_a_list(value) => ignored(kind),
             _ => unreadable("a change without anything known in it"),
         };
         update.add(scope.number_id.as_deref(), item);
+    }
+}
+
+/// A change that is about a whole business account. What the Test button sends is about none.
+fn business_change(raw: &RawValue, field: &str, business: &Business) -> Item {
+    let value = Some(raw).filter(|raw| raw.get().len() <= LONGEST_CHANGE);
+    let value = value.and_then(|raw| json::object(raw.get()).ok());
+    match (&business.id, value) {
+        (Some(id), Some(value)) => Item::Business(Box::new(BusinessChange {
+            business_account_id: id.clone(),
+            field: json::cut(field, 64),
+            value: Content::from(value),
+            timestamp: business.time,
+        })),
+        _ => ignored(field),
     }
 }
 

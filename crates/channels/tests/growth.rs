@@ -77,7 +77,7 @@ const OF_ANYBODY: [Hostile; 8] = [
     }),
 ];
 
-const OF_WHATSAPP: [Hostile; 13] = [
+const OF_WHATSAPP: [Hostile; 14] = [
     ("contacts and messages", |bytes| {
         let contacts = repeat(r##"{"wa_id":"1#"}"##, bytes / 2);
         let messages = repeat(r##"{"id":"#","from":"2#"}"##, bytes / 2);
@@ -102,6 +102,13 @@ const OF_WHATSAPP: [Hostile; 13] = [
     }),
     ("changes", |bytes| {
         format!(r#"{{"entry":[{{"changes":[{}]}}]}}"#, repeat("7", bytes))
+    }),
+    ("changes of a business account", |bytes| {
+        let (id, changes) = (
+            "9".repeat(512),
+            repeat(r#"{"field":"a","value":{}}"#, bytes),
+        );
+        format!(r#"{{"entry":[{{"id":"{id}","changes":[{changes}]}}]}}"#)
     }),
     ("changes to ignore", |bytes| {
         let changes = repeat(r#"{"field":"a"}"#, bytes);

@@ -107,7 +107,9 @@ fn parse_with_all(body: &[u8]) {
         parse(body).iter().for_each(check);
     }
     whatsapp::addresses(body);
+    whatsapp::unaddressed(body);
     instagram::addresses(body);
+    instagram::unaddressed(body);
 }
 
 fn whatsapp_message(id: &str) -> Value {

@@ -47,7 +47,7 @@ pub async fn update(
     }
     let moved = channel_address(&inbox, &settings) != channel_address(&inbox, &before);
     let proved_at = details.proved_at.filter(|_| !moved);
-    if moved {
+    if moved || settings.business_account_id != before.business_account_id {
         addresses::release(&mut session, id).await?;
         claim_address(&mut session, account, &inbox, &settings).await?;
     }

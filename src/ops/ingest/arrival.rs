@@ -58,7 +58,7 @@ pub struct Outcome {
     pub stored: u64,
     /// What was there already, or is no news.
     pub known: u64,
-    /// Things that happened to messages and contacts.
+    /// Things that happened to messages, contacts and business accounts.
     pub changes: u64,
     /// What could not be understood, or what the store refused.
     pub quarantined: u64,

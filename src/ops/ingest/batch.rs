@@ -7,7 +7,7 @@
 
 use super::{
     arrival::{Arrival, Outcome},
-    changes, contacts, conversations, incoming, messages, quarantine,
+    business, changes, contacts, conversations, incoming, messages, quarantine,
 };
 use crate::{
     error::Error,
@@ -80,6 +80,7 @@ pub(in crate::ops) async fn store_in(
     news.add(Changes::of(filled));
     let changed = changes::store(context, session, batch, now, &mut outcomes).await?;
     news.add(Changes::of(changed));
+    business::store(context, session, batch, now, &mut outcomes).await?;
     quarantine::store(context, session, batch, now, &mut outcomes).await?;
     Ok(Some(Stored {
         outcomes,

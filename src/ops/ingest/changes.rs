@@ -31,7 +31,7 @@ pub(super) async fn store(
         for arrival in arrivals {
             for item in &arrival.items {
                 match item {
-                    Item::Message(_) | Item::Unreadable { .. } => {}
+                    Item::Message(_) | Item::Business(_) | Item::Unreadable { .. } => {}
                     Item::Ignored { .. } => outcomes[update].ignored += 1,
                     Item::Renamed(_) | Item::Blocked(_) => {}
                     item => match change(context, arrival, item, now)? {
@@ -139,6 +139,7 @@ fn change<'a>(
             revoke.timestamp,
         ),
         Item::Message(_)
+        | Item::Business(_)
         | Item::Unreadable { .. }
         | Item::Renamed(_)
         | Item::Blocked(_)

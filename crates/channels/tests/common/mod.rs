@@ -146,6 +146,12 @@ fn check_item(item: &Item) {
             check_contact(&blocked.contact);
             check_moment(blocked.timestamp);
         }
+        Item::Business(change) => {
+            check_id(&change.business_account_id);
+            check_id(&change.field);
+            check_content(&change.value);
+            check_moment(change.timestamp);
+        }
         Item::Ignored { kind } => check_text(kind),
         Item::Unreadable { reason, count } => {
             check_text(reason);

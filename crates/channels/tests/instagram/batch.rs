@@ -133,5 +133,8 @@ fn addresses_are_found_without_parsing() {
         r#"{"entry":[{"field":"messages","value":{"recipient":{"id":"23"},"sender":{"id":"12"}}}]}"#,
     ] {
         assert_eq!(instagram::addresses(body.as_bytes()), ["23", "12"]);
+        let of_a_test = body.contains(r#""id":"0""#) || body.contains(r#""id":0"#);
+        let unaddressed = instagram::unaddressed(body.as_bytes());
+        assert_eq!(unaddressed, of_a_test.then(Vec::new), "{body}");
     }
 }

@@ -126,6 +126,32 @@ fn addresses_are_found_without_parsing() {
     assert_eq!(whatsapp::addresses(many.as_bytes()).len(), 64);
 }
 
+#[test]
+fn a_body_without_a_number_names_business_accounts() {
+    for (body, accounts) in [
+        (
+            r#"{"entry":[{"id":"102","changes":[]},{"id":103}]}"#,
+            Some(vec!["102", "103"]),
+        ),
+        (
+            r#"{"entry":[{"id":"102","a":{"phone_number_id":"106"}}]}"#,
+            None,
+        ),
+        (
+            r#"{"entry":[{"a":{"phone_number_id":"106"},"id":"0"}]}"#,
+            Some(vec![]),
+        ),
+        (
+            r#"{"entry":[{"id":"102","a":{"phone_number_id":"123456123"}}]}"#,
+            Some(vec!["102"]),
+        ),
+        ("", None),
+    ] {
+        let accounts = accounts.map(|ids: Vec<_>| ids.into_iter().map(str::to_owned).collect());
+        assert_eq!(whatsapp::unaddressed(body.as_bytes()), accounts, "{body}");
+    }
+}
+
 /// Another reader stops at 128 levels, and what is stored here is shown inside other objects.
 #[test]
 fn what_is_kept_whole_can_be_shown_again() {

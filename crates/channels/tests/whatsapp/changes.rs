@@ -139,12 +139,6 @@ fn what_nobody_wrote_is_ignored() {
             "smb_app_state_sync",
             json!({"metadata": metadata(), "state_sync": [{"type": "contact"}]}),
         ),
-        ("account_update", json!({"event": "VERIFIED_ACCOUNT"})),
-        (
-            "message_template_status_update",
-            json!({"event": "APPROVED", "message_template_id": 1}),
-        ),
-        ("phone_number_quality_update", json!({"event": "FLAGGED"})),
         ("security", json!("odd")),
         (
             "calls",
@@ -154,7 +148,6 @@ fn what_nobody_wrote_is_ignored() {
             "user_preferences",
             json!({"metadata": metadata(), "user_preferences": [{"value": "stop"}]}),
         ),
-        ("something_new", json!({})),
     ] {
         assert_eq!(ignored(only(parse(&update(field, value)))), field);
     }
@@ -165,6 +158,28 @@ fn what_nobody_wrote_is_ignored() {
         ignored(only(parse(&update("calls", ringing)))),
         "status.call"
     );
+}
+
+#[test]
+fn what_is_about_a_business_account_is_kept_as_it_is() {
+    let value = json!({"event": "APPROVED", "message_template_id": 1});
+    for field in ["account_update", "message_template_status_update", "new"] {
+        let change = json!({"field": field, "value": value});
+        let entry =
+            |id: &str| json!({"entry": [{"id": id, "time": 1_736_928_000, "changes": [change]}]});
+        let update = parse(&entry("102"));
+        assert_eq!(update.parts[0].address, None);
+        let Item::Business(change) = only(update) else {
+            panic!("{field} is not kept");
+        };
+        assert_eq!(&*change.business_account_id, "102");
+        assert_eq!(change.field, field);
+        assert_eq!(change.value.as_str(), value.to_string());
+        assert_eq!(change.timestamp, Some(Moment::seconds(1_736_928_000)));
+        assert_eq!(ignored(only(parse(&entry("0")))), field, "a test");
+    }
+    let long = json!({"event": "x".repeat(70_000)});
+    assert_eq!(ignored(only(parse(&update("new", long)))), "new");
 }
 
 #[test]
