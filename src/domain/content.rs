@@ -43,7 +43,7 @@ pub struct Sender {
 type Key = (&'static str, Option<Type>, &'static str);
 
 /// The keys of content, beside `media`.
-const KEYS: [Key; 23] = [
+const KEYS: [Key; 24] = [
     (
         "text",
         Some(Type::String),
@@ -114,6 +114,11 @@ const KEYS: [Key; 23] = [
         "forwarded",
         Some(Type::Boolean),
         "Always `true`: it was forwarded",
+    ),
+    (
+        "topic",
+        Some(Type::Object),
+        "Telegram: the topic of a forum or of a channel's direct messages that it is in: `id`, and `name` where Telegram says it",
     ),
     (
         "referral",

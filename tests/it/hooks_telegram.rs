@@ -232,17 +232,21 @@ async fn a_contact_that_blocks_the_bot_is_marked(store: Store) {
     bot.deliver(&message(77, 1, "hola"))
         .await
         .assert_status(200);
-    let membership = |status: &str| {
-        json!({"update_id": 2, "my_chat_member": {"date": 1_736_928_001,
+    let membership = |id: i64, status: &str| {
+        json!({"update_id": id, "my_chat_member": {"date": 1_736_928_001,
             "chat": {"id": 77, "type": "private", "first_name": "Ana"},
             "from": {"id": 77, "is_bot": false, "first_name": "Ana"},
             "old_chat_member": {"status": "member", "user": {"id": 1, "is_bot": true, "first_name": "Bot"}},
             "new_chat_member": {"status": status, "user": {"id": 1, "is_bot": true, "first_name": "Bot"}}}})
     };
-    bot.deliver(&membership("kicked")).await.assert_status(200);
+    bot.deliver(&membership(2, "kicked"))
+        .await
+        .assert_status(200);
     let contact = &bot.conversations().await[0]["contact"];
-    assert_eq!(contact["blocked_at"], "2025-01-15T08:00:00Z");
-    bot.deliver(&membership("member")).await.assert_status(200);
+    assert_eq!(contact["blocked_at"], "2025-01-15T08:00:01Z");
+    bot.deliver(&membership(3, "member"))
+        .await
+        .assert_status(200);
     let contact = &bot.conversations().await[0]["contact"];
     assert_eq!(contact.get("blocked_at"), None);
 }

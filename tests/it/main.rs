@@ -54,6 +54,8 @@ mod nodes;
 mod open_files;
 mod openapi;
 mod people;
+mod people_joins;
+mod people_telegram;
 mod plans;
 mod properties;
 mod quarantine;

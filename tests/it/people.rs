@@ -4,7 +4,8 @@ use crate::support::{
     Store, TestApp, on_both_stores,
     whatsapp::{text, update, value},
 };
-use inboxd::domain::Scope;
+use db::Sql;
+use inboxd::{domain::Scope, ops::livechat};
 use serde_json::{Value, json};
 
 on_both_stores![
@@ -20,6 +21,8 @@ on_both_stores![
     what_is_said_of_nobody_known_makes_no_contact,
     an_instagram_contact_shows_its_id,
     a_number_handed_over_by_history_moves_nothing,
+    an_id_from_before_scopes_were_kept_gets_the_one_that_it_comes_with,
+    a_visitor_for_whom_a_website_vouches_shows_the_user_id,
 ];
 
 /// What Meta sends for somebody who is named by these.
@@ -383,4 +386,61 @@ async fn a_number_handed_over_by_history_moves_nothing(store: Store) {
     deliver(&app, &from(Some("15557001"), None, "wamid.3")).await;
     deliver(&app, &from(None, Some("US.2"), "wamid.4")).await;
     assert_eq!(counts(&app).await, [1, 3]);
+}
+
+async fn an_id_from_before_scopes_were_kept_gets_the_one_that_it_comes_with(store: Store) {
+    let app = TestApp::start(store).await;
+    let (_one, _two) = (app.whatsapp("1001").await, app.whatsapp("1002").await);
+    deliver(&app, &from(Some("15557001"), Some("US.1"), "wamid.1")).await;
+    let mut session = app.context.db.write().await.expect("a session");
+    let forget = Sql::same("UPDATE identities SET scope = '' WHERE kind = 'user_id'");
+    session.execute(&forget, &[]).await.expect("forgotten");
+    session.commit().await.expect("committed");
+    // Two business accounts name it in one delivery: it is of the first.
+    let mut both = from(None, Some("US.1"), "wamid.2");
+    let mut other = from(None, Some("US.1"), "wamid.3")["entry"][0].clone();
+    other["id"] = "waba-2".into();
+    other["changes"][0]["value"]["metadata"]["phone_number_id"] = "1002".into();
+    both["entry"].as_array_mut().expect("a list").push(other);
+    deliver(&app, &both).await;
+    assert_eq!(counts(&app).await, [1, 2]);
+    let all = conversations(&app).await;
+    assert_eq!(known_by(&all[0]), ["user_id US.1@waba-2"]);
+    assert_eq!(
+        known_by(&all[1]),
+        [
+            "phone 15557001".to_owned(),
+            format!("user_id US.1@{ACCOUNT}")
+        ]
+    );
+}
+
+async fn a_visitor_for_whom_a_website_vouches_shows_the_user_id(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.livechat("Website").await;
+    let secret = livechat::identity_secret(&app.context, &inbox);
+    let hash = crate::support::whatsapp::sign(&secret, b"customer-17");
+    let hash = hash.strip_prefix("sha256=").expect("a prefix");
+    for (place, body) in [
+        json!({"user_id": "customer-17", "user_hash": hash}),
+        json!({"name": "Ayu"}),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let path = format!("/livechat/{inbox}/sessions");
+        let session = app.post(&path).json(body).send().await.data();
+        let token = session["token"].as_str().expect("a token");
+        let said = json!({"client_id": "c1", "text": "hi"});
+        let path = format!("/livechat/{inbox}/messages");
+        let call = app.post(&path).key(token).json(&said);
+        call.send().await.assert_status(201);
+        let visitor = session["visitor_id"].as_str().expect("an id");
+        let expected = match place {
+            0 => format!("user_id customer-17@{inbox}"),
+            _ => format!("visitor {visitor}@{inbox}"),
+        };
+        assert_eq!(known_by(&conversations(&app).await[0]), [expected]);
+    }
+    assert_eq!(counts(&app).await, [1, 1]);
 }
