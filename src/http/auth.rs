@@ -7,7 +7,7 @@
 use super::{
     App, client,
     envelope::{ApiError, Refusal},
-    query::decode,
+    query::{GIVEN_TWICE, decode},
     rates::Counted,
 };
 use crate::{
@@ -48,7 +48,7 @@ impl FromRequestParts<App> for Writer {
 }
 
 async fn authorise(parts: &Parts, app: &App, scope: Scope) -> Result<Arc<Principal>, ApiError> {
-    let key = presented(&parts.headers, parts.uri.query()).ok_or(Error::Unauthorized)?;
+    let key = presented(&parts.headers, parts.uri.query())?;
     let clock = &app.context.clock;
     let address = client::address(parts, app)?;
     app.rates.may_try(&key, address, clock.now())?;
@@ -74,7 +74,7 @@ pub fn authorise_cached(
     scope: Scope,
     now: i64,
 ) -> Option<(CachedKey, IpAddr)> {
-    let key = presented(&parts.headers, parts.uri.query())?;
+    let key = presented(&parts.headers, parts.uri.query()).ok()?;
     let address = client::address(parts, app).ok()?;
     app.rates.may_try(&key, address, now).ok()?;
     let key = keys::authenticate_cached(&app.context, &app.uses, &key, now)?;
@@ -83,24 +83,30 @@ pub fn authorise_cached(
 }
 
 /// The key that a request presents: the bearer header first, then the `api_key` header, then the `api_key` parameter.
-fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<Cow<'a, str>> {
+fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Cow<'a, str>, Error> {
     if let Some(key) = headers.get(header::AUTHORIZATION).and_then(bearer) {
-        return Some(key.into());
+        return Ok(key.into());
     }
     if let Some(value) = headers.get(&API_KEY) {
-        return Some(value.to_str().ok()?.trim().into());
+        let key = value.to_str().map_err(|_| Error::Unauthorized)?;
+        return Ok(key.trim().into());
     }
-    let value = query?
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("api_key="))?;
-    decode(value)
+    let pairs = query.unwrap_or_default().split('&');
+    let mut given = pairs.filter_map(|pair| pair.strip_prefix("api_key="));
+    let key = given.next().and_then(decode).ok_or(Error::Unauthorized)?;
+    match given.next() {
+        None => Ok(key),
+        Some(_) => Err(Error::field("api_key", GIVEN_TWICE)),
+    }
 }
 
-/// The key of `Bearer KEY`, with the scheme in any case. A header with another scheme is ignored.
+/// The key of `Bearer KEY` or `api_key KEY`, with the scheme in any case. A header with another scheme is ignored.
 fn bearer(value: &HeaderValue) -> Option<&str> {
     let value = std::str::from_utf8(value.as_bytes()).ok()?.trim();
     let (scheme, key) = value.split_once(' ').unwrap_or((value, ""));
-    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    let schemes = ["bearer", "api_key"];
+    let ours = schemes.iter().any(|one| scheme.eq_ignore_ascii_case(one));
+    ours.then_some(key.trim())
 }
 
 /// The `{id}` of a path. A text that cannot be an id becomes the empty id, which is never found.
@@ -125,7 +131,13 @@ mod tests {
 
     #[test]
     fn the_scheme_is_read_in_any_case() {
-        for header in ["Bearer k", "bearer k", "BEARER  k ", " Bearer k"] {
+        for header in [
+            "Bearer k",
+            "bearer k",
+            "BEARER  k ",
+            " Bearer k",
+            "Api_Key k",
+        ] {
             let value = HeaderValue::from_static(header);
             assert_eq!(bearer(&value), Some("k"), "{header}");
         }

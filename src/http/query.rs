@@ -14,6 +14,9 @@ use utoipa::openapi::{
     schema::Schema,
 };
 
+/// The error of a parameter that is given twice.
+pub(super) const GIVEN_TWICE: &str = "must be given once";
+
 /// The parameters of a request, while they are being read.
 pub struct Query<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -56,7 +59,7 @@ impl Source for Query<'_> {
         let mut given = self.pairs.iter().filter(|(key, _)| key == name);
         let value = given.next();
         if given.next().is_some() {
-            self.at(name).wrong("must be given once");
+            self.at(name).wrong(GIVEN_TWICE);
             return None;
         }
         let (_, value) = value?;

@@ -18,6 +18,7 @@ on_both_stores![
     oversized_headers_get_an_answer,
     what_is_not_http_gets_an_answer,
     a_request_is_for_one_host,
+    a_length_beside_chunks_ends_the_connection,
     a_request_that_stops_half_way_gets_an_answer,
     a_body_that_stops_half_way_gets_an_answer,
     a_connection_that_is_idle_after_an_answer_is_closed,
@@ -211,6 +212,28 @@ async fn a_request_is_for_one_host(store: Store) {
             assert!(!answer.contains("Host header"), "{answer}");
         }
     }
+}
+
+/// Whoever reads it by the length takes the rest for the next request.
+async fn a_length_beside_chunks_ends_the_connection(store: Store) {
+    let app = TestApp::start(store).await;
+    let key = app.key(&[Scope::Write]).await;
+    let length = "content-length: 5";
+    let chunked = "transfer-encoding: chunked";
+    for (first, second) in [(length, chunked), (chunked, length)] {
+        let request = format!(
+            "POST /inboxes HTTP/1.1\r\nhost: x\r\napi_key: {key}\r\ncontent-type: application/json\r\n{first}\r\n\
+             {second}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        let answer = raw(&app, request.as_bytes()).await;
+        assert_envelope(&answer, 400, "VALIDATION_ERROR");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(answer.ends_with("}}"), "{answer}");
+    }
+    let lengths = "content-length: 2\r\ncontent-length: 3";
+    let request = format!("POST /inboxes HTTP/1.1\r\nhost: x\r\n{lengths}\r\n\r\n{{}} ");
+    let answer = raw(&app, request.as_bytes()).await;
+    assert_envelope(&answer, 400, "VALIDATION_ERROR");
 }
 
 async fn a_request_that_stops_half_way_gets_an_answer(store: Store) {

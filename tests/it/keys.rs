@@ -20,7 +20,7 @@ on_both_stores![
 async fn a_key_is_taken_from_all_three_places(store: Store) {
     let app = TestApp::start(store).await;
     let key = app.key(&[Scope::Read]).await;
-    for scheme in ["Bearer", "bearer", "BEARER"] {
+    for scheme in ["Bearer", "bearer", "BEARER", "api_key"] {
         let value = format!("{scheme} {key}");
         let call = app.get("/inboxes").header("authorization", &value);
         call.send().await.assert_status(200);
@@ -34,6 +34,12 @@ async fn a_key_is_taken_from_all_three_places(store: Store) {
         .send()
         .await
         .assert_status(200);
+    // Which of two is meant? Nobody's guess.
+    for _ in 0..2 {
+        let twice = app.get(&format!("/inboxes?api_key={key}&api_key={key}"));
+        let wrong = [("api_key", "must be given once")];
+        twice.send().await.assert_wrong_fields(&wrong);
+    }
     // A scheme of somebody else's is as good as no header.
     app.get("/inboxes")
         .header("authorization", "Basic dXNlcjpwYXNz")
