@@ -1,6 +1,6 @@
-//! Secrets at rest: sealing them, and deriving the tokens that we hand to providers.
+//! Seals credentials before they are stored, and derives the tokens that providers and visitors get.
 //!
-//! Everything hangs on one 32-byte key, `INBOXD_SECRET_KEY`. API keys are not here: they are hashed, not sealed.
+//! All of this needs one 32-byte key, `INBOXD_SECRET_KEY`. API keys are hashed, not sealed: see `ops::keys`.
 //!
 //! Invariant: a sealed value opens only under the key, and only for the account, inbox and name that it was sealed for.
 
@@ -108,14 +108,14 @@ impl Vault {
         String::from_utf8(secret).map_err(|_| Error::Sealed)
     }
 
-    /// Makes a mark that only this key can [`Vault::recognise`].
-    pub fn mark(&self) -> Vec<u8> {
+    /// Makes a value by which [`Vault::made_check_value`] recognises this key.
+    pub fn check_value(&self) -> Vec<u8> {
         self.seal_labelled(b"", CHECK)
     }
 
-    /// True if `mark` was made with this key.
-    pub fn recognise(&self, mark: &[u8]) -> bool {
-        self.open_labelled(b"", mark)
+    /// True if this check value was made with this key.
+    pub fn made_check_value(&self, value: &[u8]) -> bool {
+        self.open_labelled(b"", value)
             .is_ok_and(|secret| secret == CHECK)
     }
 
@@ -256,8 +256,8 @@ mod tests {
                 .open(&place(&account, &inbox, "app_secret"), &sealed)
                 .is_err()
         );
-        assert!(!other.recognise(&vault.mark()));
-        assert!(vault.recognise(&vault.mark()));
+        assert!(!other.made_check_value(&vault.check_value()));
+        assert!(vault.made_check_value(&vault.check_value()));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Text for Sort {
 
 fn cursor(text: &str) -> Result<String, &'static str> {
     let one_of = [Sort::Created, Sort::Latest];
-    match one_of.iter().any(|sort| sort.behind(text).is_some()) {
+    match one_of.iter().any(|sort| sort.cursor(text).is_some()) {
         true => Ok(text.to_owned()),
         false => Err("must be the next_cursor of a page"),
     }
@@ -99,7 +99,7 @@ pub async fn list(
     let sort = params.sort.unwrap_or_default();
     let start = match params.cursor {
         None => sort.start(),
-        Some(cursor) => sort.behind(&cursor.0).ok_or_else(|| {
+        Some(cursor) => sort.cursor(&cursor.0).ok_or_else(|| {
             Error::field("cursor", "must be the next_cursor of a page in this order")
         })?,
     };

@@ -34,18 +34,18 @@ struct State {
     any: Changes,
     /// Changes of [`Extent::All`].
     all: Changes,
-    news: News,
+    last_read: UncachedRead,
     /// The pages that are cached, or were.
     pages: KnownPages,
-    /// Whether somebody is reading all of a long list just now.
+    /// Whether the marks of a long list are being read now.
     marking: bool,
 }
 
-/// Pages of one account, in the order in which they came.
+/// The cached pages of one account, oldest first.
 #[derive(Default)]
 struct KnownPages {
     all: HashSet<Page>,
-    /// Each with the bytes that it takes.
+    /// Each page with its size in bytes.
     order: VecDeque<(Page, u64)>,
     bytes: u64,
 }
@@ -61,7 +61,7 @@ struct Changes {
 /// The last read of the store that returned something that was not cached. On PostgreSQL it may have seen a change
 /// whose notification has not arrived yet. Then cached pages may be older than what was shown.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct News {
+pub(super) struct UncachedRead {
     pub(super) number: u64,
     /// When it was read, as returned by [`super::freshness::FreshnessSource::now`].
     pub(super) at: u64,
@@ -78,34 +78,34 @@ impl AccountState {
         self.state().is_unchanged(extent, since)
     }
 
-    /// The current generation of the account's pages, and the last news.
-    pub(super) fn now(&self) -> (u64, News) {
+    /// The current generation of the account's pages, and the last uncached read.
+    pub(super) fn now(&self) -> (u64, UncachedRead) {
         let state = self.state();
-        (state.any.generation, state.news)
+        (state.any.generation, state.last_read)
     }
 
-    /// The last news, or `None` if the account's pages have changed since this generation.
-    pub(super) fn news_if_unchanged(&self, since: u64) -> Option<News> {
+    /// The last uncached read, or `None` if the account's pages have changed since this generation.
+    pub(super) fn last_read_if_unchanged(&self, since: u64) -> Option<UncachedRead> {
         let state = self.state();
         let unchanged = state.is_unchanged(Extent::Counts, since);
-        unchanged.then_some(state.news)
+        unchanged.then_some(state.last_read)
     }
 
-    /// Records that the store was read and returned something that was not cached. Returns the number of this news.
-    pub(super) fn note_news(&self, at: u64) -> u64 {
-        let news = &mut self.state().news;
-        news.number += 1;
-        news.at = news.at.max(at);
-        news.number
+    /// Records that the store was read and returned something that was not cached. Returns the number of this read.
+    pub(super) fn note_uncached_read(&self, at: u64) -> u64 {
+        let read = &mut self.state().last_read;
+        read.number += 1;
+        read.at = read.at.max(at);
+        read.number
     }
 
-    /// Notes that a page is cached, which takes so many bytes. Returns the pages that have to leave so that those of this account
-    /// take no more than `room`: the ones that came first.
+    /// Records a cached page with its size. Returns the pages that must be evicted, the oldest first, so that this account's
+    /// pages take at most `room` bytes.
     pub(super) fn note_page(&self, page: Page, bytes: u64, room: u64) -> Vec<Page> {
         let known = &mut self.state().pages;
-        let mut leave = Vec::new();
+        let mut evicted = Vec::new();
         if !known.all.insert(page) {
-            return leave;
+            return evicted;
         }
         known.order.push_back((page, bytes));
         known.bytes += bytes;
@@ -114,9 +114,9 @@ impl AccountState {
         {
             known.bytes -= bytes;
             known.all.remove(&first);
-            leave.push(first);
+            evicted.push(first);
         }
-        leave
+        evicted
     }
 
     /// Records that a change is about to be committed.
@@ -230,7 +230,7 @@ impl Accounts {
             state: Mutex::new(State {
                 any: changes(),
                 all: changes(),
-                news: News::default(),
+                last_read: UncachedRead::default(),
                 pages: KnownPages::default(),
                 marking: false,
             }),

@@ -31,7 +31,7 @@ pub enum Freshness {
 
 /// The source of [`Freshness`].
 pub(super) struct FreshnessSource {
-    /// How often all entries were dropped. An entry of an earlier era is not used.
+    /// How often all entries were invalidated. An entry of an earlier era is not used.
     era: AtomicU64,
     engine: Engine,
 }
@@ -46,7 +46,7 @@ enum Engine {
         /// When the lease ends, in microseconds since `start`.
         until: AtomicU64,
         /// The moment for which every notification has arrived, in microseconds since `start`.
-        heard: AtomicU64,
+        received: AtomicU64,
     },
 }
 
@@ -71,7 +71,7 @@ impl FreshnessSource {
             EngineKind::Postgres => Engine::Postgres {
                 start: Instant::now(),
                 until: AtomicU64::new(0),
-                heard: AtomicU64::new(0),
+                received: AtomicU64::new(0),
             },
         };
         FreshnessSource {
@@ -80,9 +80,9 @@ impl FreshnessSource {
         }
     }
 
-    /// Checks whether the cache may be used now. Begins a new era if another process has written to the SQLite
-    /// database.
-    pub(super) fn look(&self) -> Freshness {
+    /// Checks whether the cache may be used now. Invalidates every entry if another process has written to
+    /// the SQLite database.
+    pub(super) fn check(&self) -> Freshness {
         let fresh = match &self.engine {
             Engine::Sqlite { db, known } => self.knows_every_commit(db, known),
             Engine::Postgres { until, .. } => {
@@ -116,7 +116,7 @@ impl FreshnessSource {
         // this one.
         let now = db.stamp();
         if known.stamp != now {
-            self.begin_era();
+            self.invalidate_all();
             known.stamp = now;
         }
         now.is_some()
@@ -126,16 +126,19 @@ impl FreshnessSource {
         self.era.load(Ordering::Acquire)
     }
 
-    /// Drops every entry.
-    pub(super) fn begin_era(&self) {
+    /// Invalidates every entry.
+    pub(super) fn invalidate_all(&self) {
         self.era.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Renews the lease. PostgreSQL only: every notification of what could be seen in the store before `at` has
     /// arrived.
     pub(super) fn renew_lease(&self, at: Instant) {
-        if let Engine::Postgres { until, heard, .. } = &self.engine {
-            heard.store(self.moment(at), Ordering::Release);
+        if let Engine::Postgres {
+            until, received, ..
+        } = &self.engine
+        {
+            received.store(self.moment(at), Ordering::Release);
             until.store(self.moment(at + LEASE), Ordering::Release);
         }
     }
@@ -145,7 +148,7 @@ impl FreshnessSource {
         if let Engine::Postgres { until, .. } = &self.engine {
             until.store(0, Ordering::Release);
         }
-        self.begin_era();
+        self.invalidate_all();
     }
 
     /// Records that this process is about to commit a write transaction, which began at this stamp.
@@ -155,7 +158,7 @@ impl FreshnessSource {
             known.own_commits += 1;
             // The transaction holds the write lock, so any other change of the stamp was before it.
             if known.stamp != began {
-                self.begin_era();
+                self.invalidate_all();
                 known.stamp = began;
             }
         }
@@ -177,7 +180,7 @@ impl FreshnessSource {
         }
     }
 
-    /// The current time in microseconds since the start, for [`FreshnessSource::has_heard_all_up_to`]. Always 0 on
+    /// The current time in microseconds since the start, for [`FreshnessSource::has_received_all_up_to`]. Always 0 on
     /// SQLite.
     pub(super) fn now(&self) -> u64 {
         match &self.engine {
@@ -188,10 +191,10 @@ impl FreshnessSource {
 
     /// True if every change that a read of the store could see at this moment is known. Always true on SQLite, where
     /// the stamp was checked before.
-    pub(super) fn has_heard_all_up_to(&self, moment: u64) -> bool {
+    pub(super) fn has_received_all_up_to(&self, moment: u64) -> bool {
         match &self.engine {
             Engine::Sqlite { .. } => true,
-            Engine::Postgres { heard, .. } => heard.load(Ordering::Acquire) >= moment,
+            Engine::Postgres { received, .. } => received.load(Ordering::Acquire) >= moment,
         }
     }
 

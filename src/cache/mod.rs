@@ -2,12 +2,14 @@
 //!
 //! It holds three kinds of entries: API keys (by the SHA-256 of the key), pages of the list of inboxes as finished
 //! answers, and the destinations of updates (the inbox that a provider's address leads to, and the secret that its
-//! updates are signed with). It also holds the marks of long lists, which make a page that is not cached cheap to read.
+//! updates are signed with). It also holds the marks of long lists: the places where their pages begin. With them, a page
+//! that is not cached is cheap to read.
 //!
 //! Every entry belongs to an account. It records the account's generation and the era at which it was read from the
 //! store, and is used only while both are still the same. A new message raises the generation of its account's pages. A
 //! change of a key or an inbox raises the generation of everything that is cached of its account. Entries of other
-//! accounts stay valid. The era is shared by all accounts. It ends when something was changed and it is not known what.
+//! accounts stay valid. The era is shared by all accounts. It counts how often all entries were
+//! invalidated, because something was changed and it is not known what.
 //!
 //! On SQLite every request compares the stamp of the write-ahead log, which changes with every commit of any process.
 //! So the cache is as fresh as the store. On PostgreSQL every commit notifies all nodes of what it changed. A node uses
@@ -82,7 +84,7 @@ struct Parts {
 #[derive(Debug, Default)]
 pub struct Invalidation {
     /// True if it is not known what was changed.
-    pub everything: bool,
+    pub all: bool,
     /// The accounts that were changed, and how much of each.
     pub accounts: BTreeMap<AccountId, Extent>,
 }
@@ -135,13 +137,13 @@ impl Cache {
     pub fn freshness(&self) -> Freshness {
         match self.0.room {
             0 => Freshness::Unknown,
-            _ => self.0.source.look(),
+            _ => self.0.source.check(),
         }
     }
 
-    /// The current era: how often everything was dropped so far, because another process changed something unknown.
-    pub fn era(&self) -> u64 {
-        self.0.source.look();
+    /// Checks the database for commits of other processes, and returns the current era. Each such commit begins a new one.
+    pub fn refreshed_era(&self) -> u64 {
+        self.0.source.check();
         self.0.source.era()
     }
 
@@ -156,15 +158,15 @@ impl Cache {
         self.0.source.end_lease();
     }
 
-    /// Drops every entry.
-    pub fn forget(&self) {
-        self.0.source.begin_era();
+    /// Invalidates every entry.
+    pub fn invalidate_all(&self) {
+        self.0.source.invalidate_all();
     }
 
-    /// Drops the entries that these committed changes make invalid.
+    /// Invalidates the entries that these committed changes affect.
     pub fn invalidate(&self, changes: &Invalidation) {
-        if changes.everything {
-            self.forget();
+        if changes.all {
+            self.invalidate_all();
         }
         for (id, extent) in &changes.accounts {
             if let Some((account, pages)) = self.0.accounts.note_change(id, *extent) {
@@ -174,15 +176,15 @@ impl Cache {
     }
 
     /// To be called before a commit that makes these changes, with the stamp at which its session began. Until the
-    /// returned guard is dropped, the affected entries are not used. Then they are dropped, whether the commit
-    /// succeeded or not.
+    /// returned guard is dropped, the affected entries are not used. Then they are invalidated, whether the
+    /// commit succeeded or not.
     pub fn guard(&self, began: Option<Stamp>, changes: Invalidation) -> InvalidationGuard {
         self.0.source.commit_begins(began);
         let begin = |(id, extent)| (self.0.accounts.begin_change(&id, extent), extent);
         InvalidationGuard {
             cache: self.clone(),
             began,
-            everything: changes.everything,
+            all: changes.all,
             accounts: changes.accounts.into_iter().map(begin).collect(),
         }
     }
@@ -327,12 +329,13 @@ impl Cache {
 
     /// To be called after an inbox of this account was read from the store, and before it is shown.
     pub fn note_read(&self, account: &AccountId) {
-        self.account(account).note_news(self.0.source.now());
+        self.account(account)
+            .note_uncached_read(self.0.source.now());
     }
 
     /// The statistics of the cache.
     pub fn figures(&self) -> Figures {
-        let (hits, misses) = self.0.pages.looks();
+        let (hits, misses) = self.0.pages.counts();
         let (keys, of_keys) = self.0.keys.size();
         let (pages, of_pages) = self.0.pages.size();
         let (_, of_marks) = self.0.marks.size();
@@ -356,15 +359,15 @@ fn marks_bytes(_: &u64, marks: &Option<Arc<Marks>>) -> usize {
 pub struct InvalidationGuard {
     cache: Cache,
     began: Option<Stamp>,
-    everything: bool,
+    all: bool,
     accounts: Vec<(Arc<AccountState>, Extent)>,
 }
 
 impl Drop for InvalidationGuard {
     fn drop(&mut self) {
         let cache = &self.cache;
-        if self.everything {
-            cache.forget();
+        if self.all {
+            cache.invalidate_all();
         }
         for (account, extent) in &self.accounts {
             let pages = cache.0.accounts.end_change(account, *extent);

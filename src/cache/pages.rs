@@ -2,10 +2,10 @@
 //!
 //! Invariant: a page that is used is no older than anything that was read from the store for its account and shown
 //! before. On SQLite the stamp is enough for that. On PostgreSQL a read of the store may see a change whose
-//! notification has not arrived yet. [`News`] records such reads.
+//! notification has not arrived yet. [`UncachedRead`] records such reads.
 
 use super::{
-    account::{AccountState, Extent, News},
+    account::{AccountState, Extent, UncachedRead},
     entries::{Entries, FillToken},
     freshness::FreshnessSource,
 };
@@ -15,10 +15,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Bytes that a page takes without its text: itself, what the maps keep of it, and the state of its account.
+/// The size of a page in bytes without its text, with the overhead of the maps and its account's state.
 const PAGE: usize = 384;
-/// The part of the room that pages of one account may take: a client that walks along 100,000 inboxes must not push
-/// everybody else's pages out.
+/// The pages of one account may take this fraction of the room: a half. Otherwise a client that reads 100,000 inboxes page
+/// by page would evict the pages of all others.
 const PART: u64 = 2;
 
 pub(super) struct Pages {
@@ -33,8 +33,8 @@ struct CachedPage {
     rendered: Arc<Rendered>,
     /// When the read of this page began, as returned by [`FreshnessSource::now`].
     asked: u64,
-    /// The number of the news that this read was, if nothing else was read at the same time.
-    news: Option<u64>,
+    /// The number of this read, if nothing else was read at the same time.
+    read: Option<u64>,
 }
 
 /// A page that is being read from the store.
@@ -45,7 +45,7 @@ pub struct PageFill {
     /// True if the page may be cached.
     fresh: bool,
     asked: u64,
-    news: News,
+    last_read: UncachedRead,
 }
 
 impl Pages {
@@ -66,11 +66,11 @@ impl Pages {
     ) -> Option<Arc<Rendered>> {
         let key = (account.serial, page);
         let entry = self.entries.get_unchecked(&key, source.era())?;
-        let news = account.news_if_unchanged(entry.read.generation)?;
+        let last = account.last_read_if_unchanged(entry.read.generation)?;
         let page = entry.value;
-        let not_older = page.news == Some(news.number)
-            || page.asked > news.at
-            || source.has_heard_all_up_to(news.at);
+        let not_older = page.read == Some(last.number)
+            || page.asked > last.at
+            || source.has_received_all_up_to(last.at);
         if !not_older {
             return None;
         }
@@ -87,14 +87,14 @@ impl Pages {
     ) -> PageFill {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let era = source.era();
-        let (generation, news) = account.now();
+        let (generation, last_read) = account.now();
         PageFill {
             account,
             page,
             token: FillToken { era, generation },
             fresh,
             asked: source.now(),
-            news,
+            last_read,
         }
     }
 
@@ -105,29 +105,29 @@ impl Pages {
             token,
             fresh,
             asked,
-            news,
+            last_read,
         } = fill;
         let key = (account.serial, page);
         let era = source.era();
-        // A read that returns the same as the cached page shows nothing new, so it does not count as news. Otherwise
+        // A read that returns the same as the cached page shows nothing new, so it is not recorded. Otherwise
         // clients that constantly request several pages would keep each other from using the cache.
         let cached = self.entries.get(&key, era);
         let same = cached.filter(|cached| cached.value.rendered.is_same(rendered));
-        let news = match same {
-            Some(same) => same.value.news,
+        let read = match same {
+            Some(same) => same.value.read,
             None => {
-                let number = account.note_news(source.now());
-                (number == news.number + 1).then_some(number)
+                let number = account.note_uncached_read(source.now());
+                (number == last_read.number + 1).then_some(number)
             }
         };
         if fresh {
             let (bytes, room) = (bytes(rendered) as u64, self.entries.room() / PART);
-            let leave = account.note_page(page, bytes, room);
-            self.evict(&account, leave);
+            let evicted = account.note_page(page, bytes, room);
+            self.evict(&account, evicted);
             let cached = CachedPage {
                 rendered: rendered.clone(),
                 asked,
-                news,
+                read,
             };
             self.entries.fill(key, cached, account, token, era);
         }
@@ -145,7 +145,7 @@ impl Pages {
     }
 
     /// The number of hits and misses.
-    pub(super) fn looks(&self) -> (u64, u64) {
+    pub(super) fn counts(&self) -> (u64, u64) {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (count(&self.hits), count(&self.misses))
     }

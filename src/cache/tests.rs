@@ -115,7 +115,7 @@ impl Full {
 
     fn change(&self, extent: Extent) -> Invalidation {
         Invalidation {
-            everything: false,
+            all: false,
             accounts: [(self.accounts[0].clone(), extent)].into(),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     clock::rfc3339,
     domain::{ApiKey, Scope},
     id::KeyId,
-    ops::keys,
+    ops::keys::{self, NewKey},
     store::accounts::Thing,
 };
 use clap::Subcommand;
@@ -78,10 +78,13 @@ impl Key {
                 rate_limit,
             } => {
                 let account = whose.account(&context).await?;
-                let (key, secret) = keys::create_limited(
-                    &context, &account, &name, &scopes, expires_in, rate_limit,
-                )
-                .await?;
+                let new = NewKey {
+                    name: &name,
+                    scopes: &scopes,
+                    expires_in,
+                    rate_limit,
+                };
+                let (key, secret) = keys::create(&context, &account, &new).await?;
                 let mut shown = json!({
                     "id": key.id,
                     "key": secret.expose_secret(),

@@ -12,7 +12,7 @@ use crate::{
         query::{Limit, query},
     },
     id::InboxId,
-    ops::livechat::{self, After, Heard, NewVisitorMessage},
+    ops::livechat::{self, After, NewVisitorMessage, VisitorMessage},
 };
 use axum::{
     extract::{RawQuery, State},
@@ -20,10 +20,10 @@ use axum::{
     response::Response,
 };
 
-type VisitorMessageAnswer = Success<Heard>;
-type VisitorMessagePage = Page<Heard, CursorPagination>;
+type VisitorMessageAnswer = Success<VisitorMessage>;
+type VisitorMessagePage = Page<VisitorMessage, CursorPagination>;
 
-/// Says something
+/// Send a message
 ///
 /// Answers 201 once the message is durable, or 200 if it was stored before.
 #[utoipa::path(
@@ -31,15 +31,15 @@ type VisitorMessagePage = Page<Heard, CursorPagination>;
     params(("id" = String, Path, description = "Inbox id")),
     request_body(content = NewVisitorMessage, example = json!({"client_id": "b8f1c2", "text": "Is the blue one still available?"})),
     responses(
-        (status = 201, description = "It is stored", body = VisitorMessageAnswer),
-        (status = 200, description = "It was there already", body = VisitorMessageAnswer),
+        (status = 201, description = "The message is stored", body = VisitorMessageAnswer),
+        (status = 200, description = "The message was stored before", body = VisitorMessageAnswer),
         (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
         (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
         (status = 404, description = "No such chat", body = crate::http::envelope::Failure),
         (status = 429, description = "Too many messages. With `Retry-After`", body = crate::http::envelope::Failure)
     )
 )]
-pub async fn say(
+pub async fn send(
     State(app): State<App>,
     IdPath(id): IdPath,
     Client(address): Client,
@@ -47,8 +47,8 @@ pub async fn say(
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
-    app.bounds.message(&visitor.who.id, address)?;
-    let (message, new) = livechat::say(&app.context, &app.ingest, &visitor, body).await?;
+    app.bounds.message(&visitor.identity.id, address)?;
+    let (message, new) = livechat::store_message(&app.context, &app.ingest, &visitor, body).await?;
     let status = if new {
         StatusCode::CREATED
     } else {
@@ -74,14 +74,14 @@ query! {
     get, path = "/livechat/{id}/messages", operation_id = "listLivechatMessages", tag = "Live chat", security(("visitor" = [])),
     params(("id" = String, Path, description = "Inbox id"), ListParams),
     responses(
-        (status = 200, description = "What was said", body = VisitorMessagePage),
+        (status = 200, description = "A page of messages", body = VisitorMessagePage),
         (status = 400, description = "A parameter is wrong", body = crate::http::envelope::Failure),
         (status = 401, description = "The token is missing or wrong", body = crate::http::envelope::Failure),
         (status = 403, description = "The page may not use this chat", body = crate::http::envelope::Failure),
         (status = 404, description = "No such chat", body = crate::http::envelope::Failure)
     )
 )]
-pub async fn hear(
+pub async fn list(
     State(app): State<App>,
     IdPath(id): IdPath,
     headers: HeaderMap,
@@ -91,7 +91,8 @@ pub async fn hear(
     let params = ListParams::parse(query.as_deref())?;
     let after = params.after.map(|after| after.0);
     let limit = params.limit.unwrap_or_default().0;
-    let mut page = livechat::hear(&app.context, &visitor, after.as_ref(), limit + 1).await?;
+    let mut page =
+        livechat::messages_after(&app.context, &visitor, after.as_ref(), limit + 1).await?;
     let has_more = page.len() as i64 > limit;
     page.truncate(usize::try_from(limit).unwrap_or(0));
     let last = page.last().filter(|_| has_more);

@@ -29,5 +29,5 @@ async fn visitor(app: &App, inbox: &InboxId, headers: &HeaderMap) -> Result<Visi
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
         .ok_or(Error::UnknownVisitor)?;
-    Ok(livechat::recognise(&app.context, inbox, origin(headers), token).await?)
+    Ok(livechat::authenticate(&app.context, inbox, origin(headers), token).await?)
 }

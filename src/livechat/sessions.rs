@@ -46,7 +46,7 @@ type SessionAnswer = Success<Session>;
         (status = 429, description = "Too many sessions from this address. With `Retry-After`", body = crate::http::envelope::Failure)
     )
 )]
-pub async fn enter(
+pub async fn create(
     State(app): State<App>,
     IdPath(id): IdPath,
     Client(address): Client,
@@ -55,9 +55,10 @@ pub async fn enter(
 ) -> Result<Response, ApiError> {
     app.bounds.session(address)?;
     let inbox = InboxId::from_text(id);
-    let (visitor, token) = livechat::enter(&app.context, &inbox, origin(&headers), body).await?;
+    let (visitor, token) =
+        livechat::create_session(&app.context, &inbox, origin(&headers), body).await?;
     let session = Session {
-        visitor_id: visitor.who.id,
+        visitor_id: visitor.identity.id,
         token,
     };
     Ok(envelope::success(StatusCode::CREATED, session))

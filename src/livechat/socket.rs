@@ -20,7 +20,7 @@ use crate::{
     input::{self, Given},
     ops::{
         events::{self, Event, Live, Told, What},
-        livechat::{self, After, Heard, Hello, Visitor},
+        livechat::{self, After, Hello, Visitor, VisitorMessage},
     },
 };
 use axum::{
@@ -141,7 +141,7 @@ impl Session {
             Ok(visitor) => visitor,
             Err(error) => return self.refuse(socket, &error).await,
         };
-        let welcome = json!({"type": "welcome", "visitor_id": visitor.who.id});
+        let welcome = json!({"type": "welcome", "visitor_id": visitor.identity.id});
         if self.send(socket, &welcome).await.is_err()
             || self.send_new(socket, &visitor).await.is_err()
         {
@@ -191,7 +191,7 @@ impl Session {
                     if !relevant {
                         continue;
                     }
-                    if let Err(error) = self.admit().await {
+                    if let Err(error) = self.check_page().await {
                         return self.refuse(socket, &error).await;
                     }
                     if self.send_new(socket, visitor).await.is_err() {
@@ -216,9 +216,9 @@ impl Session {
     }
 
     /// Checks that the inbox still exists, and still allows the page.
-    async fn admit(&self) -> Result<(), Error> {
+    async fn check_page(&self) -> Result<(), Error> {
         let context = &self.app.context;
-        livechat::admit(context, &self.inbox, self.origin.as_deref()).await?;
+        livechat::check_origin(context, &self.inbox, self.origin.as_deref()).await?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl Session {
         }
         let token = hello.token.value().ok_or(Error::UnknownVisitor)?.0;
         let context = &self.app.context;
-        livechat::recognise(context, &self.inbox, self.origin.as_deref(), &token).await
+        livechat::authenticate(context, &self.inbox, self.origin.as_deref(), &token).await
     }
 
     /// Handles a frame. Returns the answer, if there is one.
@@ -289,10 +289,12 @@ impl Session {
     ) -> Result<Value, Error> {
         match type_of(&mut body).as_deref() {
             Some("message") => {
-                self.admit().await?;
-                self.app.bounds.message(&visitor.who.id, self.address)?;
+                self.check_page().await?;
+                self.app
+                    .bounds
+                    .message(&visitor.identity.id, self.address)?;
                 let (context, ingest) = (&self.app.context, &self.app.ingest);
-                let (message, _) = livechat::say(context, ingest, visitor, body).await?;
+                let (message, _) = livechat::store_message(context, ingest, visitor, body).await?;
                 Ok(json!({"type": "ack", "client_id": message.client_id, "message": message}))
             }
             Some("ping") => {
@@ -309,8 +311,8 @@ impl Session {
         let overlap = events::overlap(&self.app.context);
         let mut from = self.last.as_ref().map(|last| last.earlier(overlap));
         loop {
-            let read = livechat::hear(&self.app.context, visitor, from.as_ref(), PAGE);
-            let page: Vec<Heard> = match read.await {
+            let read = livechat::messages_after(&self.app.context, visitor, from.as_ref(), PAGE);
+            let page: Vec<VisitorMessage> = match read.await {
                 Ok(page) => page,
                 Err(error) => {
                     // The client will connect again, and continue after its last message.

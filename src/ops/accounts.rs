@@ -1,9 +1,12 @@
 //! Accounts: the businesses on this server.
+//!
+//! Invariant: the first account is created once, with one key.
 
 use super::{
     Context,
     changes::{Changes, commit},
-    check_name, found, keys,
+    check_name, found,
+    keys::{self, NewKey},
 };
 use crate::{
     domain::{Account, Scope},
@@ -16,7 +19,7 @@ use crate::{
 };
 use secrecy::SecretString;
 
-/// Under which name the store keeps that a first account was made, and whether its key was shown.
+/// The name under which the store keeps whether the key of the first account was shown.
 const FIRST: &str = "first_account";
 const UNSEEN: &[u8] = b"its key was not shown yet";
 const SEEN: &[u8] = b"";
@@ -24,15 +27,19 @@ const SEEN: &[u8] = b"";
 /// Creates an account.
 pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
     let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
-    let account = Account {
-        id: AccountId::new(&context.clock),
-        name,
-        created_at: context.clock.now(),
-    };
+    let account = new_account(context, name);
     let mut session = context.db.write().await?;
     accounts::insert(&mut session, &account).await?;
     commit(context, session, Changes::none()).await?;
     Ok(account)
+}
+
+fn new_account(context: &Context, name: String) -> Account {
+    Account {
+        id: AccountId::new(&context.clock),
+        name,
+        created_at: context.clock.now(),
+    }
 }
 
 /// All accounts, oldest first.
@@ -41,7 +48,7 @@ pub async fn list(context: &Context) -> Result<Vec<Account>, Error> {
 }
 
 /// Creates the first account of an empty store, with a key that has every scope. `None` if there is an account already.
-/// Of several servers that start at once, one creates it.
+/// If several servers start at the same time, only one creates it.
 pub async fn create_first(
     context: &Context,
     name: &str,
@@ -57,27 +64,27 @@ pub async fn create_first(
     if !first || !accounts::first_two(&mut session).await?.is_empty() {
         return Ok(None);
     }
-    let account = Account {
-        id: AccountId::new(&context.clock),
-        name: name.to_owned(),
-        created_at: context.clock.now(),
-    };
+    let account = new_account(context, name.to_owned());
     accounts::insert(&mut session, &account).await?;
-    let key = "first key";
-    let scopes = &Scope::ALL;
-    let made = keys::create_in(context, &mut session, &account.id, key, scopes, None, None).await?;
+    let new = NewKey {
+        name: "first key",
+        scopes: &Scope::ALL,
+        expires_in: None,
+        rate_limit: None,
+    };
+    let (_, secret) = keys::create_in(context, &mut session, &account.id, &new).await?;
     commit(context, session, Changes::none()).await?;
-    Ok(Some((account, made.1)))
+    Ok(Some((account, secret)))
 }
 
-/// Notes that somebody could read the first account's key.
+/// Records that the key of the first account was shown.
 pub async fn first_key_was_shown(context: &Context) -> Result<(), Error> {
     let mut session = context.db.write().await?;
     instance::replace(&mut session, FIRST, SEEN).await?;
     commit(context, session, Changes::none()).await
 }
 
-/// Whether a server ended between making the first account and showing its key, which nobody can show again.
+/// Whether the key of the first account was never shown, because the server was stopped before. It cannot be shown later.
 pub async fn first_key_is_unseen(context: &Context) -> Result<bool, Error> {
     let mut session = context.db.read().await?;
     let mark = instance::find(&mut session, FIRST).await?;
@@ -104,7 +111,7 @@ pub async fn choose(context: &Context, named: Option<&str>) -> Result<AccountId,
     }
 }
 
-/// The named account, or the one that has the thing if none is named.
+/// The named account, or if none is named, the one that owns the thing.
 pub async fn holder(
     context: &Context,
     named: Option<&str>,

@@ -23,7 +23,7 @@ use tokio::{
 /// The PostgreSQL channel on which processes announce what they committed.
 const CHANNEL: &str = "inboxd";
 /// The PostgreSQL channel on which servers confirm that they have received the announcements.
-const HEARD: &str = "inboxd_heard";
+const CONFIRMATIONS: &str = "inboxd_heard";
 /// How long a command waits until all servers have confirmed its changes. After that time no server can still use an
 /// older cache entry, because its lease ([`crate::cache::LEASE`]) is over.
 const CONFIRMATION: Duration = Duration::from_secs(1);
@@ -86,8 +86,8 @@ impl Changes {
 
     /// The cache entries that these changes make invalid.
     pub fn invalidation(&self) -> Invalidation {
-        let mut forget = Invalidation {
-            everything: self.everything || self.keys && self.key_accounts.is_empty(),
+        let mut invalidation = Invalidation {
+            all: self.everything || self.keys && self.key_accounts.is_empty(),
             ..Invalidation::default()
         };
         let of_events = self.events.iter().filter_map(|event| {
@@ -101,14 +101,14 @@ impl Changes {
         let of_counts = self.accounts.iter().map(|id| (id, Extent::Counts));
         let of_keys = self.key_accounts.iter().map(|id| (id, Extent::All));
         for (id, extent) in of_events.chain(of_counts).chain(of_keys) {
-            match forget.accounts.get_mut(id) {
+            match invalidation.accounts.get_mut(id) {
                 Some(known) => *known = extent.max(*known),
                 None => {
-                    forget.accounts.insert(id.clone(), extent);
+                    invalidation.accounts.insert(id.clone(), extent);
                 }
             }
         }
-        forget
+        invalidation
     }
 
     /// Adds other changes to these.
@@ -130,7 +130,7 @@ impl Changes {
 enum Notice {
     /// These changes were committed.
     Changed(Changes),
-    /// Asks every server to send this text on [`HEARD`] after it has handled everything before it.
+    /// Asks every server to send this text on [`CONFIRMATIONS`] after it has handled everything before it.
     Confirm(String),
 }
 
@@ -221,7 +221,7 @@ struct Confirmation {
 impl Confirmation {
     async fn prepare(context: &Context) -> Result<Option<Self>, Error> {
         let reply = context.clock.uuid().simple().to_string();
-        let listener = context.db.listen(HEARD).await?;
+        let listener = context.db.listen(CONFIRMATIONS).await?;
         Ok(listener.map(|listener| Confirmation { reply, listener }))
     }
 
@@ -281,7 +281,7 @@ async fn receive_notices(
     mut listener: Listener,
 ) -> Result<std::convert::Infallible, Error> {
     // Notifications that were sent before this moment will never arrive.
-    context.cache.forget();
+    context.cache.invalidate_all();
     context.events.missed();
     loop {
         let notice = match listener.next().await? {
@@ -298,11 +298,11 @@ async fn receive_notices(
             }
             // This uses the listener's own connection, since handling notifications must not wait for a free one of the
             // pool.
-            Ok(Notice::Confirm(reply)) => listener.notify(HEARD, &reply).await?,
+            Ok(Notice::Confirm(reply)) => listener.notify(CONFIRMATIONS, &reply).await?,
             // Another version sent something unknown, so anything may have changed.
             Err(error) => {
                 tracing::warn!(%error, "a notification of another node cannot be read");
-                context.cache.forget();
+                context.cache.invalidate_all();
                 context.events.missed();
             }
         }
@@ -312,10 +312,10 @@ async fn receive_notices(
 /// Requests notice by themselves that another process has changed the file. Listeners must be told.
 async fn watch_file(context: &Context) {
     let mut tick = interval(FILE_CHECK);
-    let mut known = context.cache.era();
+    let mut known = context.cache.refreshed_era();
     loop {
         tick.tick().await;
-        let era = context.cache.era();
+        let era = context.cache.refreshed_era();
         if era != known {
             known = era;
             context.events.missed();
@@ -344,14 +344,14 @@ mod tests {
         let notices = notices(&Changes::of_keys(&account)).expect("it can be written");
         assert_eq!(notices.len(), 1);
         let forget = read(&notices[0]).invalidation();
-        assert!(!forget.everything);
+        assert!(!forget.all);
         assert_eq!(forget.accounts, [(account, Extent::All)].into());
     }
 
     #[test]
     fn the_version_before_this_one_is_understood_and_understands() {
         let forget = read(r#"{"Changed":{"keys":true}}"#).invalidation();
-        assert!(forget.everything, "it does not say whose key it is");
+        assert!(forget.all, "it does not say whose key it is");
         let notices = notices(&Changes::of_keys(&AccountId::from_text("acc_1")));
         let notice = notices.expect("it can be written").remove(0);
         assert!(notice.contains(r#""keys":true"#), "{notice}");

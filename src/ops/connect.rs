@@ -7,17 +7,15 @@
 
 use super::{
     Context,
-    changes::{Changes, commit},
-    credentials,
-    events::What,
-    found,
-    inboxes::{self, Settings, inbox_event, read_settings},
+    changes::commit,
+    credentials, found,
+    inboxes::{self, Settings, read_settings},
     setup::{self, ProviderReport, Setup},
 };
 use crate::{
     domain::{Channel, Inbox},
     error::{Error, Reason},
-    id::{AccountId, EventId, InboxId},
+    id::{AccountId, InboxId},
     store::inboxes as table,
 };
 use channels::{
@@ -142,13 +140,7 @@ async fn store_proof(
     settings.bot_username = bot.username;
     let text = inboxes::write_settings(&settings)?;
     table::set_settings(&mut session, account, id, &text).await?;
-    // The id is made inside the transaction, so that ids and commits have the same order.
-    let change = EventId::new(&context.clock);
-    let news = table::prove(&mut session, account, id, context.clock.now(), &change).await?;
-    let changes = match news {
-        true => inbox_event(account, id, change, What::InboxChanged),
-        false => Changes::none(),
-    };
+    let changes = inboxes::prove(context, &mut session, account, id).await?;
     commit(context, session, changes).await
 }
 

@@ -1,6 +1,6 @@
-//! Reading conversations.
+//! Reads conversations.
 //!
-//! Invariant: a page is at most three statements, whatever its size.
+//! Invariant: a page takes at most three statements, whatever its size.
 
 use super::{
     Context, found,
@@ -23,23 +23,23 @@ use serde::Serialize;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
-/// In which order conversations are listed.
+/// The order of a list of conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
-    /// The newest first, by when they began. That never changes, so a walk through the pages misses none and meets none
-    /// twice, whatever arrives meanwhile.
+    /// By the time when they began, newest first. This time never changes. So reading all pages returns each conversation
+    /// exactly once, whatever arrives in the meantime.
     #[default]
     Created,
-    /// The newest first, by their last message. One in which something is written during a walk moves to the front: a walk
-    /// does not meet it twice, but may miss it.
+    /// By their last message, newest first. A new message moves its conversation to the front. So reading all pages returns
+    /// no conversation twice, but may miss one.
     Latest,
 }
 
-/// Greater than any conversation's id: `conv_` and a digit come before it.
+/// Greater than any conversation's id, since `~` is greater than every character of an id.
 const END: &str = "conv_~";
 
 impl Sort {
-    /// Where the first page begins.
+    /// The cursor of the first page.
     pub fn start(self) -> Cursor {
         let end = ConversationId::from_text(END);
         match self {
@@ -48,8 +48,8 @@ impl Sort {
         }
     }
 
-    /// Where the page begins to which a page of this order leads. None if this is no `next` of one.
-    pub fn behind(self, next: &str) -> Option<Cursor> {
+    /// Reads the cursor that a page of this order returned as `next`. `None` if this is not one.
+    pub fn cursor(self, next: &str) -> Option<Cursor> {
         let id = |text: &str| {
             let can_be = text.starts_with("conv_") && can_be_id(text);
             can_be.then(|| ConversationId::from_text(text))
@@ -105,7 +105,7 @@ pub async fn get_with_former_ids(
     })
 }
 
-/// A page of conversations, from a cursor on.
+/// A page of conversations after a cursor.
 pub async fn list(
     context: &Context,
     account: &AccountId,
@@ -157,7 +157,7 @@ pub async fn list(
     Ok(draft.finish(changes, false, whole)?)
 }
 
-/// A conversation, with what happened to its last message.
+/// A conversation, with the changes of its last message applied.
 fn whole(stored: Stored<'_>, changes: Changes) -> Result<Conversation<'_>, db::Error> {
     let contact = stored.contact;
     Ok(Conversation {
@@ -207,13 +207,13 @@ mod tests {
     #[test]
     fn a_cursor_leads_on_in_its_own_order_only() {
         let id = || ConversationId::from_text("conv_1");
-        assert_eq!(Sort::Created.behind("conv_1"), Some(Cursor::Created(id())));
+        assert_eq!(Sort::Created.cursor("conv_1"), Some(Cursor::Created(id())));
         assert_eq!(
-            Sort::Latest.behind("-5.conv_1"),
+            Sort::Latest.cursor("-5.conv_1"),
             Some(Cursor::Latest(-5, id()))
         );
         for wrong in ["", "conv", "msg_1", "5.conv_1", "conv_\u{1}"] {
-            assert_eq!(Sort::Created.behind(wrong), None, "{wrong}");
+            assert_eq!(Sort::Created.cursor(wrong), None, "{wrong}");
         }
         for wrong in [
             "",
@@ -223,7 +223,7 @@ mod tests {
             "5.",
             "99999999999999999999.conv_1",
         ] {
-            assert_eq!(Sort::Latest.behind(wrong), None, "{wrong}");
+            assert_eq!(Sort::Latest.cursor(wrong), None, "{wrong}");
         }
     }
 }

@@ -15,10 +15,10 @@ use crate::{
 use db::Session;
 use secrecy::{ExposeSecret, SecretString};
 
-/// What is said of credentials, by their names: nothing, that one is removed, or what it is from now on.
+/// The credentials of a change, by their names: absent ones stay as they are, and `null` removes one.
 pub type Credentials = Vec<(&'static str, Given<SecretString>)>;
 
-/// Stores these credentials, and removes those that are to go.
+/// Stores these credentials, and removes those that are `null`.
 pub(super) async fn put_all(
     context: &Context,
     session: &mut Session,

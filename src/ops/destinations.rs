@@ -1,8 +1,8 @@
-//! Where updates go: the inbox that a provider means, and the secret that its updates are signed with.
+//! Finds the destination of an update: the inbox with its address, and the secret that its updates are signed with.
 //!
-//! Whether an update is genuine is not decided here, but in `hooks`.
+//! `hooks` checks whether an update is genuine.
 //!
-//! Invariant: what is found is as fresh as [`crate::cache`] promises; what is not cached is read from the store.
+//! Invariant: a destination is as fresh as [`crate::cache`] promises.
 
 pub use crate::cache::Destination;
 
@@ -19,13 +19,13 @@ use db::Session;
 use secrecy::SecretString;
 use std::sync::Arc;
 
-/// Looks destinations up, for one request.
+/// Looks up the destinations of one request.
 pub(super) struct Search<'a> {
     context: &'a Context,
     freshness: Freshness,
-    /// If what is read may be cached.
+    /// `None` if destinations that are read cannot be cached.
     token: Option<FillToken>,
-    /// Opened for the first that is not cached.
+    /// Opened for the first destination that is not cached.
     session: Option<Session>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
                 addresses::find_inbox(session, *channel, inbox).await?
             }
         };
-        // One that leads nowhere is not cached: anybody can make them up.
+        // An unknown address is not cached, since anybody can invent such addresses.
         let Some(found) = found else {
             return Ok(None);
         };

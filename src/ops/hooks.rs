@@ -1,23 +1,21 @@
-//! Which inbox a provider's request is about, and whether it really comes from the provider.
+//! Checks requests to hooks: which inbox they are for, and whether they are genuine.
+//!
+//! Invariant: an inbox gets only items of updates that were signed with its secret, or that had its token.
 
 mod unaddressed;
 
 use super::{
     Context,
-    changes::{Changes, commit},
+    changes::commit,
     destinations::{Destination, Search},
-    events::What,
-    inboxes::inbox_event,
+    inboxes::prove,
     ingest::{Arrival, Source},
 };
 use crate::{
     domain::Channel,
     error::Error,
-    id::{EventId, InboxId},
-    store::{
-        addresses::{self, Holder},
-        inboxes,
-    },
+    id::InboxId,
+    store::addresses::{self, Holder},
 };
 use channels::{Item, Malformed, Update, signature};
 use secrecy::{ExposeSecret, SecretString};
@@ -28,17 +26,17 @@ use std::{
 };
 use tokio::task::yield_now;
 
-/// How a channel's updates are read.
+/// The functions that read a channel's updates.
 pub struct Format {
-    /// Reads one.
+    /// Reads an update.
     pub parse: fn(&[u8]) -> Result<Update, Malformed>,
-    /// Finds the addresses that one names without reading it: 64 at most. None where the URL names the inbox.
+    /// Finds the addresses of an update without parsing it: at most 64. None if the inbox is in the URL.
     pub addresses: fn(&[u8]) -> Vec<String>,
     /// Of one that names no address: the business accounts that it names instead. None if it names one.
     pub unaddressed: fn(&[u8]) -> Option<Vec<String>>,
 }
 
-/// The format of each channel. Live chat has none: its messages come one by one.
+/// The format of each channel. Live chat has none, since it has no updates.
 pub fn format(channel: Channel) -> Option<Format> {
     match channel {
         Channel::Whatsapp => Some(Format {
@@ -60,7 +58,7 @@ pub fn format(channel: Channel) -> Option<Format> {
     }
 }
 
-/// Answers Meta's verification: whether the token is that of an inbox of this channel. If so, that inbox is proved.
+/// Handles Meta's verification. Returns whether the token is that of an inbox of this channel. If so, the inbox is proved.
 pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<bool, Error> {
     let Some(inbox) = context.vault.verify_token_inbox(token) else {
         return Ok(false);
@@ -72,40 +70,34 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
         return Ok(false);
     };
     let mut session = context.db.write().await?;
-    let change = EventId::new(&context.clock);
-    let now = context.clock.now();
-    let news = inboxes::prove(&mut session, &account, &inbox, now, &change).await?;
-    let changes = match news {
-        true => inbox_event(&account, &inbox, change, What::InboxChanged),
-        false => Changes::none(),
-    };
+    let changes = prove(context, &mut session, &account, &inbox).await?;
     commit(context, session, changes).await?;
     Ok(true)
 }
 
-/// What came to one of Meta's hooks.
+/// A request to one of Meta's hooks.
 pub struct FromMeta<'a> {
-    /// Through which channel.
+    /// The channel of the hook.
     pub channel: Channel,
     /// The value of `X-Hub-Signature-256`.
     pub signature: &'a str,
-    /// What was signed.
+    /// The body, and headers for quarantine.
     pub source: Arc<Source>,
 }
 
-/// An update that one of our inboxes vouches for.
+/// An update whose signature is valid for at least one inbox.
 pub struct Vouched {
-    /// What it says to each inbox whose app secret signed it. None if nothing tells for which of several it is.
+    /// The items for each inbox whose app secret signed it. None if nothing tells for which of several inboxes they are.
     pub arrivals: Vec<Arrival>,
-    /// How much it says to others: to no inbox of ours, or to one with another secret.
+    /// The number of items for other addresses: for no inbox of this server, or for one with another secret.
     pub foreign: u64,
 }
 
-/// What an update says to the inboxes whose app secret signed it. `None` if no inbox's did, and
-/// [`Error::NotFound`] if it names no inbox of this server.
+/// Checks an update's signature, and returns its items for the inboxes whose app secret signed it. `None` if there is no
+/// such inbox, and [`Error::NotFound`] if the update has no address of this server.
 ///
-/// Until an inbox has vouched for an update, whoever sent it may be anybody. Only its first addresses are read until
-/// then, and no more secrets are tried than those. For one that names no address see [`unaddressed`].
+/// Until the signature is checked, anybody may have sent the update. So only its first addresses are read, and only their
+/// secrets are tried. For an update without an address see [`unaddressed`].
 pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vouched>, Error> {
     let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
     let body = &came.source.body;
@@ -120,20 +112,20 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
     };
     let parts = match (format.parse)(body) {
         Ok(update) => by_address(update, &signer.address),
-        // Kept whole, for each inbox that vouches for it.
+        // The whole update goes to quarantine, for each inbox whose secret signed it.
         Err(malformed) => named
             .iter()
             .map(|one| (one.address.clone(), vec![unreadable(&malformed)]))
             .collect(),
     };
 
-    // The body has one signature, so whoever else vouches for it does so with the same secret.
+    // There is one signature, so other inboxes have signed the update only if they have the same secret.
     let secret = signer.to.app_secret.as_ref();
     let mut vouching = Vec::new();
     let mut known: HashMap<String, Option<usize>> = HashMap::new();
     let mut search = Search::new(context);
     let mut foreign = 0;
-    // It proves the signer, even if it says nothing to it.
+    // The update proves the signer, even if it has no items for it.
     for (address, items) in [(signer.address.clone(), Vec::new())]
         .into_iter()
         .chain(parts)
@@ -165,16 +157,15 @@ impl Vouched {
             tracing::warn!(
                 channel = channel.as_str(),
                 items = foreign,
-                "parts of an update are for no inbox of ours, or not signed with its secret"
+                "parts of an update are for no inbox of this server, or not signed with its secret"
             );
         }
         Vouched { arrivals, foreign }
     }
 }
 
-/// What an update says, by address. What names no address is for `own`, whoever that is, unless the update names
-/// others, too: then it could be for any of them, and nobody's messages may end in somebody else's inbox. It goes to
-/// the quarantine of `own`.
+/// The items of an update, by address. Items without an address are for `own`, unless the update also has other addresses.
+/// Then they could be for any of them, and must not end up in the wrong inbox. They go to the quarantine of `own`.
 pub(super) fn by_address(update: Update, own: &str) -> Vec<(String, Vec<Item>)> {
     let alone = update
         .parts
@@ -197,13 +188,13 @@ fn set_aside(item: Item) -> Item {
     match item {
         Item::Ignored { .. } | Item::Unreadable { .. } => item,
         _ => Item::Unreadable {
-            reason: "for no inbox by name, in an update for several".into(),
+            reason: "without an address, in an update for several".into(),
             count: 1,
         },
     }
 }
 
-/// An inbox that an update names.
+/// An inbox whose address is in an update.
 struct Named {
     address: String,
     to: Arc<Destination>,
@@ -225,8 +216,8 @@ async fn named(
     Ok(named)
 }
 
-/// Which is the first of these inboxes whose secret the body was signed with. Each secret is tried once, since inboxes of
-/// one app share it.
+/// The place of the first of these inboxes whose secret signed the body. Each secret is tried once, since the inboxes of one
+/// app share it.
 async fn signer<'a>(
     came: &FromMeta<'_>,
     inboxes: impl Iterator<Item = &'a Destination>,
@@ -243,7 +234,7 @@ async fn signer<'a>(
         if signature::verify_meta(secret, &came.source.body, came.signature) {
             return Some(at);
         }
-        // Hashing a long body takes milliseconds: let others have their turn.
+        // Hashing a long body takes milliseconds, so other tasks may run in between.
         yield_now().await;
     }
     None
@@ -259,8 +250,8 @@ fn same_secret(one: Option<&SecretString>, other: Option<&SecretString>) -> bool
     )
 }
 
-/// What came to a hook that names its inbox, with the inbox's own token. `None` if the token is wrong, and
-/// [`Error::NotFound`] if there is no such inbox.
+/// Checks an update to a hook with the inbox in its URL and the inbox's token in a header, and returns its items. `None` if
+/// the token is wrong, and [`Error::NotFound`] if there is no such inbox.
 pub async fn tokened(
     context: &Context,
     channel: Channel,
@@ -292,7 +283,7 @@ fn arrival(to: &Destination, channel: Channel, source: &Arc<Source>, items: Vec<
         account: to.account.clone(),
         inbox: to.inbox.clone(),
         channel,
-        // Nothing is to be proved by a test.
+        // A test update must not prove the inbox.
         proved: to.proved || source.test,
         items,
     }

@@ -1,7 +1,7 @@
-//! Inboxes: listing, creating, changing, deleting; what is set about them, and the addresses by which they are found.
+//! Inboxes: lists, creates, changes and deletes them.
 //!
-//! Invariant: an inbox's status follows from when it was proved and switched off, and its address is its own on the whole
-//! server.
+//! Invariant: the status of an inbox follows from when it was proved and when it was switched off, and no other inbox of
+//! the server has its address.
 
 mod create;
 mod delete;
@@ -31,13 +31,13 @@ use crate::{
 use db::Session;
 use serde::{Deserialize, Serialize};
 
-/// One of them.
+/// One inbox.
 pub async fn get(context: &Context, account: &AccountId, id: &InboxId) -> Result<Inbox, Error> {
     let mut session = context.db.read().await?;
     found(inboxes::find(&mut session, account, id).await?, "inbox")
 }
 
-/// What is set about a channel and is no secret.
+/// The settings of an inbox's channel that are not secret.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Settings {
     /// WhatsApp: the number's id at Meta.
@@ -55,12 +55,12 @@ pub struct Settings {
     /// Telegram: the bot's user name, without `@`, once it is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_username: Option<String>,
-    /// Live chat: where the widget may be embedded. `None` means anywhere.
+    /// Live chat: the origins of pages that may embed the widget. `None` means every page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
 }
 
-/// What a transaction changes in which this happens to an inbox.
+/// The changes of a transaction in which this event happens to an inbox.
 pub(super) fn inbox_event(
     account: &AccountId,
     inbox: &InboxId,
@@ -75,7 +75,23 @@ pub(super) fn inbox_event(
     }])
 }
 
-/// The one definition of an inbox's status; the schema's generated column says the same.
+/// Records that the channel works, if this was not known yet. Returns what this changes.
+pub(super) async fn prove(
+    context: &Context,
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+) -> Result<Changes, Error> {
+    // The id is made inside the transaction, so that ids and commits have the same order.
+    let change = EventId::new(&context.clock);
+    let first = inboxes::prove(session, account, id, context.clock.now(), &change).await?;
+    Ok(match first {
+        true => inbox_event(account, id, change, What::InboxChanged),
+        false => Changes::none(),
+    })
+}
+
+/// The definition of an inbox's status. The generated column in the schema has the same.
 fn status(proved_at: Option<i64>, switched_off_at: Option<i64>) -> InboxStatus {
     match (switched_off_at, proved_at) {
         (Some(_), _) => InboxStatus::Inactive,
@@ -142,7 +158,7 @@ pub(super) fn read_settings(text: &str) -> Result<Settings, Error> {
         .map_err(|error| Error::Internal(format!("an inbox's settings are damaged: {error}")))
 }
 
-/// The same the other way round.
+/// The settings of an inbox, for their column.
 pub(super) fn write_settings(settings: &Settings) -> Result<String, Error> {
     serde_json::to_string(settings).map_err(|error| Error::Internal(error.to_string()))
 }

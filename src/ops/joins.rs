@@ -10,6 +10,7 @@ use super::{
     Context,
     changes::{Changes, commit},
     events::{Event, What},
+    on_blocking_thread,
     pieces::{self, Progress},
 };
 use crate::{
@@ -65,8 +66,8 @@ async fn join_all(context: Context, stopped: watch::Receiver<bool>) -> Result<Pr
 }
 
 async fn one_piece(context: &Context, join: &Join, most: i64) -> Result<(i64, Progress), Error> {
-    let join = join.clone();
-    pieces::piece(context, async move |context| {
+    let (context, join) = (context.clone(), join.clone());
+    on_blocking_thread(async move {
         let mut session = context.db.write().await?;
         let mut step = Step {
             context: &context,

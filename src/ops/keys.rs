@@ -29,38 +29,27 @@ use text::{generate, hash};
 /// The highest rate limit that can be set, in requests per minute.
 pub const MOST_REQUESTS: i64 = 1_000_000_000;
 
-/// Creates a key that expires after `expires_in` seconds, or never. The second value is the key itself, which cannot be
-/// read again.
+/// A key to create.
+#[derive(Debug, Clone, Copy)]
+pub struct NewKey<'a> {
+    /// A name that says what the key is for.
+    pub name: &'a str,
+    /// What the key may do. At least one.
+    pub scopes: &'a [Scope],
+    /// After how many seconds it expires. `None` if it never does.
+    pub expires_in: Option<i64>,
+    /// Requests per minute. 0 means no limit; `None` means the server's default limit.
+    pub rate_limit: Option<i64>,
+}
+
+/// Creates a key. The second value is the key itself, which cannot be read again.
 pub async fn create(
     context: &Context,
     account: &AccountId,
-    name: &str,
-    scopes: &[Scope],
-    expires_in: Option<i64>,
-) -> Result<(ApiKey, SecretString), Error> {
-    create_limited(context, account, name, scopes, expires_in, None).await
-}
-
-/// Creates a key with a rate limit of its own. See [`limit`].
-pub async fn create_limited(
-    context: &Context,
-    account: &AccountId,
-    name: &str,
-    scopes: &[Scope],
-    expires_in: Option<i64>,
-    rate_limit: Option<i64>,
+    new: &NewKey<'_>,
 ) -> Result<(ApiKey, SecretString), Error> {
     let mut session = context.db.write().await?;
-    let made = create_in(
-        context,
-        &mut session,
-        account,
-        name,
-        scopes,
-        expires_in,
-        rate_limit,
-    )
-    .await?;
+    let made = create_in(context, &mut session, account, new).await?;
     // No existing key changes, so there is nothing to announce.
     commit(context, session, Changes::none()).await?;
     Ok(made)
@@ -71,14 +60,11 @@ pub(super) async fn create_in(
     context: &Context,
     session: &mut Session,
     account: &AccountId,
-    name: &str,
-    scopes: &[Scope],
-    expires_in: Option<i64>,
-    rate_limit: Option<i64>,
+    new: &NewKey<'_>,
 ) -> Result<(ApiKey, SecretString), Error> {
-    check_limit(rate_limit)?;
-    let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
-    let mut scopes = scopes.to_vec();
+    check_limit(new.rate_limit)?;
+    let name = check_name(new.name).map_err(|rule| Error::field("name", rule))?;
+    let mut scopes = new.scopes.to_vec();
     scopes.sort_unstable();
     scopes.dedup();
     if scopes.is_empty() {
@@ -91,8 +77,8 @@ pub(super) async fn create_in(
         name,
         scopes,
         created_at: now,
-        expires_at: expires_in.map(|seconds| now.saturating_add(seconds)),
-        rate_limit,
+        expires_at: new.expires_in.map(|seconds| now.saturating_add(seconds)),
+        rate_limit: new.rate_limit,
         revoked_at: None,
         last_used_at: None,
     };

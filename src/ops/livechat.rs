@@ -42,12 +42,12 @@ pub struct Visitor {
     /// The live-chat inbox that the visitor uses.
     pub inbox: InboxId,
     /// The visitor's identity.
-    pub who: Who,
+    pub identity: VisitorIdentity,
 }
 
 /// A visitor's identity, as its token contains it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Who {
+pub struct VisitorIdentity {
     /// The visitor's id: one that this program made, or `user:` and the website's own id.
     pub id: String,
     /// The visitor's name, if it is known.
@@ -57,10 +57,10 @@ pub struct Who {
 
 impl Visitor {
     /// What the visitor is known by. A website vouches for its users in one inbox.
-    fn identity(&self) -> Identity {
-        let (kind, value) = match self.who.id.strip_prefix(USER) {
+    fn provider_identity(&self) -> Identity {
+        let (kind, value) = match self.identity.id.strip_prefix(USER) {
             Some(user) => (IdentityKind::UserId, user),
-            None => (IdentityKind::Visitor, self.who.id.as_str()),
+            None => (IdentityKind::Visitor, self.identity.id.as_str()),
         };
         Identity::within(Some(self.inbox.as_str().into()), kind, value)
     }
@@ -74,46 +74,40 @@ pub fn identity_secret(context: &Context, inbox: &InboxId) -> String {
 /// Creates a session for a visitor. The body may have `name`, and `user_id` with `user_hash`. The hash proves the id:
 /// it is the HMAC-SHA256 of the id under the inbox's identity secret, in lower-case hex. Returns the visitor and its
 /// token.
-pub async fn enter(
+pub async fn create_session(
     context: &Context,
     inbox: &InboxId,
     origin: Option<&str>,
     body: Map<String, Value>,
 ) -> Result<(Visitor, String), Error> {
-    let account = admit(context, inbox, origin).await?;
+    let account = check_origin(context, inbox, origin).await?;
     let secret = identity_secret(context, inbox);
     let new = NewSession::parse(body, |user, hash| hash_matches(&secret, user, hash))?;
     let id = match new.user_id {
         Given::Value(user) => format!("{USER}{}", user.0),
         Given::Absent | Given::Null => VisitorId::new(&context.clock).to_string(),
     };
-    let who = Who {
+    let identity = VisitorIdentity {
         id,
         name: new.name.value().map(|name| name.0),
     };
-    let token = token(context, inbox, &who)?;
-    let visitor = Visitor {
-        account,
-        inbox: inbox.clone(),
-        who,
-    };
-    Ok((visitor, token))
+    with_token(context, account, inbox, identity)
 }
 
 /// The visitor that a token belongs to. Returns [`Error::UnknownVisitor`] if the token is wrong.
-pub async fn recognise(
+pub async fn authenticate(
     context: &Context,
     inbox: &InboxId,
     origin: Option<&str>,
     token: &str,
 ) -> Result<Visitor, Error> {
-    let account = admit(context, inbox, origin).await?;
+    let account = check_origin(context, inbox, origin).await?;
     let (payload, proof) = token.split_once('.').ok_or(Error::UnknownVisitor)?;
     let expected = context.vault.sign("livechat visitor", inbox, payload);
     if !signature::equal(expected.as_bytes(), proof.as_bytes()) {
         return Err(Error::UnknownVisitor);
     }
-    let who = BASE64URL_NOPAD
+    let identity = BASE64URL_NOPAD
         .decode(payload.as_bytes())
         .ok()
         .and_then(|json| serde_json::from_slice(&json).ok())
@@ -121,41 +115,46 @@ pub async fn recognise(
     Ok(Visitor {
         account,
         inbox: inbox.clone(),
-        who,
+        identity,
     })
 }
 
-/// A visitor whom the website vouches for, and its token: what [`enter`] gives for `user_id` with the right `user_hash`.
-pub(super) fn known_visitor(
+/// A visitor that the website vouches for, and its token. [`create_session`] returns the same for this `user_id` with the
+/// right `user_hash`.
+pub(super) fn vouched_visitor(
     context: &Context,
     account: &AccountId,
     inbox: &InboxId,
     user_id: &str,
     name: &str,
 ) -> Result<(Visitor, String), Error> {
-    let who = Who {
+    let identity = VisitorIdentity {
         id: format!("{USER}{user_id}"),
         name: Some(name.to_owned()),
     };
-    let token = token(context, inbox, &who)?;
-    let visitor = Visitor {
-        account: account.clone(),
-        inbox: inbox.clone(),
-        who,
-    };
-    Ok((visitor, token))
+    with_token(context, account.clone(), inbox, identity)
 }
 
-fn token(context: &Context, inbox: &InboxId, who: &Who) -> Result<String, Error> {
-    let json = serde_json::to_vec(who).map_err(|error| Error::Internal(error.to_string()))?;
+fn with_token(
+    context: &Context,
+    account: AccountId,
+    inbox: &InboxId,
+    identity: VisitorIdentity,
+) -> Result<(Visitor, String), Error> {
+    let json = serde_json::to_vec(&identity).map_err(|error| Error::Internal(error.to_string()))?;
     let payload = BASE64URL_NOPAD.encode(&json);
     let proof = context.vault.sign("livechat visitor", inbox, &payload);
-    Ok(format!("{payload}.{proof}"))
+    let visitor = Visitor {
+        account,
+        inbox: inbox.clone(),
+        identity,
+    };
+    Ok((visitor, format!("{payload}.{proof}")))
 }
 
 /// Checks that the inbox is a live chat, and that a page of this origin may use it. Every call does this, and a socket
 /// does it before it stores or sends each message. Returns the account that owns the inbox.
-pub async fn admit(
+pub async fn check_origin(
     context: &Context,
     inbox: &InboxId,
     origin: Option<&str>,
@@ -184,12 +183,11 @@ fn hash_matches(secret: &str, user: &str, hash: &str) -> bool {
 
 /// A message as its visitor sees it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = VisitorMessage)]
-pub struct Heard {
+pub struct VisitorMessage {
     /// Its id.
     #[schema(value_type = String, example = "msg_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: MessageId,
-    /// The visitor's own id for it, on what the visitor said.
+    /// The visitor's own id for the message. Only messages of the visitor have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "b8f1c2")]
     pub client_id: Option<String>,
@@ -200,7 +198,7 @@ pub struct Heard {
     #[serde(rename = "type")]
     #[schema(schema_with = domain::kinds)]
     pub kind: String,
-    /// What it says.
+    /// The content.
     #[schema(value_type = Content)]
     pub content: Box<RawValue>,
     /// When the message was written, in seconds since 1970.
@@ -211,12 +209,12 @@ pub struct Heard {
 
 /// Stores a visitor's message, and returns when it is durable. Returns the message, and true if it is new. The same
 /// `client_id` again means the same message, however often it is sent.
-pub async fn say(
+pub async fn store_message(
     context: &Context,
     ingest: &Ingest,
     visitor: &Visitor,
     body: Map<String, Value>,
-) -> Result<(Heard, bool), Error> {
+) -> Result<(VisitorMessage, bool), Error> {
     let NewVisitorMessage { client_id, text } = NewVisitorMessage::parse(body)?;
     let (client_id, text) = (client_id.0, text.0);
     let provider_id = provider_id(visitor, &client_id);
@@ -224,12 +222,12 @@ pub async fn say(
         provider_id: provider_id.clone(),
         direction: Direction::Inbound,
         contact: Contact {
-            identities: vec![visitor.identity()],
-            name: visitor.who.name.as_deref().map(Arc::from),
+            identities: vec![visitor.provider_identity()],
+            name: visitor.identity.name.as_deref().map(Arc::from),
             ..Contact::default()
         },
         sender: Sender {
-            name: visitor.who.name.as_deref().map(Arc::from),
+            name: visitor.identity.name.as_deref().map(Arc::from),
             ..Sender::default()
         },
         kind: Kind::Text,
@@ -262,17 +260,17 @@ pub async fn say(
     let found = found.into_iter().flatten().next();
     let found = found.ok_or(Error::NotFound("inbox"))?;
     let message = messages::get(context, &visitor.account, &found.id).await?;
-    Ok((heard(visitor, message, &provider_id), new > 0))
+    Ok((shown(visitor, message, &provider_id), new > 0))
 }
 
 /// The messages of the visitor's conversation after a message, or from the start, in the order in which they were
 /// received. At most `limit`.
-pub async fn hear(
+pub async fn messages_after(
     context: &Context,
     visitor: &Visitor,
     after: Option<&MessageId>,
     limit: i64,
-) -> Result<Vec<Heard>, Error> {
+) -> Result<Vec<VisitorMessage>, Error> {
     let Some(conversation) = conversation(context, visitor).await? else {
         return Ok(Vec::new());
     };
@@ -280,7 +278,7 @@ pub async fn hear(
     let read = messages::after(context, account, &conversation, after, limit).await?;
     Ok(read
         .into_iter()
-        .map(|(message, provider_id)| heard(visitor, message, &provider_id))
+        .map(|(message, provider_id)| shown(visitor, message, &provider_id))
         .collect())
 }
 
@@ -291,18 +289,18 @@ pub async fn conversation(
 ) -> Result<Option<ConversationId>, Error> {
     let mut session = context.db.read().await?;
     let (account, inbox) = (&visitor.account, &visitor.inbox);
-    Ok(conversations::find_of_visitor(&mut session, account, inbox, &visitor.identity()).await?)
+    Ok(conversations::find_of_visitor(&mut session, account, inbox, &visitor.provider_identity()).await?)
 }
 
-/// A space cannot be in a client's id, so no two visitors and ids make the same text.
+/// The provider id of a visitor's message. A client's id has no space, so it is different for every visitor and id.
 pub(super) fn provider_id(visitor: &Visitor, client_id: &str) -> String {
-    format!("{client_id} {}", visitor.who.id)
+    format!("{client_id} {}", visitor.identity.id)
 }
 
-fn heard(visitor: &Visitor, message: Message<'_>, provider_id: &str) -> Heard {
+fn shown(visitor: &Visitor, message: Message<'_>, provider_id: &str) -> VisitorMessage {
     let own = provider_id.split_once(' ');
-    let own = own.filter(|(_, id)| *id == visitor.who.id);
-    Heard {
+    let own = own.filter(|(_, id)| *id == visitor.identity.id);
+    VisitorMessage {
         id: MessageId::from_text(message.id),
         client_id: own.map(|(client_id, _)| client_id.to_owned()),
         direction: message.direction.into_owned(),

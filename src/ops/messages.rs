@@ -1,6 +1,6 @@
-//! Reading messages, with what happened to them folded in.
+//! Reads messages, with their changes applied.
 //!
-//! Invariant: a page is at most three statements, whatever its size, and how much is read for it has a bound.
+//! Invariant: a page takes at most three statements, whatever its size, and reads a bounded number of bytes.
 
 mod cut;
 mod fold;
@@ -22,20 +22,20 @@ use crate::{
 };
 use db::Session;
 
-/// Of a message in a list. What is longer is cut, and the page ends early.
+/// For a message in a list. Longer content is cut, and the page ends early.
 pub(super) const LISTED: Bounds = Bounds {
     value: LONGEST_LISTED,
     all: MOST,
 };
 
-/// Of a message that is asked for by its id. What it says is there, however long; what it said before edits is too, if
-/// all of it is no longer than this.
+/// For a single message. Its content is complete, however long it is. Its earlier contents are complete if all of them
+/// together are not longer than this.
 const WHOLE: Bounds = Bounds {
     value: usize::MAX,
     all: 4 * MOST,
 };
 
-/// One message, whole.
+/// One message, with its whole content.
 pub async fn get(
     context: &Context,
     account: &AccountId,
@@ -46,7 +46,7 @@ pub async fn get(
     one(&mut session, account, stored, WHOLE).await
 }
 
-/// One message as it is in a list: a long one is cut.
+/// One message as in a list: long content is cut.
 pub async fn get_listed(
     context: &Context,
     account: &AccountId,
@@ -75,7 +75,7 @@ async fn one(
     )?)
 }
 
-/// A page of messages: the newest before `before` (or of all), oldest first.
+/// A page of messages: the newest of those before `before`, or of all. They are sorted with the oldest first.
 pub async fn list(
     context: &Context,
     account: &AccountId,
@@ -98,15 +98,15 @@ pub async fn list(
     };
     messages::newest(&mut session, account, thread, before, limit + 1, each).await?;
     if draft.is_empty() {
-        explain_nothing(&mut session, account, thread, before).await?;
+        check_exists(&mut session, account, thread, before).await?;
     }
     let open: Vec<_> = draft.open().collect();
     let changes = messages::changes(&mut session, account, &open, LISTED).await?;
     Ok(draft.finish(changes, true, fold)?)
 }
 
-/// An error if a page is empty because what was asked for is not there.
-async fn explain_nothing(
+/// Returns an error if a page is empty because the thread or the message `before` does not exist.
+async fn check_exists(
     session: &mut Session,
     account: &AccountId,
     thread: &Thread,
@@ -134,8 +134,8 @@ async fn explain_nothing(
     Ok(())
 }
 
-/// The messages of a conversation that came after one of them (or all), in the order in which they came, each with
-/// its provider id.
+/// The messages of a conversation that were received after one of them, or all, in the order in which they were received.
+/// Each has its provider id beside it.
 pub(super) async fn after(
     context: &Context,
     account: &AccountId,

@@ -33,7 +33,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify, task::spawn_blocking};
 
 /// The name under which the store keeps a check value of the secret key.
 const SECRET_KEY_CHECK: &str = "secret_key_check";
@@ -184,16 +184,16 @@ fn key_file(database: &Path) -> PathBuf {
 }
 
 async fn check_secret_key(db: &Database, vault: &Vault) -> Result<(), StartError> {
-    let mut mark = store::instance::find(&mut db.read().await?, SECRET_KEY_CHECK).await?;
-    if mark.is_none() {
+    let mut stored = store::instance::find(&mut db.read().await?, SECRET_KEY_CHECK).await?;
+    if stored.is_none() {
         let mut session = db.write().await?;
-        store::instance::insert(&mut session, SECRET_KEY_CHECK, &vault.mark()).await?;
+        store::instance::insert(&mut session, SECRET_KEY_CHECK, &vault.check_value()).await?;
         // Another node may have been first. Its stored check value is the one that counts.
-        mark = store::instance::find(&mut session, SECRET_KEY_CHECK).await?;
+        stored = store::instance::find(&mut session, SECRET_KEY_CHECK).await?;
         session.commit().await?;
     }
-    match mark {
-        Some(mark) if vault.recognise(&mark) => Ok(()),
+    match stored {
+        Some(value) if vault.made_check_value(&value) => Ok(()),
         _ => Err(StartError::WrongSecretKey),
     }
 }
@@ -217,6 +217,16 @@ pub fn check_name(name: &str) -> Result<String, &'static str> {
         return Err("must not contain control characters");
     }
     Ok(name.to_owned())
+}
+
+/// Runs work on a thread that may block. On SQLite a statement runs on the thread that calls it, so long work would block
+/// everything else on a thread of the runtime.
+async fn on_blocking_thread<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let runtime = Handle::current();
+    let done = spawn_blocking(move || runtime.block_on(work)).await;
+    done.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
 }
 
 /// Returns [`Error::NotFound`] for `None`.

@@ -1,27 +1,27 @@
-//! A page of a list, written as JSON while its rows are read: what is only passed on is neither copied nor parsed.
+//! Writes a page of a list as JSON while its rows are read, so that stored JSON is neither copied nor parsed.
 //!
-//! A row to which something happened is left open until that is read, too, for all of them at once.
+//! A row with changes is written later, after the changes of all such rows were read at once.
 //!
-//! Invariant: a page that is not empty holds at least one row, and no second one that would take it beyond [`MOST`].
+//! Invariant: a page has at least one row, unless the list is empty, and further rows only up to [`MOST`] bytes.
 
 use crate::store::messages::Changes;
 use db::Error;
 use serde::Serialize;
 use std::ops::Range;
 
-/// Bytes of a page's rows. One that reaches them ends there, and the next page goes on.
+/// The maximum size of a page's rows, in bytes. A page that reaches it ends early, and the next page continues.
 pub(super) const MOST: usize = 4 << 20;
 
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page {
-    /// Its rows as JSON values, with commas between them.
+    /// Its rows as JSON values, separated by commas.
     pub rows: Vec<u8>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// A page that is being read, from its beginning.
+/// A page that is being written.
 pub(super) struct Draft<T> {
     text: Vec<u8>,
     rows: Vec<Row<T>>,
@@ -40,7 +40,7 @@ enum Content<T> {
 }
 
 impl<T> Draft<T> {
-    /// One that takes so many rows.
+    /// Starts a page of at most `limit` rows.
     pub(super) fn new(limit: i64) -> Self {
         Draft {
             text: Vec::with_capacity(32 << 10),
@@ -50,13 +50,13 @@ impl<T> Draft<T> {
         }
     }
 
-    /// Whether another row has room. One that has none is where the next page begins.
+    /// Whether the page can have another row. If not, records that there is a next page.
     pub(super) fn has_room(&mut self) -> bool {
         self.has_more |= self.rows.len() == self.limit;
         !self.has_more
     }
 
-    /// Adds a row. `cursor` is where a page behind it begins.
+    /// Writes a row. `cursor` is the cursor of a page that begins after it.
     pub(super) fn write(&mut self, cursor: String, row: &impl Serialize) -> Result<(), Error> {
         let written = self.append(row)?;
         self.rows.push(Row {
@@ -66,18 +66,18 @@ impl<T> Draft<T> {
         Ok(())
     }
 
-    /// Adds a row that is written later.
+    /// Adds a row that will be written later.
     pub(super) fn leave_open(&mut self, cursor: String, row: T) {
         let content = Content::Open(row);
         self.rows.push(Row { cursor, content });
     }
 
-    /// Whether there is no row at all.
+    /// Whether the page has no rows.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The rows that are open.
+    /// The rows that are not written yet.
     pub(super) fn open(&self) -> impl Iterator<Item = &T> {
         self.rows.iter().filter_map(|row| match &row.content {
             Content::Written(_) => None,
@@ -85,8 +85,8 @@ impl<T> Draft<T> {
         })
     }
 
-    /// Writes the rows that are open, each with what happened to it, and ends the page where it is full. The last row comes
-    /// first if the page is `reversed`.
+    /// Writes the rows that are not written yet, each with its changes, and ends the page where it is full. If `reversed`,
+    /// the last row comes first.
     pub(super) fn finish<R: Serialize>(
         mut self,
         changes: Vec<Changes>,
@@ -102,7 +102,7 @@ impl<T> Draft<T> {
                 Content::Written(range) => range,
                 Content::Open(row) => {
                     let changes = changes.next().unwrap_or_default();
-                    // The next page has room for more of them.
+                    // The next page can have all of its changes.
                     if !changes.complete && last.is_some() {
                         self.has_more = true;
                         break;

@@ -1,13 +1,15 @@
-//! Removing what deleted inboxes held: in pieces, between which others write, and on threads that may block.
+//! Removes the data of deleted inboxes: in small transactions, so that others can write in between, and on threads that may
+//! block.
 //!
-//! Deleting an inbox, after which nobody is shown anything of it, is not here: see `inboxes`.
+//! `inboxes` deletes an inbox. From then on its data is not shown any more.
 //!
-//! Invariant: a deleted inbox stays marked in the store until it holds nothing, so that whoever starts after a kill finds
-//! what is left to do.
+//! Invariant: a deleted inbox stays marked in the store until all of its data is removed. So after a kill, the next server
+//! continues.
 
 use super::{
     Context,
     changes::{Changes, commit},
+    on_blocking_thread,
     pieces::{self, Progress},
 };
 use crate::{
@@ -19,14 +21,14 @@ use crate::{
 };
 use tokio::sync::watch;
 
-/// Rows that are removed in one transaction: some 20 ms of work on SQLite, where others cannot write meanwhile.
-const PIECE: i64 = 1000;
+/// Rows that one transaction removes. On SQLite this takes about 20 ms, in which nobody else can write.
+const ROWS: i64 = 1000;
 
 /// Removes what deleted inboxes hold, of all accounts, until the server stops.
 pub async fn work(context: Context, stopped: watch::Receiver<bool>) {
     let all = |stopped| remove_all(context.clone(), stopped);
     pieces::work(
-        "removing what deleted inboxes held",
+        "removing the data of deleted inboxes",
         &context.inbox_deleted,
         stopped,
         all,
@@ -40,7 +42,7 @@ async fn remove_all(context: Context, stopped: watch::Receiver<bool>) -> Result<
     for deleted in &all {
         let mut progress = Progress::More;
         while progress == Progress::More && !*stopped.borrow() {
-            progress = piece(&context, deleted).await?;
+            progress = step(&context, deleted).await?;
         }
         if progress != Progress::Done {
             all_done = progress;
@@ -49,42 +51,39 @@ async fn remove_all(context: Context, stopped: watch::Receiver<bool>) -> Result<
     Ok(all_done)
 }
 
-/// Removes all that a deleted inbox holds, and the inbox: for a command, which may be the only process that is running.
+/// Removes a deleted inbox with all of its data. A command calls this, since no server may be running.
 pub(super) async fn finish(context: &Context, deleted: &Deleted) -> Result<(), Error> {
-    while piece(context, deleted).await? == Progress::More {}
+    while step(context, deleted).await? == Progress::More {}
     Ok(())
 }
 
-async fn piece(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {
-    let deleted = deleted.clone();
-    pieces::piece(context, async move |context| {
-        remove(&context, &deleted).await
-    })
-    .await
+async fn step(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {
+    let (context, deleted) = (context.clone(), deleted.clone());
+    on_blocking_thread(async move { remove(&context, &deleted).await }).await
 }
 
 async fn remove(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {
     let mut session = context.db.write().await?;
     if !table::claim(&mut session, deleted).await? {
-        return Ok(Progress::Elsewhere);
+        return Ok(Progress::Busy);
     }
-    let removed = table::remove_held(&mut session, deleted, PIECE).await?;
+    let removed = table::remove_held(&mut session, deleted, ROWS).await?;
     commit(context, session, Changes::none()).await?;
     if removed > 0 {
         return Ok(Progress::More);
     }
-    // A transaction of its own, since rows are locked in one order.
+    // A separate transaction, since rows must be locked in the common order.
     let mut session = context.db.write().await?;
     inboxes::lock_type(&mut session, &deleted.account, deleted.channel).await?;
     if !table::claim(&mut session, deleted).await? {
-        return Ok(Progress::Elsewhere);
+        return Ok(Progress::Busy);
     }
-    if table::remove_conversations(&mut session, deleted, PIECE).await? > 0 {
+    if table::remove_conversations(&mut session, deleted, ROWS).await? > 0 {
         commit(context, session, Changes::none()).await?;
         return Ok(Progress::More);
     }
     table::remove_inbox(&mut session, deleted).await?;
     commit(context, session, Changes::none()).await?;
-    tracing::info!(inbox = %deleted.inbox, "nothing is left of a deleted inbox");
+    tracing::info!(inbox = %deleted.inbox, "the data of a deleted inbox is removed");
     Ok(Progress::Done)
 }

@@ -124,7 +124,7 @@ fn items_for(update: Update, address: Option<&str>) -> Vec<Item> {
     own.flat_map(|(_, items)| items).collect()
 }
 
-/// How many updates are set aside on the whole server. Nobody needs to know more than that there are 10,000.
+/// The number of quarantined updates on the whole server. It is not counted beyond 10,000.
 pub async fn count(context: &Context) -> Result<i64, Error> {
     Ok(quarantine::count(&mut context.db.read().await?).await?)
 }

@@ -1,7 +1,7 @@
-//! Test updates: a text message to an inbox's own hook on a running server, signed and shaped as its provider would.
+//! Test updates: sends a text message to an inbox's hook on a running server, in the provider's format and with a valid
+//! signature.
 //!
-//! Invariant: a test takes the front door, like any update, and proves nothing: an inbox that waits for its provider goes on
-//! waiting.
+//! Invariant: a test update is handled like any other, except that it does not prove the inbox.
 
 use super::{
     Context, credentials, found,
@@ -28,36 +28,36 @@ use channels::{
 };
 use serde_json::{Value, json};
 
-/// The header by which a hook knows a test.
+/// The header that marks a test update.
 pub const TEST_HEADER: &str = "x-inboxd-test";
 
-/// Who writes tests. Always the same, so that an inbox's tests are one conversation.
+/// The writer's name. The writer is always the same, so that all tests of an inbox are in one conversation.
 const NAME: &str = "inboxd test";
-/// A number that is reserved for fiction, and nobody's id with any provider.
+/// The writer's id: a phone number that is reserved for fiction, and that no provider uses as an id.
 const WRITER: u64 = 12_025_550_199;
-/// The same on a website.
+/// The writer's id in live chat.
 const VISITOR: &str = "inboxd-test";
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is stored.
+    /// The message was stored.
     Stored {
-        /// As which message.
+        /// Its id.
         message: MessageId,
-        /// In which conversation.
+        /// Its conversation.
         conversation: ConversationId,
     },
-    /// The server took it, and it is not in this database.
+    /// The server accepted the message, but it is not in this database.
     Elsewhere,
-    /// The server, or whatever answers there, did not take it.
+    /// The server at this URL refused the message.
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The answer's own words, if they can be understood.
+        /// The message of the error, if there is one.
         message: Option<String>,
     },
-    /// There is no answer.
+    /// There was no answer, for this reason.
     Unreachable(String),
 }
 
@@ -98,7 +98,7 @@ pub async fn send(
     })
 }
 
-/// The request, and the provider's id of the message that it holds.
+/// Makes the request. Also returns the provider's id of its message.
 async fn make(
     context: &Context,
     account: &AccountId,
@@ -133,11 +133,11 @@ async fn make(
             let to = known(inbox.instagram_account_id.as_deref(), id)?;
             sample::instagram(to, &unique, message)
         }
-        // Below the largest id that Telegram gives, 2^31 - 1.
+        // Telegram's ids are at most 2^31 - 1.
         Channel::Telegram => sample::telegram(u32::from_be_bytes(random()) >> 1, message),
         Channel::Livechat => {
             let origins = settings.allowed_origins.unwrap_or_default();
-            return said(context, account, id, origins.into_iter().next(), text);
+            return livechat_request(context, account, id, origins.into_iter().next(), text);
         }
     };
     let body = update.to_string();
@@ -167,15 +167,15 @@ async fn make(
     Ok((request, provider_id))
 }
 
-/// The same for live chat: what the page of a logged-in visitor sends.
-fn said(
+/// The same for live chat: the request of a logged-in visitor's page.
+fn livechat_request(
     context: &Context,
     account: &AccountId,
     id: &InboxId,
     origin: Option<String>,
     text: &str,
 ) -> Result<(Request, String), Error> {
-    let (visitor, token) = livechat::known_visitor(context, account, id, VISITOR, NAME)?;
+    let (visitor, token) = livechat::vouched_visitor(context, account, id, VISITOR, NAME)?;
     let client_id = context.clock.uuid().simple().to_string();
     let bearer = ("authorization", format!("Bearer {token}"));
     let origin = origin.map(|origin| ("origin", origin));
@@ -200,7 +200,7 @@ fn provider_id(channel: Channel, update: &[u8]) -> Result<String, Error> {
         .ok_or_else(|| Error::Internal("a test update cannot be read".to_owned()))
 }
 
-/// What every inbox of its type has.
+/// A value that every inbox of this type has.
 fn known<'a>(value: Option<&'a str>, inbox: &InboxId) -> Result<&'a str, Error> {
     value.ok_or_else(|| Error::Internal(format!("inbox {inbox} lacks what its type needs")))
 }

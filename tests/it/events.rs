@@ -11,7 +11,11 @@ use crate::support::{
 };
 #[cfg(feature = "postgres-tests")]
 use inboxd::clock::Clock;
-use inboxd::{domain::Scope, id::KeyId, ops::keys};
+use inboxd::{
+    domain::Scope,
+    id::KeyId,
+    ops::keys::{self, NewKey},
+};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::time::Duration;
@@ -312,11 +316,15 @@ async fn an_expired_key_hears_no_more(store: Store) {
     let made = keys::create(
         &app.context,
         &app.account,
-        "short",
-        &[Scope::Read],
-        Some(60),
-    );
-    let key = made.await.expect("a key").1;
+        &NewKey {
+            name: "short",
+            scopes: &[Scope::Read],
+            expires_in: Some(60),
+            rate_limit: None,
+        },
+    )
+    .await;
+    let key = made.expect("a key").1;
     let mut stream = Stream::open(app.address, key.expose_secret(), None).await;
     app.context.clock.advance(61);
     assert_eq!(rest(&mut stream).await, [""; 0]);

@@ -254,7 +254,7 @@ async fn addresses_and_credentials_are_checked(store: Store) {
 async fn allowed_origins_are_checked_one_by_one(store: Store) {
     let creator = Creator::start(store).await;
     let rule = "must be an origin, as in https://www.example.com";
-    let port = "must leave out the usual port, as browsers do";
+    let port = "must leave out the default port, as browsers do";
     let origins = json!([
         "https://ok.example",
         "example.com",

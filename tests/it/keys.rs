@@ -1,7 +1,10 @@
 //! API keys: where they may be sent, what is wrong with them, what they may do, and when that changes.
 
 use crate::support::{Store, TestApp, on_both_stores};
-use inboxd::{domain::Scope, ops::keys};
+use inboxd::{
+    domain::Scope,
+    ops::keys::{self, NewKey},
+};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -111,7 +114,17 @@ async fn every_wrong_key_gets_the_same_answer(store: Store) {
 
 async fn revoking_takes_effect_on_the_very_next_request(store: Store) {
     let app = TestApp::start(store).await;
-    let made = keys::create(&app.context, &app.account, "k", &[Scope::Read], None).await;
+    let made = keys::create(
+        &app.context,
+        &app.account,
+        &NewKey {
+            name: "k",
+            scopes: &[Scope::Read],
+            expires_in: None,
+            rate_limit: None,
+        },
+    )
+    .await;
     let (key, secret) = made.expect("a key");
     let secret = secret.expose_secret();
     app.get("/inboxes")
@@ -134,7 +147,17 @@ async fn revoking_takes_effect_on_the_very_next_request(store: Store) {
 
 async fn expiring_takes_effect_on_the_very_next_request(store: Store) {
     let app = TestApp::start(store).await;
-    let made = keys::create(&app.context, &app.account, "k", &[Scope::Read], Some(60)).await;
+    let made = keys::create(
+        &app.context,
+        &app.account,
+        &NewKey {
+            name: "k",
+            scopes: &[Scope::Read],
+            expires_in: Some(60),
+            rate_limit: None,
+        },
+    )
+    .await;
     let secret = made.expect("a key").1;
     let secret = secret.expose_secret();
     app.context.clock.advance(59);
@@ -201,7 +224,17 @@ async fn only_the_hash_is_stored(store: Store) {
 
 async fn the_last_use_is_noted_exact_to_a_minute(store: Store) {
     let app = TestApp::start(store).await;
-    let made = keys::create(&app.context, &app.account, "k", &[Scope::Read], None).await;
+    let made = keys::create(
+        &app.context,
+        &app.account,
+        &NewKey {
+            name: "k",
+            scopes: &[Scope::Read],
+            expires_in: None,
+            rate_limit: None,
+        },
+    )
+    .await;
     let (_, secret) = made.expect("a key");
     let last = async || {
         let all = keys::list(&app.context, &app.account).await.expect("keys");

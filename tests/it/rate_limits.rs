@@ -4,7 +4,7 @@ use crate::support::{Answer, START, Shell, Store, TestApp, client, eventually, o
 use inboxd::{
     domain::Scope,
     id::KeyId,
-    ops::keys::{self, create_limited},
+    ops::keys::{self, NewKey},
 };
 use reqwest::Method;
 use secrecy::ExposeSecret;
@@ -92,8 +92,18 @@ async fn behind_a_proxy(store: Store, auth_failures: i64) -> TestApp {
 
 async fn key_with(app: &TestApp, rate_limit: Option<i64>) -> (KeyId, String) {
     let scopes = [Scope::Read];
-    let made = create_limited(&app.context, &app.account, "k", &scopes, None, rate_limit);
-    let (key, secret) = made.await.expect("a key");
+    let made = keys::create(
+        &app.context,
+        &app.account,
+        &NewKey {
+            name: "k",
+            scopes: &scopes,
+            expires_in: None,
+            rate_limit,
+        },
+    )
+    .await;
+    let (key, secret) = made.expect("a key");
     (key.id, secret.expose_secret().to_owned())
 }
 
@@ -294,7 +304,17 @@ async fn revoked_and_expired_keys_count_as_wrong_ones(store: Store) {
     let app = TestApp::with(store, |limits| limits.auth_failures = 2).await;
     let (id, revoked) = key_with(&app, None).await;
     let scopes = [Scope::Read];
-    let expired = keys::create(&app.context, &app.account, "k", &scopes, Some(1)).await;
+    let expired = keys::create(
+        &app.context,
+        &app.account,
+        &NewKey {
+            name: "k",
+            scopes: &scopes,
+            expires_in: Some(1),
+            rate_limit: None,
+        },
+    )
+    .await;
     let expired = expired.expect("a key").1;
     let revoking = keys::revoke(&app.context, &app.account, &id).await;
     revoking.expect("revoked");

@@ -1,4 +1,6 @@
-//! Creating an inbox.
+//! Creates an inbox.
+//!
+//! Invariant: an inbox, its address and its credentials are stored together, or not at all.
 
 use super::{
     ChannelChange, NewInbox, Settings, claim_address, inbox_event, status, write_settings,

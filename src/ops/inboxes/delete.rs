@@ -1,6 +1,8 @@
-//! Deleting an inbox: from then on nobody finds it, nor anything that it held.
+//! Deletes an inbox. From then on, neither the inbox nor its data can be found.
 //!
-//! Removing what it held is not here: see `ops::purge`.
+//! `ops::purge` then removes its data.
+//!
+//! Invariant: an inbox with messages is deleted only if the caller says so explicitly.
 
 use super::inbox_event;
 use crate::{
@@ -10,8 +12,8 @@ use crate::{
     store::{addresses, inboxes, purge::Deleted, secrets},
 };
 
-/// Deletes an inbox. One that holds messages is kept, unless `with_messages` says that they go, too. From here on nobody finds it,
-/// nor anything that it holds; all of that is then removed in the background, or by a command before it ends.
+/// Deletes an inbox. An inbox with messages is deleted only if `with_messages` is true. Its data is then removed in the
+/// background, or by a command before it ends.
 pub async fn delete(
     context: &Context,
     account: &AccountId,
@@ -19,7 +21,7 @@ pub async fn delete(
     with_messages: bool,
 ) -> Result<(), Error> {
     let mut session = context.db.write().await?;
-    // From here on no update can add to it.
+    // From now on no update can store anything in it.
     inboxes::lock(&mut session, &[(account, id)]).await?;
     let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
     if inbox.messages_count > 0 && !with_messages {
@@ -44,9 +46,12 @@ pub async fn delete(
         channel: inbox.channel,
     };
     if let Err(error) = purge::finish(context, &deleted).await {
-        // It is deleted all the same.
+        // The inbox is deleted nevertheless.
         let cause = error.cause();
-        tracing::warn!(cause, "what it held is removed when a server runs");
+        tracing::warn!(
+            cause,
+            "the data of a deleted inbox will be removed by the next server"
+        );
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! What a create and a change of an inbox say.
+//! The inputs to create and change inboxes.
 //!
-//! What each field must look like is in `rules`, and what comes of it in `create` and `update`.
+//! The rules for their fields are in `rules`. `create` and `update` use them.
 //!
-//! Invariant: the command line and the API read the same bodies, as the document names them.
+//! Invariant: the command line and the API read the same bodies.
 
 use super::{
     Settings,
@@ -21,7 +21,7 @@ use utoipa::{
     openapi::{RefOr, schema::Schema},
 };
 
-/// What a create says, by type.
+/// A new inbox, by type.
 #[derive(Debug)]
 pub enum NewInbox {
     /// Type whatsapp.
@@ -35,19 +35,19 @@ pub enum NewInbox {
 }
 
 input! {
-    /// A number of the WhatsApp Cloud API.
+    /// A WhatsApp inbox: a number of the WhatsApp Cloud API.
     pub struct NewWhatsapp where type = "whatsapp" {
         /// Display name.
         pub name: Name,
         /// The number, E.164 with `+`.
         pub phone_number: PhoneNumber,
-        /// How it is reached.
+        /// The connection to Meta.
         pub channel: WhatsappChannel,
     }
 }
 
 input! {
-    /// What a number needs at Meta.
+    /// The connection of a number to Meta.
     pub struct WhatsappChannel {
         /// The number's id at Meta.
         pub phone_number_id: MetaId,
@@ -61,19 +61,19 @@ input! {
 }
 
 input! {
-    /// A professional account of Instagram.
+    /// An Instagram inbox: a professional account.
     pub struct NewInstagram where type = "instagram" {
         /// Display name.
         pub name: Name,
         /// The account's id at Meta.
         pub instagram_account_id: MetaId,
-        /// How it is reached.
+        /// The connection to Meta.
         pub channel: InstagramChannel,
     }
 }
 
 input! {
-    /// What an account needs at Meta.
+    /// The connection of an Instagram account to Meta.
     pub struct InstagramChannel {
         /// The secret with which Meta signs updates.
         pub app_secret: Credential,
@@ -83,58 +83,58 @@ input! {
 }
 
 input! {
-    /// A Telegram bot.
+    /// A Telegram inbox: a bot.
     pub struct NewTelegram where type = "telegram" {
         /// Display name.
         pub name: Name,
-        /// How it is reached.
+        /// The connection to Telegram.
         pub channel: TelegramChannel,
     }
 }
 
 input! {
-    /// What a bot needs.
+    /// The connection of a bot to Telegram.
     pub struct TelegramChannel {
-        /// The token that BotFather gave.
+        /// The bot's token, from BotFather.
         pub bot_token: BotToken,
     }
 }
 
 input! {
-    /// The chat on a website.
+    /// A live-chat inbox: the chat on a website.
     pub struct NewLivechat where type = "livechat" {
         /// Display name.
         pub name: Name,
-        /// Where it is.
+        /// The pages of the chat.
         pub channel: Given<LivechatChannel>,
     }
 }
 
 input! {
-    /// Where a chat may be.
+    /// The pages of a chat.
     pub struct LivechatChannel {
-        /// The origins of the pages that may embed it. Without it any may.
+        /// The origins of the pages that may embed the chat. If absent, every page may.
         pub allowed_origins: Given<List<Origin, 50>>,
     }
 }
 
 input! {
-    /// What an update changes. Only what is given changes.
+    /// A change of an inbox. Absent fields stay as they are.
     pub struct InboxChange {
         /// Display name.
         pub name: Option<Name>,
         /// `inactive` switches the inbox off; `active` switches it on again (it is then `pending` if it never proved itself).
         pub status: Option<Switch>,
-        /// Fields of the channel to change, those of the inbox's type.
+        /// Changes of the channel. Only fields of the inbox's type are allowed.
         pub channel: Option<ChannelChange>,
     }
 }
 
 input! {
-    /// What of a channel can be changed. `null` takes away what the inbox can do without.
+    /// A change of an inbox's channel. Absent fields stay as they are. `null` removes an optional value.
     #[derive(Default)]
     pub struct ChannelChange {
-        /// whatsapp: the number's id at Meta. Another one makes the inbox `pending` until it proves itself.
+        /// whatsapp: the number's id at Meta. A new one makes the inbox `pending` until it is proved.
         pub phone_number_id: Option<MetaId>,
         /// whatsapp: the business account's id at Meta.
         pub business_account_id: Given<MetaId>,
@@ -149,7 +149,7 @@ input! {
     }
 }
 
-/// The types: their schemas' names, the fields of a create, and those of the channel.
+/// The types, each with the name of its schema, its fields, and the fields of its channel.
 const TYPES: [(Channel, &str, &[&str], &[&str]); 4] = [
     (
         Channel::Whatsapp,
@@ -177,7 +177,7 @@ const TYPES: [(Channel, &str, &[&str], &[&str]); 4] = [
     ),
 ];
 
-/// What an inbox shows, and a change cannot change.
+/// The fields of an inbox that cannot be changed.
 const FIXED: [&str; 6] = [
     "id",
     "type",
@@ -191,13 +191,13 @@ impl NewInbox {
     /// Reads the body of a create.
     ///
     /// # Errors
-    /// [`Error::Validation`] with all that is wrong.
+    /// [`Error::Validation`] with all errors.
     pub fn parse(body: Map<String, Value>) -> Result<Self, Error> {
         input::read(body, |fields| {
             let known = TYPES.into_iter().flat_map(|(_, _, names, _)| names);
             let channel = fields.get("type").and_then(Value::as_str);
             let Some(channel) = channel.and_then(|text| text.parse().ok()) else {
-                // Which of the others are right depends on the type, which is wrong itself.
+                // Whether the other fields are right depends on the type, which is wrong.
                 <Name as Field>::take(fields, "name");
                 <Channel as Field>::take(fields, "type");
                 fields.discard(known);
@@ -210,14 +210,14 @@ impl NewInbox {
                 Channel::Telegram => NewTelegram::take(fields).map(NewInbox::Telegram),
                 Channel::Livechat => NewLivechat::take(fields).map(NewInbox::Livechat),
             };
-            // What does not apply may be said to be nothing.
+            // A field that does not apply may be null.
             fields.discard_nulls(known.clone());
             fields.refuse(known, &not_of(channel));
             read
         })
     }
 
-    /// Its type.
+    /// The type.
     pub(super) fn channel(&self) -> Channel {
         match self {
             NewInbox::Whatsapp(_) => Channel::Whatsapp,
@@ -231,7 +231,7 @@ impl NewInbox {
 impl PartialSchema for NewInbox {
     fn schema() -> RefOr<Schema> {
         let variants = TYPES.map(|(channel, name, ..)| (channel.as_str(), name));
-        one_of("What a create says, by type.", "type", &variants)
+        one_of("A new inbox, by type.", "type", &variants)
     }
 }
 
@@ -252,7 +252,7 @@ impl InboxChange {
     /// Reads the body of a change of an inbox of this type.
     ///
     /// # Errors
-    /// [`Error::Validation`] with all that is wrong.
+    /// [`Error::Validation`] with all errors.
     pub fn parse(body: Map<String, Value>, channel: Channel) -> Result<Self, Error> {
         input::read(body, |fields| {
             refuse_other_channels(fields, channel);
@@ -263,7 +263,7 @@ impl InboxChange {
     }
 }
 
-/// What another type's channel has is known, and wrong here.
+/// Records errors for channel fields that only other types have.
 fn refuse_other_channels(fields: &mut Fields<'_>, channel: Channel) {
     let own = TYPES.iter().find(|(one, ..)| *one == channel);
     let own = own.map_or(&[][..], |(.., names)| names);
@@ -317,7 +317,7 @@ impl From<LivechatChannel> for ChannelChange {
 }
 
 impl ChannelChange {
-    /// Lays it over what is set, and gives the credentials that are to be set or taken away.
+    /// Applies the change to the settings. Returns the credentials to set or remove.
     pub(super) fn apply(self, settings: &mut Settings) -> Credentials {
         if let Some(id) = self.phone_number_id {
             settings.phone_number_id = Some(id.0);

@@ -1,21 +1,20 @@
-//! Listing inboxes: a page of any list costs what its rows cost, however long the list is.
+//! Lists inboxes. The cost of a page depends on its rows, not on the length of the list.
 //!
-//! Pages that are cached as finished answers are not looked for here: see `api::inboxes`.
+//! `api::inboxes` first looks for a cached answer.
 //!
-//! Invariant: page and total are of one moment.
+//! Invariant: a page and its total are from the same moment.
 
 use crate::{
     cache::MarksFill,
     domain::Inbox,
     error::Error,
     id::AccountId,
-    ops::Context,
+    ops::{Context, on_blocking_thread},
     store::inboxes::{self, Page},
 };
 use std::sync::Arc;
-use tokio::{runtime::Handle, task::spawn_blocking};
 
-/// A page of the inboxes that match, by creation time and then id, and how many match in all.
+/// A page of the inboxes that match, ordered by creation time and id, and the total number of matches.
 pub async fn list(
     context: &Context,
     account: &AccountId,
@@ -27,7 +26,7 @@ pub async fn list(
     let mut session = context.db.read().await?;
     if let Some(marks) = marks {
         let found = inboxes::page(&mut session, account, page, &marks).await?;
-        // Page and total are of one moment only if no inbox was changed in between.
+        // Page and total are from the same moment only if no inbox was changed in between.
         let still = cache.marks(cache.freshness(), &state);
         if still.is_some_and(|still| Arc::ptr_eq(&still, &marks)) {
             return Ok((found, marks.total(page.filter)));
@@ -41,21 +40,20 @@ pub async fn list(
     Ok((found, total))
 }
 
-/// Makes the marks of a long list, for the pages to come.
+/// Reads the marks of a long list, for later requests.
 async fn make_marks(context: &Context, account: &AccountId, fill: MarksFill) {
     let (context, account) = (context.clone(), account.clone());
-    let runtime = Handle::current();
-    let make = async move {
+    let made = on_blocking_thread(async move {
         let mut session = context.db.snapshot().await?;
         let marks = inboxes::marks(&mut session, &account).await?;
         context.cache.fill_marks(fill, marks);
-        Ok::<_, Error>(())
-    };
-    // On SQLite it would block this thread for as long as it takes.
-    let made = spawn_blocking(move || runtime.block_on(make)).await;
-    let made = made.unwrap_or_else(|error| Err(Error::Internal(error.to_string())));
-    if let Err(error) = made {
-        // The page that was asked for is right without them.
-        tracing::warn!(cause = error.cause(), "a long list gets no marks");
+        Ok(())
+    });
+    if let Err(error) = made.await {
+        // The requested page does not need them.
+        tracing::warn!(
+            cause = error.cause(),
+            "the marks of a long list cannot be read"
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! What each field of an inbox must look like: the rule, and what the document says of it.
+//! The rules for the fields of an inbox, and their schemas.
 //!
-//! Invariant: a text that the document's pattern and lengths allow is taken.
+//! Invariant: a text that the schema allows is accepted.
 
 use crate::{
     input::{Text, text, word},
@@ -45,7 +45,7 @@ text! {
     |text| text.pattern(Some(r"^(https://(?!.*:443$)|http://(?!.*:80$))[A-Za-z0-9._:\[\]-]{1,255}$")).examples(["https://www.example.com"]);
 }
 
-/// Whether an inbox is on.
+/// Whether an inbox is switched on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switch {
     /// Active, or pending if it never proved itself.
@@ -76,7 +76,7 @@ impl Text for Switch {
 }
 
 impl BotToken {
-    /// The bot's id: what stands before the colon.
+    /// The bot's id: the part before the colon.
     pub fn bot(&self) -> &str {
         let token = self.0.expose_secret();
         token.split_once(':').map_or(token, |(bot, _)| bot)
@@ -89,35 +89,28 @@ fn e164(text: &str) -> Result<String, &'static str> {
     let good = (7..=15).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit())
         && !digits.starts_with('0');
-    if good {
-        Ok(text.to_owned())
-    } else {
-        Err("must be an E.164 phone number: + and 7 to 15 digits, as in +62812345678")
-    }
+    good.then(|| text.to_owned())
+        .ok_or("must be an E.164 phone number: + and 7 to 15 digits, as in +62812345678")
 }
 
-/// Meta's ids are digits. What else looks like none is taken, but for what people paste in their place: no update could
-/// ever match that.
+/// Meta's ids are digits. Other texts are accepted, too, except those that people paste by mistake: a phone number or a
+/// name would never match an update.
 fn meta_id(text: &str) -> Result<String, &'static str> {
     if text.contains(['+', '@']) {
         return Err(
             "must be the id that Meta shows, as in 106540352242922, and not the phone number or @name itself",
         );
     }
-    if (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.to_owned())
-    } else {
-        Err("must have 1 to 64 visible ASCII characters")
-    }
+    let good = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    good.then(|| text.to_owned())
+        .ok_or("must have 1 to 64 visible ASCII characters")
 }
 
 /// A secret or token of a provider.
 fn credential(text: &str) -> Result<String, &'static str> {
-    if (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.to_owned())
-    } else {
-        Err("must have 1 to 2048 visible ASCII characters")
-    }
+    let good = (1..=2048).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    good.then(|| text.to_owned())
+        .ok_or("must have 1 to 2048 visible ASCII characters")
 }
 
 /// A Telegram bot token: the bot's id, a colon, a secret. <https://core.telegram.org/bots/api#authorizing-your-bot>
@@ -130,17 +123,13 @@ fn bot_token(text: &str) -> Result<String, &'static str> {
         && secret
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if digits && secret_good {
-        Ok(text.to_owned())
-    } else {
-        Err(RULE)
-    }
+    (digits && secret_good).then(|| text.to_owned()).ok_or(RULE)
 }
 
-/// An origin as browsers send it: scheme, host, and the port where it is not the usual one.
+/// An origin as browsers send it: scheme, host, and the port if it is not the default one.
 fn origin(text: &str) -> Result<String, &'static str> {
     const RULE: &str = "must be an origin, as in https://www.example.com";
-    let (host, usual_port) = match text.strip_prefix("https://") {
+    let (host, default_port) = match text.strip_prefix("https://") {
         Some(host) => (host, ":443"),
         None => (text.strip_prefix("http://").ok_or(RULE)?, ":80"),
     };
@@ -149,8 +138,10 @@ fn origin(text: &str) -> Result<String, &'static str> {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
     match good {
-        // Browsers leave it out, so no page's origin would ever be equal to it.
-        true if host.ends_with(usual_port) => Err("must leave out the usual port, as browsers do"),
+        // Browsers leave it out, so no page's origin would ever match.
+        true if host.ends_with(default_port) => {
+            Err("must leave out the default port, as browsers do")
+        }
         true => Ok(text.to_ascii_lowercase()),
         false => Err(RULE),
     }

@@ -1,6 +1,6 @@
-//! Changing an inbox.
+//! Changes an inbox.
 //!
-//! Invariant: what proved one address says nothing about another, and a bot is never replaced by another one.
+//! Invariant: a new address is not proved by the proof of an earlier one, and a bot is never replaced by another bot.
 
 use super::{
     InboxChange, Settings, channel_address, claim_address, inbox_event, read_settings, status,
@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 /// Changes an inbox by the body of `PATCH /inboxes/{id}`.
 ///
 /// # Errors
-/// [`Error::Validation`] with all that is wrong with the body; [`Error::Conflict`] if an address is taken, or cannot be changed.
+/// [`Error::Validation`] with all errors of the body; [`Error::Conflict`] if the address is taken, or cannot be changed.
 pub async fn update(
     context: &Context,
     account: &AccountId,
@@ -29,7 +29,7 @@ pub async fn update(
     body: Map<String, Value>,
 ) -> Result<Inbox, Error> {
     let mut session = context.db.write().await?;
-    // Held from the first look to the commit, or two changes at once could undo each other.
+    // Locked from the first read to the commit. Otherwise two changes at the same time could undo each other.
     inboxes::lock(&mut session, &[(account, id)]).await?;
     let details = inboxes::find_details(&mut session, account, id).await?;
     let details = found(details, "inbox")?;
@@ -75,8 +75,8 @@ pub async fn update(
     Ok(inbox)
 }
 
-/// A bot is a Telegram inbox's address, and numbers its messages by itself: those of two bots in one inbox could not be
-/// told apart. Another token of the same bot is fine.
+/// Returns an error if another bot would replace the inbox's bot. Each bot numbers its messages on its own, so the messages
+/// of two bots in one inbox could not be told apart.
 fn check_bot(settings: &Settings, other: &str) -> Result<(), Error> {
     match &settings.bot_id {
         Some(bot) if bot != other => Err(Error::Conflict(

@@ -1,6 +1,8 @@
-//! What a visitor, and the page that it is on, say.
+//! The inputs of visitors.
 //!
-//! What comes of it is not here: see `livechat`.
+//! `livechat` handles them.
+//!
+//! Invariant: the socket and plain HTTP read the same bodies by the same rules.
 
 use crate::{
     error::Error,
@@ -15,7 +17,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
 const LONGEST_TEXT: usize = 4096;
 
 text! {
-    /// What a visitor is called.
+    /// A visitor's name.
     pub struct VisitorName(String): check_name,
     |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S")).examples(["Ayu"]);
 }
@@ -27,7 +29,7 @@ text! {
 }
 
 text! {
-    /// What vouches for a `user_id`.
+    /// The proof of a `user_id`.
     pub struct UserHash(String): |text| Ok(text.to_owned()),
     |text| text;
 }
@@ -39,7 +41,7 @@ text! {
 }
 
 text! {
-    /// What a visitor says.
+    /// The text of a visitor's message.
     pub struct VisitorText(String): text,
     |text| text.min_length(Some(1)).max_length(Some(LONGEST_TEXT)).pattern(Some(r"\S")).examples(["Is the blue one still available?"]);
 }
@@ -107,7 +109,7 @@ impl NewSession {
 }
 
 input! {
-    /// What a visitor says.
+    /// The text of a visitor's message.
     pub struct NewVisitorMessage {
         /// The browser's own id for it: the same again is the same message.
         pub client_id: ClientId,

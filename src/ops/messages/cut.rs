@@ -1,15 +1,14 @@
-//! A JSON object of which only the beginning is there.
+//! Completes the beginning of a JSON object that was cut.
 //!
-//! Invariant: the beginning of a JSON object becomes a JSON object: with all that is complete in it, and with what is there
-//! of a text that is not.
+//! Invariant: the result is a JSON object. It has the members that are complete, and the beginning of a text that is not.
 
-/// Closes the beginning of a JSON object.
+/// Completes the beginning of a JSON object.
 pub(super) fn close(beginning: &str) -> String {
     let bytes = beginning.as_bytes();
     let mut depth = 0;
-    // Where the last member that is complete ends.
+    // The end of the last complete member.
     let mut complete = 0;
-    // Whether what comes is the value of a member, and where the text ends that is open.
+    // Whether this is inside the value of a member, and the end of the text that is not closed yet.
     let (mut in_value, mut text) = (false, None);
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -46,7 +45,7 @@ pub(super) fn close(beginning: &str) -> String {
     }
 }
 
-/// Bytes of the escape at the beginning: two, six, or twelve where it is one half of a character.
+/// The length of the escape at the start, in bytes: two, six, or twelve if it is half of a surrogate pair.
 fn escape(bytes: &[u8]) -> usize {
     match bytes {
         [

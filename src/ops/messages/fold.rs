@@ -1,6 +1,6 @@
-//! What a message looks like after all that happened to it.
+//! Applies changes to a message: edits, reactions, status changes and deletions.
 //!
-//! Invariant: how a message looks does not depend on the order in which the news about it came.
+//! Invariant: the result does not depend on the order in which the changes were received.
 
 use super::cut;
 use crate::{
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Lays the changes of a message over what it said at first.
+/// Applies its changes to a message.
 pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Message<'_>, Error> {
     let outbound = stored.direction == "outbound";
     let content = Content::read(stored.content, stored.content_size)?;
@@ -29,7 +29,7 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
         sender: json(stored.sender)?,
         reply_to: stored.reply_to,
         quoted,
-        // A provider reports only what it has, unless it says otherwise.
+        // A provider has accepted a message that it reports, unless it says otherwise.
         status: outbound.then(|| stored.status.unwrap_or(Cow::Borrowed("sent"))),
         error: None,
         edits: Vec::new(),
@@ -58,7 +58,7 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
     Ok(message)
 }
 
-/// A status only moves forward. `failed` can follow `sent`, but nothing undoes that a message has arrived.
+/// Applies a status. A status only moves forward: `failed` can follow `sent`, but not `delivered`.
 fn advance(message: &mut Message<'_>, change: Change) {
     let rank = |status: &str| {
         ["queued", "sent", "failed", "delivered", "read"]
@@ -72,7 +72,7 @@ fn advance(message: &mut Message<'_>, change: Change) {
     }
 }
 
-/// What a message said before an edit is kept beside what it says now.
+/// Applies an edit. The earlier content is kept.
 fn edit(message: &mut Message<'_>, change: Change) -> Result<(), Error> {
     let text = change.value.unwrap_or_else(|| "{}".to_owned());
     let new = Content::read(text.into(), change.size)?;
@@ -88,7 +88,7 @@ fn edit(message: &mut Message<'_>, change: Change) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a message answers, of what was told of it, and whether that is only the beginning.
+/// The message that another one answers, and whether its text was cut.
 fn quoted<'a>(
     provider_id: Option<Cow<'a, str>>,
     told: Option<&str>,
@@ -98,7 +98,7 @@ fn quoted<'a>(
         text: Option<Box<RawValue>>,
         story: Option<Box<RawValue>>,
     }
-    // Whole ones of this length are read as they are.
+    // An uncut text of exactly this length is valid JSON.
     let may_be_cut = |told: &str| told.chars().count() == CUT_TO;
     let (told, is_cut) = match told {
         None => (Told::default(), false),
@@ -119,15 +119,15 @@ fn quoted<'a>(
     Ok((is_one.then_some(quoted), is_cut))
 }
 
-/// What a message says, or the beginning of it.
+/// The content of a message, or the beginning of it.
 struct Content<'a> {
     json: Cow<'a, RawValue>,
-    /// Bytes of the whole, if this is the beginning.
+    /// The size of the whole content in bytes, if it was cut.
     cut_from: Option<usize>,
 }
 
 impl<'a> Content<'a> {
-    /// Reads what is there of so many bytes.
+    /// Reads a content that has `size` bytes in the store.
     fn read(text: Cow<'a, str>, size: usize) -> Result<Self, Error> {
         let cut_from = (text.len() < size).then_some(size);
         let text = match cut_from {
@@ -139,7 +139,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Checks that a text is JSON, and takes it as it is.
+/// Checks that a text is JSON, without copying it.
 fn json(text: Cow<'_, str>) -> Result<Cow<'_, RawValue>, Error> {
     let json = match text {
         Cow::Borrowed(text) => serde_json::from_str(text).map(Cow::Borrowed),

@@ -35,7 +35,7 @@ use inboxd::{
         events::{Event, Live},
         inboxes,
         ingest::Ingest,
-        keys::{self, Uses},
+        keys::{self, NewKey, Uses},
     },
     serve::Server,
 };
@@ -207,7 +207,17 @@ impl TestApp {
     }
 
     pub(crate) async fn key_of(&self, account: &AccountId, scopes: &[Scope]) -> String {
-        let made = keys::create(&self.context, account, "a key", scopes, None).await;
+        let made = keys::create(
+            &self.context,
+            account,
+            &NewKey {
+                name: "a key",
+                scopes,
+                expires_in: None,
+                rate_limit: None,
+            },
+        )
+        .await;
         made.expect("a key").1.expose_secret().to_owned()
     }
 
