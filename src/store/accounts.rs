@@ -1,4 +1,6 @@
 //! The `accounts` table.
+//!
+//! Invariant: an account's id sorts by its creation time.
 
 use super::statements;
 use crate::{
@@ -8,18 +10,17 @@ use crate::{
 use db::{Each, Error, Row, Session, Value};
 
 statements! {
-    // Ids sort by their time.
     INSERT = "INSERT INTO accounts (account_id, name, created_at) VALUES ($1, $2, $3)";
     LIST = "SELECT account_id, name, created_at FROM accounts ORDER BY account_id";
     FIRST = "SELECT account_id, name, created_at FROM accounts ORDER BY account_id LIMIT 2";
     FIND = "SELECT account_id, name, created_at FROM accounts WHERE account_id = $1";
-    // A look into one account, along its index: a look into all of them at once would read the whole table.
+    // One look-up per account, along its index. A look-up in all accounts at once would read the whole table.
     HOLDS_KEY = "SELECT account_id FROM api_keys WHERE account_id = $1 AND id = $2";
     HOLDS_INBOX = "SELECT account_id FROM inboxes WHERE account_id = $1 AND id = $2";
     HOLDS_QUARANTINED = "SELECT account_id FROM quarantine WHERE account_id = $1 AND id = $2";
 }
 
-/// Those that run many times at once.
+/// The statements that run many times at once.
 pub(super) const EACH: &[Each] = &[
     Each::Find(HOLDS_KEY),
     Each::Find(HOLDS_INBOX),
@@ -33,7 +34,7 @@ pub enum Thing<'a> {
     Key(&'a KeyId),
     /// An inbox.
     Inbox(&'a InboxId),
-    /// An update that was set aside.
+    /// A quarantined update.
     Quarantined(&'a QuarantineId),
 }
 
@@ -63,7 +64,7 @@ pub async fn find(session: &mut Session, id: &AccountId) -> Result<Option<Accoun
     session.query_opt(&FIND, &[id.into()], read).await
 }
 
-/// Which of these accounts has the thing.
+/// The one of these accounts that owns the thing.
 pub async fn find_holder(
     session: &mut Session,
     accounts: &[Account],

@@ -18,8 +18,8 @@ use crate::{
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
-/// Counts the inboxes of an account that match. The deleted ones, few if any, are counted apart, so that an index alone
-/// tells how many match. Its condition is an expression, or SQLite would count all that match twice.
+/// Counts the matching inboxes of an account. The few deleted ones are counted separately and subtracted, so that an index
+/// is enough to count the others. Their condition is an expression. Otherwise SQLite would count all matches twice.
 macro_rules! total {
     ($narrowed:literal, $deleted:literal) => {
         concat!(
@@ -32,8 +32,8 @@ macro_rules! total {
     };
 }
 
-/// The total beside each row, in one statement and so of one snapshot. SQLite counts it once, and needs no temporary
-/// table as it does for a join with a subquery or for a window.
+/// Selects a page, with the total in each row: one statement reads one snapshot. SQLite counts the total once. For a join
+/// with a subquery or for a window function it would need a temporary table.
 macro_rules! list {
     ($narrowed:literal, $deleted:literal, $limit:literal, $offset:literal) => {
         concat!(
@@ -52,7 +52,7 @@ macro_rules! list {
 }
 
 statements! {
-    // One for each way to narrow a list, so that each walks along its own index.
+    // One statement for each combination of filters, so that each uses its own index.
     LIST = list!("", "", "$2", "$3");
     LIST_OF_TYPE = list!(" AND type = $2", " AND type || '' = $2", "$3", "$4");
     LIST_OF_STATUS = list!(" AND status = $2", " AND status || '' = $2", "$3", "$4");
@@ -78,7 +78,7 @@ statements! {
     MARK_DELETED = "UPDATE inboxes SET deleted_at = $1 WHERE account_id = $2 AND id = $3";
 }
 
-/// SQLite has one writer at a time: its write transaction is the lock.
+/// On SQLite the write transaction is the lock, since there is one writer at a time.
 const LOCK: Sql = Sql {
     sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
     postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
@@ -89,12 +89,12 @@ const LOCK_TYPE: Sql = Sql {
 };
 /// The statements with two texts.
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
-/// Those of long lists.
+/// The statements of long lists.
 pub(super) const OF_LONG_LISTS: &[Sql] = marks::ALL;
 /// Those that run many times at once.
 pub(super) const EACH: &[Each] = &[Each::Find(LOCK), Each::Update(COUNT)];
 
-/// What a listing is narrowed to.
+/// The filters of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
     /// Only this type.
@@ -104,14 +104,14 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What it compares with: the type, the status.
-    fn narrows<'a>(self) -> impl Iterator<Item = Value<'a>> {
+    /// The parameters of the filters: the type, the status.
+    fn params<'a>(self) -> impl Iterator<Item = Value<'a>> {
         let channel = self.channel.map(|channel| channel.as_str().into());
         let status = self.status.map(|status| status.as_str().into());
         channel.into_iter().chain(status)
     }
 
-    /// Each filter that an inbox like this matches.
+    /// Every combination of filters that matches an inbox with this type and status.
     pub fn all_of(channel: Channel, status: InboxStatus) -> [Filter; 4] {
         let (channel, status) = (Some(channel), Some(status));
         [
@@ -124,18 +124,18 @@ impl Filter {
     }
 }
 
-/// Which part of a listing.
+/// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
-    /// Of those that match.
+    /// The filters.
     pub filter: Filter,
-    /// At most so many; at least 1.
+    /// The maximum number of rows. At least 1.
     pub limit: i64,
-    /// After so many.
+    /// The number of rows before the page.
     pub offset: i64,
 }
 
-/// A page of the inboxes that match, by creation time and then id, and how many match in all.
+/// A page of the inboxes that match, ordered by creation time and id, and the total number of matches.
 pub async fn list(
     session: &mut Session,
     account: &AccountId,
@@ -153,7 +153,7 @@ pub async fn list(
         (Some(_), Some(_)) => (&LIST_OF_BOTH, &TOTAL_OF_BOTH),
     };
     let mut narrowed: Vec<Value<'_>> = vec![account.into()];
-    narrowed.extend(filter.narrows());
+    narrowed.extend(filter.params());
     let mut params = narrowed.clone();
     params.extend([limit, offset].map(Value::from));
     loop {
@@ -177,7 +177,7 @@ pub async fn list(
     }
 }
 
-/// One of them.
+/// One inbox.
 pub async fn find(
     session: &mut Session,
     account: &AccountId,
@@ -188,18 +188,18 @@ pub async fn find(
         .await
 }
 
-/// An inbox with what the listing does not show.
+/// An inbox with the columns that a list does not show.
 #[derive(Debug, Clone)]
 pub struct Details {
-    /// What the listing shows.
+    /// The inbox as it is listed.
     pub inbox: Inbox,
-    /// What is set about its channel and is no secret: a JSON object.
+    /// The settings of its channel that are not secret: a JSON object.
     pub settings: String,
     /// When the channel proved that it works.
     pub proved_at: Option<i64>,
 }
 
-/// One of them, with its settings.
+/// One inbox with its settings.
 pub async fn find_details(
     session: &mut Session,
     account: &AccountId,
@@ -216,7 +216,7 @@ pub async fn find_details(
         .await
 }
 
-/// Adds one.
+/// Adds an inbox.
 pub async fn insert(
     session: &mut Session,
     account: &AccountId,
@@ -240,22 +240,22 @@ pub async fn insert(
     Ok(())
 }
 
-/// What a business may change of an inbox, all of it.
+/// The columns that a change of an inbox sets.
 #[derive(Debug)]
 pub struct Update<'a> {
     /// Display name.
     pub name: &'a str,
-    /// What is set about its channel and is no secret: a JSON object.
+    /// The settings of its channel that are not secret: a JSON object.
     pub settings: &'a str,
     /// When its address proved that it works, if it did.
     pub proved_at: Option<i64>,
-    /// Since when it is switched off, if it is. One that was off before keeps its time.
+    /// When it was switched off, if it is off. An inbox that was off before keeps its time.
     pub switched_off_at: Option<i64>,
-    /// The event that tells of it.
+    /// The event of this change.
     pub change: &'a EventId,
 }
 
-/// Changes one.
+/// Changes an inbox.
 pub async fn update(
     session: &mut Session,
     account: &AccountId,
@@ -275,7 +275,7 @@ pub async fn update(
     Ok(())
 }
 
-/// Changes what is set about its channel, and nothing that an event tells of.
+/// Changes the settings of an inbox, without an event.
 pub async fn set_settings(
     session: &mut Session,
     account: &AccountId,
@@ -287,8 +287,8 @@ pub async fn set_settings(
     Ok(())
 }
 
-/// Holds off every other change of these inboxes, their counts' too, until this transaction ends. For each, whether
-/// it is there. Keep them in one order everywhere, or two transactions can block each other for good.
+/// Locks these inboxes against other changes, also of their counts, until this transaction ends. Returns for each whether
+/// it exists. They must be sorted in the same way everywhere, to prevent deadlocks.
 pub async fn lock(
     session: &mut Session,
     inboxes: &[(&AccountId, &InboxId)],
@@ -312,7 +312,7 @@ pub async fn lock_type(
     Ok(())
 }
 
-/// Notes that the channel works, the first time. True if this was the first time.
+/// Records that the channel works, if this is not recorded yet. Returns whether it did.
 pub async fn prove(
     session: &mut Session,
     account: &AccountId,
@@ -324,7 +324,7 @@ pub async fn prove(
     Ok(session.execute(&PROVE, &params).await? > 0)
 }
 
-/// The inboxes that changed after an event, oldest change first. Of several changes of one inbox the last is known.
+/// The inboxes that were changed after an event, with the event of their last change, oldest first.
 pub async fn changed(
     session: &mut Session,
     account: &AccountId,
@@ -342,7 +342,7 @@ pub async fn changed(
         .await
 }
 
-/// Adds to the counts of inboxes, each named once. Lock them first, or two transactions can block each other for good.
+/// Adds to the message counts of inboxes. Each inbox must be there once. They must be locked first, to prevent deadlocks.
 pub async fn count(
     session: &mut Session,
     counts: impl Iterator<Item = (&AccountId, &InboxId, i64)>,
@@ -353,7 +353,7 @@ pub async fn count(
     session.update_each(&COUNT, &runs).await
 }
 
-/// Deletes one: from here on nothing finds it, nor what it holds. That is removed later: see [`super::purge`].
+/// Marks an inbox as deleted. From now on, neither the inbox nor its data can be found. [`super::purge`] removes the data.
 pub async fn mark_deleted(
     session: &mut Session,
     account: &AccountId,

@@ -1,4 +1,6 @@
-//! The `instance` table: what holds for the whole database.
+//! The `instance` table: named values of the whole database.
+//!
+//! Invariant: a name has at most one value.
 
 use super::statements;
 use db::{Error, Session};
@@ -10,20 +12,20 @@ statements! {
         ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 }
 
-/// The value under a name.
+/// The value of a name.
 pub async fn find(session: &mut Session, name: &str) -> Result<Option<Vec<u8>>, Error> {
     session
         .query_opt(&FIND, &[name.into()], |row| row.get(0))
         .await
 }
 
-/// Sets a value if the name has none. True if it was set now.
+/// Sets the value of a name that has none. Returns whether it did.
 pub async fn insert(session: &mut Session, name: &str, value: &[u8]) -> Result<bool, Error> {
     let row = [name.into(), value.into()];
     Ok(session.execute(&INSERT, &row).await? > 0)
 }
 
-/// Sets a value, whether the name has one or not.
+/// Sets the value of a name, or replaces it.
 pub async fn replace(session: &mut Session, name: &str, value: &[u8]) -> Result<(), Error> {
     let row = [name.into(), value.into()];
     session.execute(&REPLACE, &row).await?;

@@ -1,4 +1,6 @@
 //! The `api_keys` table, and `api_key_hashes`, which finds the account of a key.
+//!
+//! Invariant: the store has only the hash of a key.
 
 use super::statements;
 use crate::{
@@ -25,7 +27,7 @@ statements! {
         WHERE account_id = $2 AND id = $3 AND COALESCE(last_used_at, 0) < $1";
 }
 
-/// Adds one, known from then on by the hash of the key.
+/// Adds a key with its hash.
 pub async fn insert(
     session: &mut Session,
     account: &AccountId,
@@ -48,12 +50,12 @@ pub async fn insert(
     Ok(())
 }
 
-/// All of an account, oldest first, the revoked and expired ones too.
+/// All keys of an account, oldest first, including revoked and expired ones.
 pub async fn list(session: &mut Session, account: &AccountId) -> Result<Vec<ApiKey>, Error> {
     session.query(&LIST, &[account.into()], read).await
 }
 
-/// The key with this hash, whatever its state, and its account.
+/// The key with this hash, also if it is revoked or expired, and its account.
 pub async fn find_by_hash(
     session: &mut Session,
     hash: &[u8],
@@ -65,7 +67,7 @@ pub async fn find_by_hash(
         .await
 }
 
-/// Revokes one, from `now` on unless it is revoked already.
+/// Revokes a key. One that is revoked already keeps its time.
 pub async fn revoke(
     session: &mut Session,
     account: &AccountId,
@@ -77,7 +79,7 @@ pub async fn revoke(
         .await
 }
 
-/// Sets how many requests a minute one may make; `None` leaves that to the server.
+/// Sets a key's requests per minute. `None` means the server's default limit.
 pub async fn limit(
     session: &mut Session,
     account: &AccountId,
@@ -88,7 +90,7 @@ pub async fn limit(
     session.query_opt(&LIMIT, &row, read).await
 }
 
-/// Notes uses: each key of each account, and when.
+/// Records the uses of keys: account, key, and time in seconds since 1970.
 pub async fn touch(session: &mut Session, uses: &[(AccountId, KeyId, i64)]) -> Result<(), Error> {
     let runs: Vec<Vec<Value<'_>>> = uses
         .iter()
@@ -116,7 +118,7 @@ fn write_scopes(scopes: &[Scope]) -> String {
     names.join(",")
 }
 
-/// A scope that this version does not know is not granted.
+/// Scopes that this version does not know are ignored.
 fn read_scopes(text: &str) -> Vec<Scope> {
     Scope::ALL
         .into_iter()

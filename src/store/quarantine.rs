@@ -1,4 +1,6 @@
-//! The `quarantine` table: what was delivered and signed, and could not be understood.
+//! The `quarantine` table: updates with a valid signature that could not be read.
+//!
+//! Invariant: the same update is there at most once for each inbox.
 
 use super::{not_deleted, statements};
 use crate::{
@@ -19,30 +21,30 @@ statements! {
     COUNT = "SELECT COUNT(*) FROM (SELECT 1 FROM quarantine ORDER BY account_id, id LIMIT 10000) AS first";
 }
 
-/// Something to set aside.
+/// A new entry.
 #[derive(Debug)]
 pub struct NewEntry<'a> {
     /// Its id.
     pub id: QuarantineId,
-    /// Whose.
+    /// The account that owns the inbox.
     pub account: &'a AccountId,
-    /// For which inbox.
+    /// The inbox that it is for.
     pub inbox: &'a InboxId,
-    /// Through which channel.
+    /// The inbox's channel.
     pub channel: Channel,
-    /// Why it is here.
+    /// Why it could not be read.
     pub reason: &'a str,
     /// The request's headers, without secrets: a JSON object.
     pub headers: &'a str,
-    /// What came, byte for byte.
+    /// The body as it was received.
     pub body: &'a [u8],
-    /// By what the same again is known.
+    /// The hash by which the same update is recognised.
     pub body_hash: [u8; 32],
-    /// Our clock.
+    /// When it was received, in seconds since 1970.
     pub received_at: i64,
 }
 
-/// Sets something aside, once. True if it was not there yet.
+/// Adds an entry, if the same update is not there yet. Returns whether it did.
 pub async fn insert(session: &mut Session, entry: &NewEntry<'_>) -> Result<bool, Error> {
     let row = [
         entry.account.into(),
@@ -58,26 +60,26 @@ pub async fn insert(session: &mut Session, entry: &NewEntry<'_>) -> Result<bool,
     Ok(session.execute(&INSERT, &row).await? > 0)
 }
 
-/// Something that was set aside.
+/// A quarantined update.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Its id.
     pub id: QuarantineId,
-    /// For which inbox.
+    /// The inbox that it is for.
     pub inbox: InboxId,
-    /// Through which channel.
+    /// The inbox's channel.
     pub channel: Channel,
-    /// Why it is here.
+    /// Why it could not be read.
     pub reason: String,
     /// The request's headers, without secrets: a JSON object.
     pub headers: String,
-    /// Our clock.
+    /// When it was received, in seconds since 1970.
     pub received_at: i64,
-    /// What came, byte for byte.
+    /// The body as it was received.
     pub body: Vec<u8>,
 }
 
-/// What was set aside in an account after an entry, oldest first.
+/// The entries of an account after an entry, oldest first.
 pub async fn list(
     session: &mut Session,
     account: &AccountId,
@@ -99,7 +101,7 @@ pub async fn find(
         .await
 }
 
-/// Removes one entry. False if it was not there.
+/// Deletes an entry. Returns whether it was there.
 pub async fn delete(
     session: &mut Session,
     account: &AccountId,
@@ -109,7 +111,7 @@ pub async fn delete(
     Ok(session.execute(&DELETE, &params).await? > 0)
 }
 
-/// How many entries the whole server has.
+/// The number of entries on the whole server, at most 10,000.
 pub async fn count(session: &mut Session) -> Result<i64, Error> {
     let count = session.query_opt(&COUNT, &[], |row| row.get(0)).await?;
     Ok(count.unwrap_or(0))

@@ -1,4 +1,6 @@
 //! The `inbox_secrets` table: sealed credentials.
+//!
+//! Invariant: no credential is stored unsealed. `ops::credentials` seals them.
 
 use super::statements;
 use crate::id::{AccountId, InboxId};

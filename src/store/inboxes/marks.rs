@@ -1,8 +1,9 @@
-//! Marks of long lists: where their pages begin, so that no page has to be counted off from the start.
+//! Marks of long lists: the places where their pages begin. With them, a page can be read without skipping all rows before
+//! it.
 //!
-//! How long marks hold, and where they are kept, is not known here: see `cache`.
+//! `cache` keeps the marks, and decides how long they are valid.
 //!
-//! Invariant: a page that is found by marks that hold is the same that [`super::list`] gives.
+//! Invariant: with valid marks, a page is the same as that of [`super::list`].
 
 use super::{Filter, Page, channel, read, status};
 use crate::{
@@ -12,8 +13,8 @@ use crate::{
 use db::{Error, Row, Session, Sql, Value};
 use std::collections::HashMap;
 
-/// The rows from a mark on. SQLite has no statistics here, and would as soon walk along all rows as along the index of
-/// those that match: it is told.
+/// The rows from a mark on. SQLite is told which index to use. Otherwise it could choose the index of all rows instead of
+/// that of the matching ones.
 macro_rules! page {
     ($index:literal, $narrowed:literal, $limit:literal, $offset:literal) => {
         Sql {
@@ -52,11 +53,11 @@ const STEP: Sql = Sql::same(
 );
 pub(super) const ALL: &[Sql] = &[PAGE, PAGE_OF_TYPE, PAGE_OF_STATUS, PAGE_OF_BOTH, STEP];
 
-/// Rows that are read at once.
+/// The number of rows that are read at once.
 const STRIDE: i64 = 2048;
 
-/// Where the pages of an account's lists begin: under each filter, the `created_at` and `id` of every 32nd inbox that
-/// matches, and how many match in all.
+/// The marks of an account's lists: for each filter, the `created_at` and `id` of every 32nd inbox that matches, and the
+/// total number of matches.
 #[derive(Debug, Default)]
 pub struct Marks {
     lists: HashMap<Filter, List>,
@@ -70,21 +71,21 @@ struct List {
 }
 
 impl Marks {
-    /// How far apart they are. On the way to a page half as many rows are skipped, and a mark is small beside what it
-    /// marks.
+    /// The number of inboxes per mark. On average, half as many rows are skipped before a page. One mark takes little
+    /// memory compared with its inboxes.
     const APART: i64 = 32;
 
-    /// How many match.
+    /// The total number of matches.
     pub fn total(&self, filter: Filter) -> i64 {
         self.lists.get(&filter).map_or(0, |list| list.total)
     }
 
-    /// Bytes of memory that they take.
+    /// The memory that the marks take, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The next one, in the order of the list.
+    /// Adds the next inbox in the order of the list.
     fn add(&mut self, created_at: i64, id: &str, channel: Channel, status: InboxStatus) {
         for filter in Filter::all_of(channel, status) {
             let list = self.lists.entry(filter).or_default();
@@ -96,15 +97,15 @@ impl Marks {
         }
     }
 
-    /// The last mark before this place.
+    /// The last mark before this offset.
     fn before(&self, filter: Filter, place: i64) -> Option<&(i64, InboxId)> {
         let place = usize::try_from(place / Marks::APART).ok()?;
         self.lists.get(&filter)?.marks.get(place)
     }
 }
 
-/// The marks of an account's lists. Reads every inbox, which takes its time: use a thread that may block, and a snapshot,
-/// so that all marks are of one moment.
+/// Reads the marks of an account's lists. This reads every inbox, so it must run on a thread that may block. It needs a
+/// snapshot, so that all marks are from the same moment.
 pub async fn marks(session: &mut Session, account: &AccountId) -> Result<Marks, Error> {
     let mut marks = Marks::default();
     let mut last = (i64::MIN, String::new());
@@ -129,7 +130,7 @@ pub async fn marks(session: &mut Session, account: &AccountId) -> Result<Marks, 
     }
 }
 
-/// The same page as [`super::list`] gives, found by marks that still hold.
+/// The same page as that of [`super::list`], found by valid marks.
 pub async fn page(
     session: &mut Session,
     account: &AccountId,
@@ -154,7 +155,7 @@ pub async fn page(
         (None, Some(_)) => &PAGE_OF_STATUS,
         (Some(_), Some(_)) => &PAGE_OF_BOTH,
     };
-    params.extend(filter.narrows());
+    params.extend(filter.params());
     params.extend([limit, offset % Marks::APART].map(Value::from));
     session.query(sql, &params, |row| read(row, 0)).await
 }

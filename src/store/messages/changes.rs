@@ -1,5 +1,7 @@
-//! The `message_changes` table: what later happened to messages, by the message's own provider id. It may come before the
-//! message does. How they are read for messages is in `read`.
+//! The `message_changes` table: status changes, reactions, edits and deletions, by the message's provider id. A change may
+//! be received before its message. `read` reads the changes of messages.
+//!
+//! Invariant: a change that is received again, or that is older than the stored one, has no effect.
 
 mod read;
 
@@ -14,7 +16,7 @@ use channels::Moment;
 use db::{Error, Session, Sql, Value};
 
 statements! {
-    // The same news again changes nothing.
+    // A change that is received again has no effect.
     CHANGE = "INSERT INTO message_changes
             (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at, millis, type)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -32,7 +34,7 @@ statements! {
 /// Those that read.
 pub(super) const READING: &[Sql] = read::ALL;
 
-/// Something that happened to a message, whether or not the message is known yet.
+/// A change of a message. The message need not be stored yet.
 #[derive(Debug)]
 pub struct NewChange<'a> {
     /// Which message.
@@ -54,20 +56,20 @@ pub struct NewChange<'a> {
     pub received_at: i64,
 }
 
-/// Between a reaction's author and its fingerprint. It is in no id.
+/// The separator of a reaction's author and its fingerprint. No id contains it.
 const UNIT: char = '\u{1f}';
 
-/// The part of a reaction.
+/// The `part` of a reaction.
 pub fn reaction_part(by: &str, fingerprint: &str) -> String {
     format!("{by}{UNIT}{fingerprint}")
 }
 
-/// Who reacted, of a reaction's part. Of one from before fingerprints it is all.
+/// The author of a reaction, from its `part`. Old reactions have no fingerprint.
 pub fn reaction_author(part: &str) -> &str {
     part.rsplit_once(UNIT).map_or(part, |(by, _)| by)
 }
 
-/// Stores what happened to messages. For each, whether it is news.
+/// Stores changes. Returns for each whether it had an effect.
 pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<Vec<bool>, Error> {
     let runs: Vec<_> = changes
         .iter()
@@ -90,7 +92,7 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
     Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
 }
 
-/// The messages to which something happened after an event, in order.
+/// The messages that were changed after an event, in order.
 pub async fn changed_after(
     session: &mut Session,
     account: &AccountId,

@@ -1,6 +1,6 @@
-//! Reading what happened to messages, for many messages at once and within bounds.
+//! Reads the changes of many messages at once, up to a limit.
 //!
-//! Invariant: what is read is the latest of each message: what is left out is older than what is there.
+//! Invariant: if changes of a message are left out, they are its oldest ones.
 
 use crate::{
     id::{AccountId, EventId},
@@ -9,13 +9,13 @@ use crate::{
 use db::{Error, Row, Session, Sql};
 use std::collections::HashMap;
 
-/// What can have happened to the messages of one page, at most.
+/// The maximum number of changes that are read for one page.
 const MOST: usize = 2000;
-/// Bytes of a value that is read at once. Only what an edit says can be longer.
+/// The length of a value that is read together with its change, in bytes. Only the content of an edit can be longer.
 const SHORT: usize = 4096;
 
-/// What happened to some messages, the latest first, as [`read`] reads it. The list is looked up from its beginning: neither engine may walk
-/// through all that ever happened instead.
+/// The changes of some messages, latest first, as [`read`] reads them. The statement makes both engines look up each
+/// message in the list, and never scan all changes.
 const OF_MESSAGES: Sql = Sql {
     sqlite: "SELECT j.key, c.id, c.kind, c.key, CASE WHEN octet_length(c.value) <= 4096 THEN c.value END,
             COALESCE(octet_length(c.value), 0), c.type, c.timestamp
@@ -30,7 +30,7 @@ const OF_MESSAGES: Sql = Sql {
         ORDER BY j.number, c.timestamp DESC, c.millis DESC, c.id DESC LIMIT $3",
 };
 
-/// The values of some changes; those that are longer than `$3` bytes are cut.
+/// The values of some changes. Values longer than `$1` bytes are cut.
 const VALUES: Sql = Sql {
     sqlite: "SELECT c.id, CASE WHEN octet_length(c.value) > CAST($1 AS BIGINT) THEN substr(c.value, 1, 16384) ELSE c.value END
         FROM json_each($2) j CROSS JOIN message_changes c ON c.account_id = $3 AND c.id = j.value",
@@ -42,7 +42,7 @@ const VALUES: Sql = Sql {
 
 pub(in crate::store) const ALL: &[Sql] = &[OF_MESSAGES, VALUES];
 
-/// Something that happened to a message.
+/// A change of a message.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// `status`, `reaction`, `edit`, `revoke` or `content`.
@@ -59,12 +59,12 @@ pub struct Change {
     pub timestamp: i64,
 }
 
-/// What happened to a message.
+/// The changes of a message.
 #[derive(Debug, Clone)]
 pub struct Changes {
     /// Oldest first.
     pub changes: Vec<Change>,
-    /// Whether that is all. If not, older ones are left out.
+    /// Whether these are all. If not, older ones are left out.
     pub complete: bool,
 }
 
@@ -77,17 +77,17 @@ impl Default for Changes {
     }
 }
 
-/// How much is read.
+/// The limits of a read.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Bytes of a value that is read whole. A longer one is cut to fewer than [`LONGEST_LISTED`].
+    /// The length of a value that is read whole, in bytes. A longer one is cut to less than [`LONGEST_LISTED`].
     pub value: usize,
-    /// Bytes of all values.
+    /// The length of all values together, in bytes.
     pub all: usize,
 }
 
-/// What happened to each of these messages. Once the bounds are reached, the rest is left out: what happened earlier to the
-/// message at which they were reached, and all that happened to those behind it.
+/// The changes of each of these messages. When a limit is reached, the older changes of this message and all changes of the
+/// messages after it are left out.
 pub async fn changes(
     session: &mut Session,
     account: &AccountId,
@@ -102,7 +102,7 @@ pub async fn changes(
     let limit = MOST as i64 + 1;
     let params = [(&keys).into(), account.into(), limit.into()];
     let mut rows = session.query(&OF_MESSAGES, &params, read).await?;
-    // The message of the last row may have more.
+    // The message of the last row may have more changes.
     let mut end = match rows.len() > MOST {
         true => rows.pop().map(|last| last.message),
         false => None,
@@ -133,7 +133,7 @@ pub async fn changes(
     Ok(found)
 }
 
-/// Reads the values that were too long to be read with the rest.
+/// Reads the values that were too long to be read together with their changes.
 async fn read_long_values(
     session: &mut Session,
     account: &AccountId,
@@ -160,7 +160,7 @@ async fn read_long_values(
     Ok(())
 }
 
-/// A change, and to which of the messages it happened.
+/// A change, with the index of its message.
 struct Read {
     message: usize,
     id: EventId,
