@@ -1,7 +1,9 @@
-//! SQL, one file a noun. Every read takes the account; nothing here decides anything.
+//! The SQL of the program, with one file for each noun. Decisions are made in `ops`, not here.
 //!
-//! Each file lists its statements in `ALL`, which a test prepares on both engines. Parameters are
-//! numbered in the order of their first use, as SQLite counts them.
+//! Each file lists its statements in `ALL`. A test prepares all of them on both engines. Parameters are numbered in the
+//! order of their first use, as SQLite counts them.
+//!
+//! Invariant: every read takes the account.
 
 pub mod accounts;
 pub mod addresses;
@@ -22,97 +24,34 @@ pub mod secrets;
 
 use db::{Each, Error, Migration, Sql};
 
-/// The schema's history. A new step goes to the end; an old one never changes.
-pub const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 1,
-        name: "inboxes",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0001.sqlite.sql"),
-            postgres: include_str!("../../migrations/0001.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 2,
-        name: "narrowed lists",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0002.sqlite.sql"),
-            postgres: include_str!("../../migrations/0002.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 3,
-        name: "rate limits",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0003.sqlite.sql"),
-            postgres: include_str!("../../migrations/0003.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 4,
-        name: "placeholders",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0004.sqlite.sql"),
-            postgres: include_str!("../../migrations/0004.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 5,
-        name: "deleted inboxes",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0005.sqlite.sql"),
-            postgres: include_str!("../../migrations/0005.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 6,
-        name: "changed inboxes",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0006.sqlite.sql"),
-            postgres: include_str!("../../migrations/0006.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 7,
-        name: "finer changes",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0007.sqlite.sql"),
-            postgres: include_str!("../../migrations/0007.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 8,
-        name: "quoted messages",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0008.sqlite.sql"),
-            postgres: include_str!("../../migrations/0008.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 9,
-        name: "last messages",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0009.sqlite.sql"),
-            postgres: include_str!("../../migrations/0009.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 10,
-        name: "identities",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0010.sqlite.sql"),
-            postgres: include_str!("../../migrations/0010.postgres.sql"),
-        },
-    },
-    Migration {
-        version: 11,
-        name: "business accounts",
-        sql: Sql {
-            sqlite: include_str!("../../migrations/0011.sqlite.sql"),
-            postgres: include_str!("../../migrations/0011.postgres.sql"),
-        },
-    },
-];
+/// Declares the migrations, each with the number of its files.
+macro_rules! migrations {
+    ($($version:literal $file:literal $name:literal;)*) => {
+        &[$(Migration {
+            version: $version,
+            name: $name,
+            sql: Sql {
+                sqlite: include_str!(concat!("../../migrations/", $file, ".sqlite.sql")),
+                postgres: include_str!(concat!("../../migrations/", $file, ".postgres.sql")),
+            },
+        }),*]
+    };
+}
+
+/// The migrations of the schema. A new one is added at the end. An old one never changes.
+pub const MIGRATIONS: &[Migration] = migrations! {
+    1 "0001" "inboxes";
+    2 "0002" "narrowed lists";
+    3 "0003" "rate limits";
+    4 "0004" "placeholders";
+    5 "0005" "deleted inboxes";
+    6 "0006" "changed inboxes";
+    7 "0007" "finer changes";
+    8 "0008" "quoted messages";
+    9 "0009" "last messages";
+    10 "0010" "identities";
+    11 "0011" "business accounts";
+};
 
 /// Every statement of the program, by file.
 pub const STATEMENTS: &[&[Sql]] = &[
@@ -141,10 +80,10 @@ pub const STATEMENTS: &[&[Sql]] = &[
     secrets::ALL,
 ];
 
-/// Those of them whose work is all of the data: `inboxd verify` looks at everything.
+/// The statements that read all data, as `inboxd verify` does.
 pub const OF_ALL_DATA: &[Sql] = invariants::ALL;
 
-/// Those that run many times at once, by file.
+/// The statements that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[
     accounts::EACH,
     business::EACH,
@@ -155,8 +94,8 @@ pub const EACH: &[&[Each]] = &[
     messages::EACH,
 ];
 
-/// What a statement gave back that gives one row for each run. Were one missing, every later one would be taken for
-/// another run's.
+/// Checks that a statement returned one row for each run. If one were missing, later rows would be taken for those of other
+/// runs.
 fn one_each<T>(given: Vec<T>, runs: usize) -> Result<Vec<T>, Error> {
     match given.len() == runs {
         true => Ok(given),
@@ -167,7 +106,7 @@ fn one_each<T>(given: Vec<T>, runs: usize) -> Result<Vec<T>, Error> {
     }
 }
 
-/// The only row of a run that gives just one.
+/// The row of a run that returns exactly one.
 fn one<T>(given: Vec<T>) -> Result<T, Error> {
     let rows = given.len();
     match <[T; 1]>::try_from(given) {
@@ -176,8 +115,8 @@ fn one<T>(given: Vec<T>) -> Result<T, Error> {
     }
 }
 
-/// Leaves out, in a statement whose `$1` is the account, what is in a deleted inbox: the inbox's id is in this column.
-/// SQLite takes the index of the deleted inboxes for a range, and not for `IS NOT NULL`.
+/// The condition that excludes the data of deleted inboxes. The column has the inbox's id, and `$1` is the account. SQLite
+/// uses the index of deleted inboxes for a range, but not for `IS NOT NULL`.
 macro_rules! not_deleted {
     ($column:literal) => {
         concat!(
@@ -189,7 +128,7 @@ macro_rules! not_deleted {
 }
 use not_deleted;
 
-/// Names statements, and gathers them in `ALL`.
+/// Declares statements, and collects them in `ALL`.
 macro_rules! statements {
     ($($name:ident = $text:expr;)*) => {
         $(const $name: db::Sql = db::Sql::same($text);)*
