@@ -63,7 +63,8 @@ macro_rules! ids {
                 Some(Self::from_text(text))
             }
 
-            /// The id that would have been made this many seconds earlier, as a lower bound for a search. A text that is no id of this kind is returned as it is.
+            /// The id that would have been made this many seconds earlier, as a lower bound for a search. A text that
+            /// is not an id of this kind is returned unchanged.
             pub fn earlier(&self, seconds: u64) -> Self {
                 Self(before(&self.0, $prefix, seconds).unwrap_or_else(|| self.0.clone()))
             }
@@ -71,6 +72,12 @@ macro_rules! ids {
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
             }
         }
 

@@ -4,7 +4,7 @@
 //! software asks it. ARCHITECTURE.md is the map; [`router`] shows every route on one page.
 //!
 //! Dependencies point one way, from the front doors to the store, and a test holds them to it:
-//! `cli`, `serve` → `converse` → `router` → `api`, `hooks` → `ops` → `cache` → `store`. The modules beside them (`clock`,
+//! `cli`, `serve` → `serve_connection` → `router` → `api`, `hooks` → `ops` → `cache` → `store`. The modules beside them (`clock`,
 //! `domain`, `error`, `id`, `principal`, `rendered`, `vault`) know nothing of either and are usable by all.
 
 pub mod api;
@@ -12,7 +12,6 @@ pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod converse;
 pub mod demo;
 pub mod domain;
 pub mod error;
@@ -27,5 +26,6 @@ pub mod provider;
 pub mod rendered;
 pub mod router;
 pub mod serve;
+pub mod serve_connection;
 pub mod store;
 pub mod vault;

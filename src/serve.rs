@@ -5,11 +5,11 @@
 use crate::{
     clock,
     config::Config,
-    converse::converse,
     error::Error,
     http::{App, Parts, Peer, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
     ops::{Context, changes, ingest::Ingest, joins, keys::Uses, purge, quarantine},
     router::router,
+    serve_connection::serve_connection,
 };
 use axum::Router;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -222,7 +222,7 @@ async fn accept(
             },
         };
         while connections.try_join_next().is_some() {}
-        connections.spawn(converse(
+        connections.spawn(serve_connection(
             stream,
             peer,
             router.clone(),
@@ -234,7 +234,14 @@ async fn accept(
     if let Err(error) = accept_queued(listener, |stream, peer| {
         let place = places.clone().try_acquire_owned().ok()?;
         let (router, app, stopped) = (router.clone(), app.clone(), stopped.clone());
-        connections.spawn(converse(stream, Peer(peer), router, app, stopped, place));
+        connections.spawn(serve_connection(
+            stream,
+            Peer(peer),
+            router,
+            app,
+            stopped,
+            place,
+        ));
         Some(())
     }) {
         tracing::debug!(%error, "the connections that are left in the queue are closed");

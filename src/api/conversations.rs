@@ -130,9 +130,8 @@ pub async fn get(
     Reader(principal): Reader,
     State(app): State<App>,
     wanted: Wanted,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<ConversationId>,
 ) -> Result<Represented, ApiError> {
-    let id = ConversationId::from_text(id);
     let found = conversations::get(&app.context, principal.account(), &id).await?;
     Ok(represent_once(wanted, &[&envelope::body(found)?]))
 }

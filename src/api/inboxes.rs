@@ -82,9 +82,9 @@ pub async fn get(
     Reader(principal): Reader,
     State(app): State<App>,
     wanted: Wanted,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<InboxId>,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::get(&app.context, principal.account(), &InboxId::from_text(id)).await?;
+    let inbox = inboxes::get(&app.context, principal.account(), &id).await?;
     app.context.cache.note_read(principal.account());
     let rendered = Rendered::new(&[&envelope::body(inbox)?], None);
     Ok(represent(&wanted, Arc::new(rendered)).into_response())
@@ -108,16 +108,10 @@ pub async fn get(
 pub async fn update(
     Writer(principal): Writer,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<InboxId>,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::update(
-        &app.context,
-        principal.account(),
-        &InboxId::from_text(id),
-        body,
-    )
-    .await?;
+    let inbox = inboxes::update(&app.context, principal.account(), &id, body).await?;
     Ok(envelope::ok(inbox))
 }
 
@@ -146,17 +140,12 @@ query! {
 pub async fn delete(
     Writer(principal): Writer,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<InboxId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let params = DeleteParams::parse(query.as_deref())?;
-    inboxes::delete(
-        &app.context,
-        principal.account(),
-        &InboxId::from_text(id),
-        params.purge.unwrap_or_default().0,
-    )
-    .await?;
+    let purge = params.purge.unwrap_or_default().0;
+    inboxes::delete(&app.context, principal.account(), &id, purge).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -172,9 +161,9 @@ pub async fn delete(
 pub async fn setup(
     Writer(principal): Writer,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<InboxId>,
 ) -> Result<Response, ApiError> {
-    let setup = setup::get(&app.context, principal.account(), &InboxId::from_text(id)).await?;
+    let setup = setup::get(&app.context, principal.account(), &id).await?;
     Ok(envelope::ok(setup))
 }
 
@@ -201,10 +190,9 @@ pub async fn setup(
 pub async fn connect(
     Writer(principal): Writer,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<InboxId>,
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
-    let id = InboxId::from_text(id);
     let setup = connect::connect(&app.context, principal.account(), &id).await?;
     Ok(envelope::ok(setup))
 }

@@ -92,9 +92,8 @@ pub async fn get(
     Reader(principal): Reader,
     State(app): State<App>,
     wanted: Wanted,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<MessageId>,
 ) -> Result<Represented, ApiError> {
-    let id = MessageId::from_text(id);
     let found = messages::get(&app.context, principal.account(), &id).await?;
     Ok(represent_once(wanted, &[&envelope::body(found)?]))
 }

@@ -39,145 +39,70 @@ pub struct Sender {
     pub username: Option<String>,
 }
 
-/// A key, what it holds (any JSON value if nothing is said), and what that is.
+/// A key, the type of its value (`None` if it can be any JSON value), and a description.
 type Key = (&'static str, Option<Type>, &'static str);
 
+/// Declares keys, one on each line.
+macro_rules! keys {
+    ($($name:ident: $kind:ident, $about:literal;)*) => {
+        &[$((stringify!($name), keys!(@ $kind), $about)),*]
+    };
+    (@ Any) => {
+        None
+    };
+    (@ $kind:ident) => {
+        Some(Type::$kind)
+    };
+}
+
 /// The keys of content, beside `media`.
-const KEYS: [Key; 24] = [
-    (
-        "text",
-        Some(Type::String),
-        "text, interactive, order: the words",
-    ),
-    (
-        "caption",
-        Some(Type::String),
-        "image, video, document: the words beside it",
-    ),
-    (
-        "entities",
-        Some(Type::Array),
-        "Telegram: the formatting of `text` or `caption`: `type`, `offset` and `length` in Unicode code points, and by type `url`, `language`, `user` or `id`",
-    ),
-    ("emoji", Some(Type::String), "sticker: what it stands for"),
-    (
-        "attachment",
-        Some(Type::String),
-        "Instagram: what kind of attachment it is, as in `share` or `story_mention`",
-    ),
-    (
-        "attachments",
-        Some(Type::Array),
-        "Instagram: further attachments of the same message",
-    ),
-    ("latitude", Some(Type::Number), "location: degrees"),
-    ("longitude", Some(Type::Number), "location: degrees"),
-    (
-        "name",
-        Some(Type::String),
-        "location: its name. interactive: the form's",
-    ),
-    ("address", Some(Type::String), "location: its address"),
-    ("url", Some(Type::String), "location: its page"),
-    (
-        "contacts",
-        Some(Type::Array),
-        "contacts: the cards, as the provider writes them",
-    ),
-    (
-        "kind",
-        Some(Type::String),
-        "interactive: what was used, as in `button_reply` or `postback`",
-    ),
-    (
-        "id",
-        Some(Type::String),
-        "interactive: the business's own id of what was chosen",
-    ),
-    (
-        "description",
-        Some(Type::String),
-        "interactive: the chosen row's description",
-    ),
-    (
-        "data",
-        None,
-        "interactive: what a form or a template holds, as the provider writes it",
-    ),
-    ("catalog_id", Some(Type::String), "order: the catalogue"),
-    (
-        "product_items",
-        Some(Type::Array),
-        "order: its items, as the provider writes them",
-    ),
-    (
-        "forwarded",
-        Some(Type::Boolean),
-        "Always `true`: it was forwarded",
-    ),
-    (
-        "topic",
-        Some(Type::Object),
-        "Telegram: the topic of a forum or of a channel's direct messages that it is in: `id`, and `name` where Telegram says it",
-    ),
-    (
-        "referral",
-        Some(Type::Object),
-        "The advertisement or link that led here, as the provider writes it",
-    ),
-    (
-        "referred_product",
-        Some(Type::Object),
-        "The product that it asks about, as the provider writes it",
-    ),
-    (
-        "story",
-        Some(Type::Object),
-        "Instagram: the story that it answers, as the provider writes it",
-    ),
-    (
-        "raw",
-        Some(Type::Object),
-        "unsupported: the message, as the provider writes it",
-    ),
-];
+const KEYS: &[Key] = keys! {
+    text: String, "text, interactive, order: the words";
+    caption: String, "image, video, document: the words beside it";
+    entities: Array, "Telegram: the formatting of `text` or `caption`: `type`, `offset` and `length` in Unicode code points, and by type `url`, `language`, `user` or `id`";
+    emoji: String, "sticker: what it stands for";
+    attachment: String, "Instagram: what kind of attachment it is, as in `share` or `story_mention`";
+    attachments: Array, "Instagram: further attachments of the same message";
+    latitude: Number, "location: degrees";
+    longitude: Number, "location: degrees";
+    name: String, "location: its name. interactive: the form's";
+    address: String, "location: its address";
+    url: String, "location: its page";
+    contacts: Array, "contacts: the cards, as the provider writes them";
+    kind: String, "interactive: what was used, as in `button_reply` or `postback`";
+    id: String, "interactive: the business's own id of what was chosen";
+    description: String, "interactive: the chosen row's description";
+    data: Any, "interactive: what a form or a template holds, as the provider writes it";
+    catalog_id: String, "order: the catalogue";
+    product_items: Array, "order: its items, as the provider writes them";
+    forwarded: Boolean, "Always `true`: it was forwarded";
+    topic: Object, "Telegram: the topic of a forum or of a channel's direct messages that it is in: `id`, and `name` where Telegram says it";
+    referral: Object, "The advertisement or link that led here, as the provider writes it";
+    referred_product: Object, "The product that it asks about, as the provider writes it";
+    story: Object, "Instagram: the story that it answers, as the provider writes it";
+    raw: Object, "unsupported: the message, as the provider writes it";
+};
 
 /// The keys of `media`.
-const MEDIA: [Key; 8] = [
-    ("id", Some(Type::String), "The provider's id of the file"),
-    (
-        "mime_type",
-        Some(Type::String),
-        "Its type, as the provider says",
-    ),
-    ("name", Some(Type::String), "Its name"),
-    ("size", Some(Type::Integer), "Bytes"),
-    (
-        "sha256",
-        Some(Type::String),
-        "WhatsApp: its SHA-256, in base64",
-    ),
-    (
-        "url",
-        Some(Type::String),
-        "Where it is at the provider, for a while",
-    ),
-    (
-        "voice",
-        Some(Type::Boolean),
-        "Always `true`: it was spoken into the app",
-    ),
-    ("animated", Some(Type::Boolean), "Always `true`: it moves"),
-];
+const MEDIA: &[Key] = keys! {
+    id: String, "The provider's id of the file";
+    mime_type: String, "Its type, as the provider says";
+    name: String, "Its name";
+    size: Integer, "Bytes";
+    sha256: String, "WhatsApp: its SHA-256, in base64";
+    url: String, "Where it is at the provider, for a while";
+    voice: Boolean, "Always `true`: it was spoken into the app";
+    animated: Boolean, "Always `true`: it moves";
+};
 
 impl PartialSchema for Content {
     fn schema() -> RefOr<Schema> {
-        let media = object(&MEDIA)
+        let media = object(MEDIA)
             .description(Some(
                 "image, video, audio, document, sticker: the file, as far as the provider tells",
             ))
             .build();
-        object(&KEYS)
+        object(KEYS)
             .property("media", media)
             .description(Some(
                 "What a message says. Which keys there are depends on its type; others may come.",

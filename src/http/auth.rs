@@ -110,18 +110,20 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 }
 
 /// The `{id}` of a path. A text that cannot be an id becomes the empty id, which is never found.
-pub struct IdPath(pub String);
+pub struct IdPath<T = String>(pub T);
 
-impl FromRequestParts<App> for IdPath {
+impl<T: From<String>> FromRequestParts<App> for IdPath<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let id: Result<Path<String>, _> = Path::from_request_parts(parts, &()).await;
-        match id {
-            Ok(Path(id)) if can_be_id(&id) => Ok(IdPath(id)),
-            Ok(_) => Ok(IdPath(String::new())),
-            Err(_) => Err(Refusal::NoSuchPath.into()),
+        let Ok(Path(mut id)) = id else {
+            return Err(Refusal::NoSuchPath.into());
+        };
+        if !can_be_id(&id) {
+            id.clear();
         }
+        Ok(IdPath(id.into()))
     }
 }
 

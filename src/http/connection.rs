@@ -39,7 +39,7 @@ pub struct Connection {
     wait: Wait,
     /// An answer of this wrapper, which is sent before anything else.
     unsent: Vec<u8>,
-    /// The step of the progress at which hyper last had nothing left to send.
+    /// The number of steps at which hyper last had nothing left to send.
     all_sent: u64,
     /// Fires when the client has read nothing of an answer for too long. `None` while it reads.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -51,7 +51,7 @@ pub struct Connection {
 
 /// The wait for a request's head.
 struct Wait {
-    /// The step of the progress at which it began.
+    /// The number of steps at which it began.
     since: u64,
     /// Whether a part of the head has arrived.
     begun: bool,
@@ -92,18 +92,18 @@ impl Connection {
             return false;
         }
         loop {
-            let progress = self.progress.now();
-            let idle = progress.is_multiple_of(2);
+            let steps = self.progress.steps();
+            let idle = Progress::is_idle(steps);
             let wait = &mut self.wait;
             let deadline = match wait.deadline {
-                Some(deadline) if wait.since == progress && idle => deadline,
+                Some(deadline) if wait.since == steps && idle => deadline,
                 _ => {
-                    wait.since = progress;
+                    wait.since = steps;
                     wait.begun = false;
                     // While a request is under way, the client waits for the answer, or sends a body, which has its own
                     // time limit.
                     let from = if idle {
-                        self.progress.last()
+                        self.progress.last_step()
                     } else {
                         Instant::now()
                     };
@@ -131,9 +131,9 @@ impl Connection {
     /// Whether the connection can end now: the server stops, and there is no request, not even in bytes that have arrived and
     /// are not read yet. Asks the system for those, since tokio may not know of them yet.
     fn can_end(&self) -> bool {
-        let progress = self.progress.now();
-        let idle = progress.is_multiple_of(2) && !(self.wait.begun && self.wait.since == progress);
-        idle && self.progress.is_leaving()
+        let steps = self.progress.steps();
+        let idle = Progress::is_idle(steps) && !(self.wait.begun && self.wait.since == steps);
+        idle && self.progress.must_end_when_idle()
             && !self.progress.is_upgraded()
             && !self.peek().is_ok_and(|bytes| bytes > 0)
     }
@@ -161,9 +161,9 @@ impl Connection {
 
     /// Records that bytes have arrived. If they begin a head, its time limit starts.
     fn note_arrival(&mut self) {
-        let progress = self.progress.now();
-        if progress.is_multiple_of(2) && !(self.wait.since == progress && self.wait.begun) {
-            self.wait.since = progress;
+        let steps = self.progress.steps();
+        if Progress::is_idle(steps) && !(self.wait.since == steps && self.wait.begun) {
+            self.wait.since = steps;
             self.wait.begun = true;
             self.wait.deadline = Some(Instant::now() + self.head_timeout);
         }
@@ -205,7 +205,7 @@ impl Connection {
     /// The refusal that hyper is writing on its own, if it does: all earlier answers are sent, and no request was handed over
     /// since.
     fn bare_answer(&self, slices: &[IoSlice<'_>]) -> Option<Refusal> {
-        let idle = self.all_sent == self.progress.now() && self.all_sent.is_multiple_of(2);
+        let idle = self.all_sent == self.progress.steps() && Progress::is_idle(self.all_sent);
         if !idle || self.progress.is_upgraded() {
             return None;
         }
@@ -301,7 +301,7 @@ impl AsyncWrite for Connection {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         // hyper flushes once it has written all that it had.
-        this.all_sent = this.progress.now();
+        this.all_sent = this.progress.steps();
         Pin::new(&mut this.stream).poll_flush(context)
     }
 
@@ -322,7 +322,7 @@ impl Drop for Connection {
         if self.progress.is_upgraded() || self.stalled.is_some() {
             return;
         }
-        if !self.shut && self.wait.begun && self.wait.since == self.progress.now() {
+        if !self.shut && self.wait.begun && self.wait.since == self.progress.steps() {
             let answer = self.answer(self.refusal);
             if let Err(error) = self.stream.try_write(&answer) {
                 tracing::debug!(%error, "the client cannot be told why its request is refused");

@@ -1,8 +1,7 @@
-//! One request and its answer, as their connection counts them: from the request's head until hyper has taken the last of the
-//! answer.
+//! An exchange: one request and its answer, from the request's head until hyper has taken the last part of the answer.
 //!
-//! Invariant: a client that is told that its connection goes on can go on. Where some of its request was left unread, it is
-//! told that it cannot.
+//! Invariant: a client may send another request unless the answer says `Connection: close`. It says so if a part of the
+//! request was left unread.
 
 use axum::{
     body::{Body, Bytes, HttpBody},
@@ -23,31 +22,32 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Bytes of an unread body that are worth reading so that its connection can go on.
+/// The maximum length of an unread body that is read to keep its connection open, in bytes.
 const WORTH_READING: usize = 64 * 1024;
 
-/// How far a connection's exchanges have come. Clones share it.
+/// The progress of a connection's exchanges. Clones share it.
 #[derive(Clone)]
 pub struct Progress(Arc<Steps>);
 
 struct Steps {
-    /// How many exchanges have started and ended: odd while one is under way.
+    /// The number of steps: the start and the end of each exchange are one step each. So it is odd while an exchange is
+    /// under way.
     count: AtomicU64,
     start: Instant,
-    /// When the last step was taken, in milliseconds after the start.
+    /// When the last step was, in milliseconds after the start.
     last: AtomicU64,
-    /// Whether the answer that is under way goes on for long.
+    /// Whether the current answer is long-lived.
     long_lived: AtomicBool,
-    /// Whether the connection speaks another protocol by now.
+    /// Whether the connection has switched to another protocol.
     upgraded: AtomicBool,
-    /// Whether the connection is to end once nothing is asked.
-    leaving: AtomicBool,
-    /// The connection's place among those that ask and are answered.
+    /// Whether the connection must end as soon as it is idle.
+    ending: AtomicBool,
+    /// The connection's place among `--max-connections`.
     place: Mutex<Option<Box<dyn Send>>>,
 }
 
 impl Progress {
-    /// Of a connection that has just been accepted, and holds this place.
+    /// Starts with a connection that was just accepted and has this place.
     pub fn new(place: impl Send + 'static) -> Self {
         Progress(Arc::new(Steps {
             count: AtomicU64::new(0),
@@ -55,7 +55,7 @@ impl Progress {
             last: AtomicU64::new(0),
             long_lived: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             place: Mutex::new(Some(Box::new(place))),
         }))
     }
@@ -66,7 +66,7 @@ impl Progress {
         self.0.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The answer that is under way goes on for long. It is counted elsewhere, and the place is free for somebody who asks.
+    /// Records that the current answer is long-lived, and frees the connection's place. The answer counts among the streams.
     pub fn long_lived(&self) {
         self.0.long_lived.store(true, Ordering::Release);
         self.0
@@ -76,25 +76,24 @@ impl Progress {
             .take();
     }
 
-    /// From here on the connection speaks another protocol. Who speaks it looks after the connection: no time limit of a
-    /// request's applies.
+    /// Records that the connection has switched to another protocol. The time limits of requests do not apply to it.
     pub fn upgraded(&self) {
         self.0.upgraded.store(true, Ordering::Release);
         self.long_lived();
     }
 
-    /// The connection is to end once nothing is asked.
-    pub fn leave(&self) {
-        self.0.leaving.store(true, Ordering::Release);
+    /// Records that the connection must end as soon as it is idle.
+    pub fn end_when_idle(&self) {
+        self.0.ending.store(true, Ordering::Release);
     }
 
-    /// Whether there was any request yet.
-    pub fn begun(&self) -> bool {
-        self.now() > 0
+    /// Whether there was a request yet.
+    pub fn has_begun(&self) -> bool {
+        self.steps() > 0
     }
 
-    pub(super) fn is_leaving(&self) -> bool {
-        self.0.leaving.load(Ordering::Acquire)
+    pub(super) fn must_end_when_idle(&self) -> bool {
+        self.0.ending.load(Ordering::Acquire)
     }
 
     pub(super) fn is_long_lived(&self) -> bool {
@@ -105,28 +104,34 @@ impl Progress {
         self.0.upgraded.load(Ordering::Acquire)
     }
 
-    /// The number of steps: even if nothing is under way.
-    pub(super) fn now(&self) -> u64 {
+    /// The number of steps so far.
+    pub(super) fn steps(&self) -> u64 {
         self.0.count.load(Ordering::Acquire)
     }
 
-    pub(super) fn last(&self) -> Instant {
+    /// Whether no exchange is under way after this number of steps.
+    pub(super) fn is_idle(steps: u64) -> bool {
+        steps.is_multiple_of(2)
+    }
+
+    /// When the last step was.
+    pub(super) fn last_step(&self) -> Instant {
         self.0.start + Duration::from_millis(self.0.last.load(Ordering::Acquire))
     }
 }
 
-/// An exchange that is under way, as long as this is there.
+/// An exchange that is under way. It ends when this is dropped.
 pub struct Exchange {
     progress: Progress,
     unread: Unread,
     expects_continue: bool,
 }
 
-/// Where a request's body is put if it is dropped before its end, and whether anybody has begun to read it.
+/// The body of a request that was dropped before its end, and whether anybody has begun to read it.
 type Unread = Arc<Mutex<Option<(Incoming, bool)>>>;
 
 impl Exchange {
-    /// A request has come with this head, and a body that the returned one reads.
+    /// Begins an exchange for a request with these headers and this body. The returned body replaces it.
     pub fn begin(progress: Progress, headers: &HeaderMap, body: Incoming) -> (Self, Request) {
         progress.step();
         let exchange = Exchange {
@@ -142,9 +147,9 @@ impl Exchange {
         (exchange, request)
     }
 
-    /// Whether the client may go on to ask once the answer is there: only if nothing of its request is left unread. What little
-    /// there is, is read here.
-    pub fn may_go_on(&self) -> bool {
+    /// Whether the client may send another request after the answer: only if no part of this request is left unread. Reads
+    /// a short rest of the body first.
+    pub fn keeps_connection(&self) -> bool {
         let unread = self
             .unread
             .lock()
@@ -153,11 +158,11 @@ impl Exchange {
         let Some((mut body, begun)) = unread else {
             return true;
         };
-        // Reading would ask such a client to send what nobody wants.
+        // Reading would ask the client to send a body that nobody uses.
         if self.expects_continue && !begun {
             return false;
         }
-        // What is not there yet is not waited for.
+        // Reads only what has already arrived.
         let mut now = Context::from_waker(Waker::noop());
         let mut left = WORTH_READING;
         loop {
@@ -173,7 +178,7 @@ impl Exchange {
         }
     }
 
-    /// The exchange ends when this body has been taken, or dropped.
+    /// Returns the answer's body. The exchange ends when it was taken, or dropped.
     pub fn answer(self, body: Body) -> Answer {
         Answer {
             body,

@@ -41,12 +41,12 @@ type VisitorMessagePage = Page<VisitorMessage, CursorPagination>;
 )]
 pub async fn send(
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(inbox): IdPath<InboxId>,
     Client(address): Client,
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
+    let visitor = visitor(&app, &inbox, &headers).await?;
     app.bounds.message(&visitor.identity.id, address)?;
     let (message, new) = livechat::store_message(&app.context, &app.ingest, &visitor, body).await?;
     let status = if new {
@@ -83,11 +83,11 @@ query! {
 )]
 pub async fn list(
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(inbox): IdPath<InboxId>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let visitor = visitor(&app, &InboxId::from_text(id), &headers).await?;
+    let visitor = visitor(&app, &inbox, &headers).await?;
     let params = ListParams::parse(query.as_deref())?;
     let after = params.after.map(|after| after.0);
     let limit = params.limit.unwrap_or_default().0;

@@ -48,13 +48,12 @@ type SessionAnswer = Success<Session>;
 )]
 pub async fn create(
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(inbox): IdPath<InboxId>,
     Client(address): Client,
     headers: HeaderMap,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     app.bounds.session(address)?;
-    let inbox = InboxId::from_text(id);
     let (visitor, token) =
         livechat::create_session(&app.context, &inbox, origin(&headers), body).await?;
     let session = Session {

@@ -64,7 +64,7 @@ const PAGE: i64 = 100;
 )]
 pub async fn open(
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(inbox): IdPath<InboxId>,
     Client(address): Client,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
@@ -74,7 +74,7 @@ pub async fn open(
     let places = (app.bounds.socket(address)?, app.bounds.stream()?);
     let origin = origin(&headers).map(str::to_owned);
     let session = Session {
-        inbox: InboxId::from_text(id),
+        inbox,
         origin,
         address,
         wrong: 0,

@@ -3,7 +3,7 @@
 use crate::support::{Store, TestApp, eventually, on_both_stores, read_all};
 use axum::{Router, body::Body, routing::get};
 use futures_util::{StreamExt, stream};
-use inboxd::{converse::converse, domain::Scope, http::Peer};
+use inboxd::{domain::Scope, http::Peer, serve_connection::serve_connection};
 use std::{convert::Infallible, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -308,7 +308,7 @@ async fn an_answer_that_looks_like_one_of_hypers_is_sent_as_it_is() {
     let mut stream = connect(listener.local_addr().expect("an address")).await;
     let (server, peer) = listener.accept().await.expect("connected");
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(converse(
+    tokio::spawn(serve_connection(
         server,
         Peer(peer),
         router,

@@ -12,8 +12,8 @@ use std::{
 const MAY_USE: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     ("cli", &["serve", "demo", "ops", "store"]),
-    ("serve", &["converse", "router", "http", "ops"]),
-    ("converse", &["router", "http"]),
+    ("serve", &["serve_connection", "router", "http", "ops"]),
+    ("serve_connection", &["router", "http"]),
     ("demo", &["ops"]),
     ("router", &["api", "hooks", "livechat", "http"]),
     ("api", &["http", "ops", "cache", "store"]),

@@ -1,4 +1,4 @@
-//! The contract, row by row, against the real server over real sockets, on both stores.
+//! The promises to users, one by one, against the real server over real sockets, on both stores.
 //!
 //! A module is called like the URL or the noun that it is about. One binary: it links once, and its tests
 //! share one PostgreSQL. `cargo test` runs on SQLite; with `--features postgres-tests` PostgreSQL must be

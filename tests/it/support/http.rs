@@ -1,4 +1,4 @@
-//! A client that reads like the contract, and checks of every answer what holds for all of them.
+//! An HTTP client that checks every answer for what all answers must have.
 
 use reqwest::{
     Client, Method, RequestBuilder, StatusCode,
@@ -98,7 +98,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// What the contract says of every answer.
+    /// What every answer must have.
     fn check(&self, method: &Method) {
         self.header("x-request-id");
         let empty = self.body.is_empty();

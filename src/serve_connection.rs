@@ -1,7 +1,7 @@
-//! Serves one connection, from its first request to its end. hyper reads and writes it. A request that the cache can
-//! answer is answered here at once; the routes answer all others.
+//! Serves one connection, from its first request to its end. hyper reads and writes it. A request that the cache can answer
+//! is answered here. All others go to the router.
 //!
-//! Invariant: a request that comes after the last answer (`Connection: close`) is not carried out.
+//! Invariant: a request that arrives after the last answer (`Connection: close`) has no effect.
 
 use crate::{
     http::{
@@ -26,13 +26,13 @@ use tower::Service;
 /// After the server has begun to stop, how long a connection without any request may stay open.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// How many unsent bytes the system may hold for a connection, beyond what the client's window has room for. It is
-/// enough to keep a client that reads supplied, and a client that reads nothing cannot occupy the system's memory.
+/// How many unsent bytes the system may keep for a connection, in addition to the client's window. This is enough for a
+/// client that reads, and a client that reads nothing cannot use up the system's memory.
 const UNSENT: u32 = 128 * 1024;
 
-/// Answers the requests of one connection until it is closed, or until the server stops. Holds its
-/// place as long, or until an answer goes on for long: such ones have places of their own.
-pub async fn converse(
+/// Answers the requests of one connection until it is closed, or until the server stops. The connection keeps its `place`
+/// among `--max-connections` as long, or until it has a long-lived answer, which counts among the streams.
+pub async fn serve_connection(
     stream: TcpStream,
     peer: Peer,
     router: Router,
@@ -42,7 +42,7 @@ pub async fn converse(
 ) {
     let set = stream.set_nodelay(true);
     if let Err(error) = set.and_then(|()| SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT)) {
-        tracing::debug!(%error, "the options of a connection cannot be set");
+        tracing::debug!(%error, "the options of a socket cannot be set");
     }
     let progress = Progress::new(place);
     let io = Connection::new(stream, progress.clone(), &app);
@@ -61,9 +61,9 @@ pub async fn converse(
     let mut connection = pin!(
         http1::Builder::new()
             .max_buf_size(head)
-            // `Connection` measures this time itself, and answers with 408 when it is over.
+            // `Connection` has its own timer for this, and answers with 408.
             .header_read_timeout(None)
-            // Whoever asks no more still gets its answer.
+            // A client may close its side after a request and still wait for the answer.
             .half_close(true)
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades()
@@ -71,7 +71,7 @@ pub async fn converse(
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = wait_for_stop(&mut stopped, &progress) => {
-            progress.leave();
+            progress.end_when_idle();
             connection.await
         }
     };
@@ -80,7 +80,7 @@ pub async fn converse(
     }
 }
 
-/// What the requests of one connection share.
+/// The state that the requests of one connection share.
 struct Shared {
     router: Router,
     app: App,
@@ -113,8 +113,8 @@ impl Shared {
         }
         if upgraded {
             self.progress.upgraded();
-        } else if long_lived || !exchange.may_go_on() || *self.stopped.borrow() {
-            // Nothing more is answered here, and who would go on to ask has to know that before.
+        } else if long_lived || !exchange.keeps_connection() || *self.stopped.borrow() {
+            // This is the last answer, so the client must not send another request.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -128,14 +128,14 @@ impl Shared {
     }
 }
 
-/// Waits until the server stops. A connection that has not asked for anything yet gets a moment more: who has just
-/// connected is about to, and would be cut off without an answer.
+/// Waits until the server stops. If the connection has had no request yet, waits a moment longer, since a client that has
+/// just connected is about to send one.
 async fn wait_for_stop(stopped: &mut watch::Receiver<bool>, progress: &Progress) {
     const STEP: Duration = Duration::from_millis(5);
-    // An error means that the server is gone, too.
+    // An error means that the sender is gone, so the server has stopped.
     stopped.wait_for(|stopped| *stopped).await.ok();
     let mut left = FIRST_REQUEST;
-    while !progress.begun() && !left.is_zero() {
+    while !progress.has_begun() && !left.is_zero() {
         sleep(STEP).await;
         left = left.saturating_sub(STEP);
     }
@@ -155,7 +155,7 @@ fn trim_slash(uri: &mut Uri) {
     if let Ok(path_and_query) = PathAndQuery::try_from(text) {
         let mut parts = std::mem::take(uri).into_parts();
         parts.path_and_query = Some(path_and_query);
-        // The other parts of an absolute URI stay as they are. They fit any path.
+        // The other parts of the URI stay as they are, so it stays valid.
         *uri = Uri::from_parts(parts).unwrap_or_default();
     }
 }
