@@ -112,7 +112,7 @@ impl Server {
                 tracing::error!(%error, "a background task of the server failed");
             }
         }
-        // It ends once nobody can hand in an update any more. A live-chat socket whose client reads nothing still could.
+        // This ends when nobody can add an update any more. A live-chat socket whose client reads nothing may still exist.
         let storing = self.storing.abort_handle();
         match timeout(self.shutdown_timeout, self.storing).await {
             Ok(Ok(())) => {}
@@ -195,7 +195,7 @@ async fn accept(
 ) {
     let all = app.limits.connections;
     let places = Arc::new(Semaphore::new(all));
-    // Owned here, so that what does not end in time can be ended.
+    // Kept here, so that connections that do not end in time can be aborted.
     let mut connections = JoinSet::new();
     let mut logged_at: Option<Instant> = None;
     loop {
@@ -252,13 +252,13 @@ async fn accept(
         let (_all, ()) = tokio::join!(all, app.bounds.streams_closed());
     };
     if timeout(app.limits.shutdown_timeout, closed).await.is_err() {
-        tracing::warn!("some requests did not finish in time, and are ended");
+        tracing::warn!("some requests did not finish in time, and are aborted");
     }
     connections.shutdown().await;
 }
 
-/// Accepts the connections that wait in the kernel's queue, and closes the queue. Their clients are connected already,
-/// and may have sent a request: closing the queue first would cut them off without an answer.
+/// Accepts the connections that wait in the kernel's queue, and closes the queue. Their clients are already connected, and
+/// may have sent a request. If the queue were closed first, they would get no answer.
 fn accept_queued(
     listener: TcpListener,
     mut take: impl FnMut(TcpStream, SocketAddr) -> Option<()>,

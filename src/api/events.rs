@@ -10,7 +10,7 @@ use crate::{
     id::{AccountId, EventId},
     ops::{
         conversations,
-        events::{self, Event, Live, Told, What},
+        events::{self, Event, Live, RecentIds, What},
         inboxes, keys, messages,
     },
     principal::Principal,
@@ -77,7 +77,7 @@ pub async fn listen(
         begin: last.is_none().then(|| begin.clone()),
         last: last.clone().unwrap_or(begin),
         waiting: VecDeque::new(),
-        told: last.iter().cloned().collect(),
+        sent: last.iter().cloned().collect(),
         check: interval(CHECK),
         _place: app.bounds.stream()?,
         principal,
@@ -116,7 +116,7 @@ struct Listener {
     /// The newest event that was sent.
     last: EventId,
     waiting: VecDeque<Event>,
-    told: Told<EventId>,
+    sent: RecentIds<EventId>,
     /// When the key is checked next, however many events there are in between.
     check: Interval,
     _place: OwnedSemaphorePermit,
@@ -187,7 +187,7 @@ impl Listener {
     /// Returns the event, unless it was sent before.
     fn if_unsent(&mut self, event: Event) -> Option<Event> {
         if self.begin.as_ref().is_some_and(|begin| event.id < *begin)
-            || !self.told.first_time(&event.id)
+            || !self.sent.is_new(&event.id)
         {
             return None;
         }

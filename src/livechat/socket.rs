@@ -19,7 +19,7 @@ use crate::{
     id::{ConversationId, InboxId, MessageId},
     input::{self, Given},
     ops::{
-        events::{self, Event, Live, Told, What},
+        events::{self, Event, Live, RecentIds, What},
         livechat::{self, After, Hello, Visitor, VisitorMessage},
     },
 };
@@ -79,7 +79,7 @@ pub async fn open(
         address,
         wrong: 0,
         last: None,
-        told: Told::default(),
+        sent: RecentIds::default(),
         conversation: None,
         app,
     };
@@ -104,7 +104,7 @@ struct Session {
     /// The newest message that was sent to the client.
     last: Option<MessageId>,
     /// The messages that were sent lately.
-    told: Told<MessageId>,
+    sent: RecentIds<MessageId>,
     /// The visitor's conversation, as soon as it is known.
     conversation: Option<ConversationId>,
 }
@@ -236,7 +236,7 @@ impl Session {
         }
         let hello = Hello::parse(hello)?;
         if let Given::Value(After(after)) = hello.after {
-            self.told = Told::from_iter([after.clone()]);
+            self.sent = RecentIds::from_iter([after.clone()]);
             self.last = Some(after);
         }
         let token = hello.token.value().ok_or(Error::UnknownVisitor)?.0;
@@ -331,7 +331,7 @@ impl Session {
             let full = page.len() as i64 == PAGE;
             for message in page {
                 from = Some(message.id.clone());
-                if !self.told.first_time(&message.id) {
+                if !self.sent.is_new(&message.id) {
                     continue;
                 }
                 if self.last.as_ref().is_none_or(|last| message.id > *last) {

@@ -132,14 +132,14 @@ pub fn overlap(context: &Context) -> u64 {
 
 /// The ids that a listener received lately, so that nothing is sent twice because of the [`overlap`].
 #[derive(Debug)]
-pub struct Told<Id>(BTreeSet<Id>);
+pub struct RecentIds<Id>(BTreeSet<Id>);
 
-impl<Id: Ord + Clone> Told<Id> {
+impl<Id: Ord + Clone> RecentIds<Id> {
     /// The most ids that are kept. This covers the overlap, except at a very high rate of events.
     const MOST: usize = 16 * 1024;
 
     /// Adds an id. True if it was not there.
-    pub fn first_time(&mut self, id: &Id) -> bool {
+    pub fn is_new(&mut self, id: &Id) -> bool {
         let first = self.0.insert(id.clone());
         if self.0.len() > Self::MOST {
             self.0.pop_first();
@@ -148,16 +148,16 @@ impl<Id: Ord + Clone> Told<Id> {
     }
 }
 
-impl<Id> Default for Told<Id> {
+impl<Id> Default for RecentIds<Id> {
     fn default() -> Self {
-        Told(BTreeSet::new())
+        RecentIds(BTreeSet::new())
     }
 }
 
 /// Starts with the ids that a client says it has received.
-impl<Id: Ord> FromIterator<Id> for Told<Id> {
+impl<Id: Ord> FromIterator<Id> for RecentIds<Id> {
     fn from_iter<T: IntoIterator<Item = Id>>(told: T) -> Self {
-        Told(told.into_iter().collect())
+        RecentIds(told.into_iter().collect())
     }
 }
 
