@@ -42,6 +42,9 @@ pub enum Error {
     /// The store cannot be reached or written: nothing was accepted, and a later try may work.
     #[error("The service is temporarily unavailable: nothing was accepted, try again")]
     Unavailable(String),
+    /// The store gave up a transaction that waited for another one, again and again: nothing was accepted.
+    #[error("The service is temporarily unavailable: nothing was accepted, try again")]
+    Deadlock(String),
     /// A provider cannot be reached, or does not answer clearly. Nothing was changed here, and a later try may work.
     #[error(
         "{provider} cannot be reached, or gives no clear answer: nothing was changed, try again"
@@ -128,6 +131,7 @@ impl Error {
     pub fn cause(&self) -> Option<&str> {
         match self {
             Error::Unavailable(cause)
+            | Error::Deadlock(cause)
             | Error::ProviderAway { cause, .. }
             | Error::Internal(cause) => Some(cause),
             _ => None,
@@ -147,6 +151,7 @@ impl From<db::Error> for Error {
     fn from(error: db::Error) -> Self {
         match error {
             db::Error::Unavailable(cause) => Error::Unavailable(cause),
+            db::Error::Deadlock(cause) => Error::Deadlock(cause),
             other => Error::Internal(other.to_string()),
         }
     }

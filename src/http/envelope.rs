@@ -382,7 +382,9 @@ fn status(error: &Error) -> StatusCode {
         Error::RateLimited(_) | Error::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Conflict(..) => StatusCode::CONFLICT,
-        Error::Unavailable(_) | Error::ProviderAway { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Unavailable(_) | Error::Deadlock(_) | Error::ProviderAway { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -412,7 +414,7 @@ impl IntoResponse for Error {
             Error::Unauthorized | Error::UnknownVisitor => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
-            Error::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            Error::Unavailable(_) | Error::Deadlock(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
             Error::ProviderAway { retry_after, .. } => {
                 let seconds = retry_after.unwrap_or(PROVIDER_RETRY_AFTER);
                 Some((header::RETRY_AFTER, seconds.into()))

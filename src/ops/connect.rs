@@ -11,6 +11,7 @@ use super::{
     credentials, found,
     inboxes::{self, Settings, read_settings},
     setup::{self, ProviderReport, Setup},
+    transaction::again,
 };
 use crate::{
     domain::{Channel, Inbox},
@@ -122,26 +123,29 @@ async fn store_proof(
     token: &str,
     bot: Bot,
 ) -> Result<(), Error> {
-    let mut session = context.db.write().await?;
-    // Locked from the first read to the commit, as in every change of an inbox.
-    table::lock(&mut session, &[(account, id)]).await?;
-    let details = table::find_details(&mut session, account, id).await?;
-    let details = found(details, "inbox")?;
-    let now_stored = credentials::find(context, &mut session, account, id, "bot_token").await?;
-    if now_stored.as_deref() != Some(token) {
-        return Err(Error::Conflict(
-            Reason::CredentialReplaced,
-            "The bot_token was replaced while Telegram was checking the old one: connect again"
-                .to_owned(),
-        ));
-    }
-    let mut settings = read_settings(&details.settings)?;
-    settings.bot_name = Some(bot.name);
-    settings.bot_username = bot.username;
-    let text = inboxes::write_settings(&settings)?;
-    table::set_settings(&mut session, account, id, &text).await?;
-    let changes = inboxes::prove(context, &mut session, account, id).await?;
-    commit(context, session, changes).await
+    again(|| async {
+        let mut session = context.db.write().await?;
+        // Locked from the first read to the commit, as in every change of an inbox.
+        table::lock(&mut session, &[(account, id)]).await?;
+        let details = table::find_details(&mut session, account, id).await?;
+        let details = found(details, "inbox")?;
+        let now_stored = credentials::find(context, &mut session, account, id, "bot_token").await?;
+        if now_stored.as_deref() != Some(token) {
+            return Err(Error::Conflict(
+                Reason::CredentialReplaced,
+                "The bot_token was replaced while Telegram was checking the old one: connect again"
+                    .to_owned(),
+            ));
+        }
+        let mut settings = read_settings(&details.settings)?;
+        settings.bot_name = Some(bot.name.clone());
+        settings.bot_username = bot.username.clone();
+        let text = inboxes::write_settings(&settings)?;
+        table::set_settings(&mut session, account, id, &text).await?;
+        let changes = inboxes::prove(context, &mut session, account, id).await?;
+        commit(context, session, changes).await
+    })
+    .await
 }
 
 /// Asks Meta to check an access token.

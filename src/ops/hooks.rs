@@ -10,6 +10,7 @@ use super::{
     destinations::{Destination, Search},
     inboxes::prove,
     ingest::{Arrival, Source},
+    transaction::again,
 };
 use crate::{
     domain::Channel,
@@ -69,10 +70,13 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
     let Some(Holder { account, .. }) = found else {
         return Ok(false);
     };
-    let mut session = context.db.write().await?;
-    let changes = prove(context, &mut session, &account, &inbox).await?;
-    commit(context, session, changes).await?;
-    Ok(true)
+    again(|| async {
+        let mut session = context.db.write().await?;
+        let changes = prove(context, &mut session, &account, &inbox).await?;
+        commit(context, session, changes).await?;
+        Ok(true)
+    })
+    .await
 }
 
 /// A request to one of Meta's hooks.

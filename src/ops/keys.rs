@@ -15,6 +15,7 @@ use super::{
     Context,
     changes::{Changes, commit},
     check_name, found,
+    transaction::again,
 };
 use crate::{
     domain::{ApiKey, Scope},
@@ -48,11 +49,14 @@ pub async fn create(
     account: &AccountId,
     new: &NewKey<'_>,
 ) -> Result<(ApiKey, SecretString), Error> {
-    let mut session = context.db.write().await?;
-    let made = create_in(context, &mut session, account, new).await?;
-    // No existing key changes, so there is nothing to announce.
-    commit(context, session, Changes::none()).await?;
-    Ok(made)
+    again(|| async {
+        let mut session = context.db.write().await?;
+        let made = create_in(context, &mut session, account, new).await?;
+        // No existing key changes, so there is nothing to announce.
+        commit(context, session, Changes::none()).await?;
+        Ok(made)
+    })
+    .await
 }
 
 /// Creates a key in an open transaction.
@@ -100,13 +104,16 @@ pub async fn limit(
     rate_limit: Option<i64>,
 ) -> Result<ApiKey, Error> {
     check_limit(rate_limit)?;
-    let mut session = context.db.write().await?;
-    let key = found(
-        keys::limit(&mut session, account, id, rate_limit).await?,
-        "API key",
-    )?;
-    commit(context, session, Changes::of_keys(account)).await?;
-    Ok(key)
+    again(|| async {
+        let mut session = context.db.write().await?;
+        let key = found(
+            keys::limit(&mut session, account, id, rate_limit).await?,
+            "API key",
+        )?;
+        commit(context, session, Changes::of_keys(account)).await?;
+        Ok(key)
+    })
+    .await
 }
 
 fn check_limit(rate_limit: Option<i64>) -> Result<(), Error> {
@@ -121,9 +128,12 @@ fn check_limit(rate_limit: Option<i64>) -> Result<(), Error> {
 
 /// Revokes a key. It stops working from the next request on. Revoking it again has no effect.
 pub async fn revoke(context: &Context, account: &AccountId, id: &KeyId) -> Result<ApiKey, Error> {
-    let mut session = context.db.write().await?;
-    let key = keys::revoke(&mut session, account, id, context.clock.now()).await?;
-    let key = found(key, "API key")?;
-    commit(context, session, Changes::of_keys(account)).await?;
-    Ok(key)
+    again(|| async {
+        let mut session = context.db.write().await?;
+        let key = keys::revoke(&mut session, account, id, context.clock.now()).await?;
+        let key = found(key, "API key")?;
+        commit(context, session, Changes::of_keys(account)).await?;
+        Ok(key)
+    })
+    .await
 }

@@ -289,7 +289,10 @@ pub async fn conversation(
 ) -> Result<Option<ConversationId>, Error> {
     let mut session = context.db.read().await?;
     let (account, inbox) = (&visitor.account, &visitor.inbox);
-    Ok(conversations::find_of_visitor(&mut session, account, inbox, &visitor.provider_identity()).await?)
+    Ok(
+        conversations::find_of_visitor(&mut session, account, inbox, &visitor.provider_identity())
+            .await?,
+    )
 }
 
 /// The provider id of a visitor's message. A client's id has no space, so it is different for every visitor and id.

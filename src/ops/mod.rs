@@ -22,6 +22,7 @@ pub mod purge;
 pub mod quarantine;
 pub mod setup;
 pub mod test_update;
+pub mod transaction;
 pub mod verify;
 
 use crate::{

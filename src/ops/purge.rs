@@ -11,6 +11,7 @@ use super::{
     changes::{Changes, commit},
     on_blocking_thread,
     pieces::{self, Progress},
+    transaction::again,
 };
 use crate::{
     error::Error,
@@ -59,7 +60,7 @@ pub(super) async fn finish(context: &Context, deleted: &Deleted) -> Result<(), E
 
 async fn step(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {
     let (context, deleted) = (context.clone(), deleted.clone());
-    on_blocking_thread(async move { remove(&context, &deleted).await }).await
+    on_blocking_thread(async move { again(|| remove(&context, &deleted)).await }).await
 }
 
 async fn remove(context: &Context, deleted: &Deleted) -> Result<Progress, Error> {

@@ -9,6 +9,7 @@ use super::{
     hooks::{by_address, format},
     ingest::{self, Arrival, Outcome, Source},
     joins,
+    transaction::again,
 };
 use crate::{
     domain::Channel,
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 use channels::{Item, Update};
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 /// The quarantined updates after an entry, or from the start, oldest first. At most `limit`.
 pub async fn list(
@@ -51,10 +52,13 @@ pub async fn discard(
     account: &AccountId,
     id: &QuarantineId,
 ) -> Result<(), Error> {
-    let mut session = context.db.write().await?;
-    let gone = quarantine::delete(&mut session, account, id).await?;
-    found(gone.then_some(()), "quarantined update")?;
-    commit(context, session, Changes::none()).await
+    again(|| async {
+        let mut session = context.db.write().await?;
+        let gone = quarantine::delete(&mut session, account, id).await?;
+        found(gone.then_some(()), "quarantined update")?;
+        commit(context, session, Changes::none()).await
+    })
+    .await
 }
 
 /// Reads a quarantined update again, and stores what can be read now. The entry is deleted if no unreadable part is
@@ -65,9 +69,10 @@ pub async fn replay(
     id: &QuarantineId,
 ) -> Result<Outcome, Error> {
     let entry = get(context, account, id).await?;
-    let mut session = context.db.write().await?;
+    let mut session = context.db.read().await?;
     let details = inboxes::find_details(&mut session, account, &entry.inbox).await?;
     let details = found(details, "inbox")?;
+    drop(session);
     let format = format(entry.channel).ok_or_else(|| {
         Error::Conflict(
             Reason::Unreadable,
@@ -79,6 +84,9 @@ pub async fn replay(
         Channel::Instagram => details.inbox.instagram_account_id,
         Channel::Telegram | Channel::Livechat => None,
     };
+    // One that names no inbox is for the inbox whose quarantine it is in: a person has looked at it.
+    let named = (format.unaddressed)(&entry.body).is_none();
+    let address = address.filter(|_| named);
     let items = match (format.parse)(&entry.body) {
         Ok(update) => items_for(update, address.as_deref()),
         Err(malformed) => {
@@ -100,12 +108,18 @@ pub async fn replay(
         proved: true,
         items: items.into_iter().filter(|item| !unreadable(item)).collect(),
     };
-    let stored = ingest::store_in(context, &mut session, &[&[arrival]]).await?;
-    let stored = stored.ok_or_else(ingest::faster)?;
-    if left == 0 {
-        quarantine::delete(&mut session, account, id).await?;
-    }
-    commit(context, session, stored.changes).await?;
+    let batch = [slice::from_ref(&arrival)];
+    let stored = again(|| async {
+        let mut session = context.db.write().await?;
+        let stored = ingest::store_in(context, &mut session, &batch).await?;
+        let mut stored = stored.ok_or_else(ingest::faster)?;
+        if left == 0 {
+            quarantine::delete(&mut session, account, id).await?;
+        }
+        commit(context, session, std::mem::take(&mut stored.changes)).await?;
+        Ok(stored)
+    })
+    .await?;
     joins::carry_out(context, &stored.joins).await;
     let mut outcome = stored.outcomes.into_iter().next().unwrap_or_default();
     outcome.quarantined = left;

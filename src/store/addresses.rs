@@ -40,7 +40,7 @@ statements! {
     // Taking nothing on a conflict says who is late, without failing the transaction.
     CLAIM = "INSERT INTO channel_addresses (channel, address, account_id, inbox_id, business_account_id) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (channel, address) DO NOTHING";
-    RELEASE = "DELETE FROM channel_addresses WHERE inbox_id = $1";
+    RELEASE_BUT = "DELETE FROM channel_addresses WHERE inbox_id = $1 AND address <> $2";
     FIND = by_address!("a.channel = $1 AND a.address = $2");
     FIND_INBOX = by_address!("a.inbox_id = $1 AND a.channel = $2");
     OF_BUSINESS = by_address!("a.channel = $1 AND a.business_account_id = $2 ORDER BY a.address LIMIT $3");
@@ -67,9 +67,15 @@ pub async fn claim(
     Ok(session.execute(&CLAIM, &row).await? > 0)
 }
 
-/// Frees the address of an inbox.
-pub async fn release(session: &mut Session, inbox: &InboxId) -> Result<(), Error> {
-    session.execute(&RELEASE, &[inbox.into()]).await?;
+/// Frees all addresses of an inbox but this one. No address is empty.
+pub async fn release_but(
+    session: &mut Session,
+    inbox: &InboxId,
+    address: &str,
+) -> Result<(), Error> {
+    session
+        .execute(&RELEASE_BUT, &[inbox.into(), address.into()])
+        .await?;
     Ok(())
 }
 

@@ -7,7 +7,10 @@ use crate::support::{
     whatsapp_body,
 };
 use db::Sql;
-use inboxd::id::{AccountId, InboxId};
+use inboxd::{
+    id::{AccountId, InboxId},
+    ops::quarantine,
+};
 use serde_json::{Value, json};
 
 on_both_stores![
@@ -130,7 +133,14 @@ async fn a_test_that_several_inboxes_signed_goes_aside(store: Store) {
             (json!("pending"), json!(0))
         );
     }
-    assert_eq!(app.count("quarantine").await, 1);
+    let kept = quarantine::list(&app.context, &app.account, None, 10).await;
+    let kept = kept.expect("a list");
+    assert_eq!(kept.len(), 1);
+    // A person may say that it is for the inbox after all.
+    let replayed = quarantine::replay(&app.context, &app.account, &kept[0].id).await;
+    assert_eq!(replayed.expect("read again").stored, 1);
+    assert_eq!(app.shown(&kept[0].inbox).await["messages_count"], 1);
+    assert_eq!(app.count("quarantine").await, 0);
 }
 
 async fn a_test_that_inboxes_of_several_accounts_signed_is_nobodys(store: Store) {

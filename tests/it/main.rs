@@ -12,6 +12,7 @@ mod cli_inbox_test;
 mod connections;
 mod conversations;
 mod cors;
+mod deadlocks;
 mod documents;
 mod envelope;
 mod events;

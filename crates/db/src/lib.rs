@@ -32,6 +32,10 @@ pub enum Error {
     /// The store cannot be reached or written at the moment. Nothing was changed, and another try may succeed.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// This transaction and another one waited for each other, and the store gave this one up. Nothing was changed, and the
+    /// same transaction may succeed when it is run again.
+    #[error("the store gave up a transaction that waited for another: {0}")]
+    Deadlock(String),
     /// The value of a unique key exists already.
     #[error("this key exists already: {0}")]
     Taken(String),

@@ -418,6 +418,9 @@ fn explain(error: tokio_postgres::Error) -> Error {
     if *code == SqlState::UNIQUE_VIOLATION {
         return Error::Taken(text);
     }
+    if *code == SqlState::T_R_DEADLOCK_DETECTED {
+        return Error::Deadlock(text);
+    }
     match &code.code()[..2] {
         // Classes of errors that may pass: connection, serialization, resources (such as a full disk), intervention by
         // an operator, system, locks, and a server that is read-only.

@@ -9,7 +9,7 @@ use crate::{
     domain::{Channel, Inbox},
     error::Error,
     id::{AccountId, EventId, InboxId},
-    ops::{Context, changes::commit, credentials::put_all, events::What},
+    ops::{Context, changes::commit, credentials::put_all, events::What, transaction::again},
     store::inboxes::{self, Details},
 };
 use serde_json::{Map, Value};
@@ -62,13 +62,16 @@ pub async fn create(
         settings: write_settings(&settings)?,
         proved_at,
     };
-    let mut session = context.db.write().await?;
-    // Made while the transaction is open, so that ids and commits have one order.
-    let change = EventId::new(&context.clock);
-    inboxes::insert(&mut session, account, &details, &change).await?;
-    claim_address(&mut session, account, &details.inbox, &settings).await?;
-    put_all(context, &mut session, account, &id, &credentials).await?;
-    let changes = inbox_event(account, &id, change, What::InboxChanged);
-    commit(context, session, changes).await?;
+    again(|| async {
+        let mut session = context.db.write().await?;
+        // Made while the transaction is open, so that ids and commits have one order.
+        let change = EventId::new(&context.clock);
+        inboxes::insert(&mut session, account, &details, &change).await?;
+        claim_address(&mut session, account, &details.inbox, &settings).await?;
+        put_all(context, &mut session, account, &id, &credentials).await?;
+        let changes = inbox_event(account, &id, change, What::InboxChanged);
+        commit(context, session, changes).await
+    })
+    .await?;
     Ok(details.inbox)
 }

@@ -8,7 +8,7 @@ use super::inbox_event;
 use crate::{
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
-    ops::{Context, changes::commit, events::What, found, purge},
+    ops::{Context, changes::commit, events::What, found, purge, transaction::again},
     store::{addresses, inboxes, purge::Deleted, secrets},
 };
 
@@ -20,22 +20,26 @@ pub async fn delete(
     id: &InboxId,
     with_messages: bool,
 ) -> Result<(), Error> {
-    let mut session = context.db.write().await?;
-    // From now on no update can store anything in it.
-    inboxes::lock(&mut session, &[(account, id)]).await?;
-    let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
-    if inbox.messages_count > 0 && !with_messages {
-        return Err(Error::Conflict(
-            Reason::HasMessages,
-            format!("Messages in this inbox: {}", inbox.messages_count),
-        ));
-    }
-    addresses::release(&mut session, id).await?;
-    secrets::delete_all(&mut session, account, id).await?;
-    inboxes::mark_deleted(&mut session, account, id, context.clock.now()).await?;
-    let change = EventId::new(&context.clock);
-    let changes = inbox_event(account, id, change, What::InboxDeleted);
-    commit(context, session, changes).await?;
+    let channel = again(|| async {
+        let mut session = context.db.write().await?;
+        // From now on no update can store anything in it.
+        inboxes::lock(&mut session, &[(account, id)]).await?;
+        let inbox = found(inboxes::find(&mut session, account, id).await?, "inbox")?;
+        if inbox.messages_count > 0 && !with_messages {
+            return Err(Error::Conflict(
+                Reason::HasMessages,
+                format!("Messages in this inbox: {}", inbox.messages_count),
+            ));
+        }
+        addresses::release_but(&mut session, id, "").await?;
+        secrets::delete_all(&mut session, account, id).await?;
+        inboxes::mark_deleted(&mut session, account, id, context.clock.now()).await?;
+        let change = EventId::new(&context.clock);
+        let changes = inbox_event(account, id, change, What::InboxDeleted);
+        commit(context, session, changes).await?;
+        Ok(inbox.channel)
+    })
+    .await?;
     if !context.command {
         context.inbox_deleted.notify_one();
         return Ok(());
@@ -43,7 +47,7 @@ pub async fn delete(
     let deleted = Deleted {
         account: account.clone(),
         inbox: id.clone(),
-        channel: inbox.channel,
+        channel,
     };
     if let Err(error) = purge::finish(context, &deleted).await {
         // The inbox is deleted nevertheless.

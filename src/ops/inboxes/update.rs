@@ -10,12 +10,13 @@ use crate::{
     domain::{Inbox, InboxStatus},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
-    ops::{Context, changes::commit, credentials, events::What, found},
+    ops::{Context, changes::commit, credentials, events::What, found, transaction::again},
     store::{
         addresses,
         inboxes::{self, Update},
     },
 };
+use db::Session;
 use serde_json::{Map, Value};
 
 /// Changes an inbox by the body of `PATCH /inboxes/{id}`.
@@ -23,6 +24,15 @@ use serde_json::{Map, Value};
 /// # Errors
 /// [`Error::Validation`] with all errors of the body; [`Error::Conflict`] if the address is taken, or cannot be changed.
 pub async fn update(
+    context: &Context,
+    account: &AccountId,
+    id: &InboxId,
+    body: Map<String, Value>,
+) -> Result<Inbox, Error> {
+    again(|| change(context, account, id, body.clone())).await
+}
+
+async fn change(
     context: &Context,
     account: &AccountId,
     id: &InboxId,
@@ -48,8 +58,7 @@ pub async fn update(
     let moved = channel_address(&inbox, &settings) != channel_address(&inbox, &before);
     let proved_at = details.proved_at.filter(|_| !moved);
     if moved || settings.business_account_id != before.business_account_id {
-        addresses::release(&mut session, id).await?;
-        claim_address(&mut session, account, &inbox, &settings).await?;
+        move_address(&mut session, account, &inbox, [&before, &settings]).await?;
     }
     if let Some(name) = change.name {
         inbox.name = name.0;
@@ -73,6 +82,24 @@ pub async fn update(
     let changes = inbox_event(account, id, event, What::InboxChanged);
     commit(context, session, changes).await?;
     Ok(inbox)
+}
+
+/// Gives an inbox the address of its new settings, and frees the old one: the smaller first, so that inboxes that exchange
+/// theirs cannot wait for each other.
+async fn move_address(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &Inbox,
+    [before, after]: [&Settings; 2],
+) -> Result<(), Error> {
+    let address = |settings| channel_address(inbox, settings).map_or("", |known| known.address);
+    let new = address(after);
+    if address(before) <= new {
+        addresses::release_but(session, &inbox.id, "").await?;
+        return claim_address(session, account, inbox, after).await;
+    }
+    claim_address(session, account, inbox, after).await?;
+    Ok(addresses::release_but(session, &inbox.id, new).await?)
 }
 
 /// Returns an error if another bot would replace the inbox's bot. Each bot numbers its messages on its own, so the messages

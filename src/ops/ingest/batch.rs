@@ -17,6 +17,7 @@ use crate::{
         changes::{Changes, commit},
         events::{Event, What},
         joins,
+        transaction::again,
     },
     store::{inboxes, joins::Join},
 };
@@ -28,15 +29,18 @@ const ATTEMPTS: usize = 10;
 
 /// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each update.
 pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec<Outcome>, Error> {
-    for _ in 0..ATTEMPTS {
-        let mut session = context.db.write().await?;
-        if let Some(stored) = store_in(context, &mut session, batch).await? {
-            commit(context, session, stored.changes).await?;
-            joins::carry_out(context, &stored.joins).await;
-            return Ok(stored.outcomes);
+    again(|| async {
+        for _ in 0..ATTEMPTS {
+            let mut session = context.db.write().await?;
+            if let Some(stored) = store_in(context, &mut session, batch).await? {
+                commit(context, session, stored.changes).await?;
+                joins::carry_out(context, &stored.joins).await;
+                return Ok(stored.outcomes);
+            }
         }
-    }
-    Err(faster())
+        Err(faster())
+    })
+    .await
 }
 
 /// Others were faster, again and again.

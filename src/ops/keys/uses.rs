@@ -8,6 +8,7 @@ use crate::{
     ops::{
         Context,
         changes::{Changes, commit},
+        transaction::again,
     },
     store::keys,
 };
@@ -96,9 +97,12 @@ impl Uses {
         let Some((_, last, _)) = uses.last() else {
             return Ok(0);
         };
-        let mut session = context.db.write().await?;
-        keys::touch(&mut session, &uses).await?;
-        commit(context, session, Changes::none()).await?;
+        again(|| async {
+            let mut session = context.db.write().await?;
+            keys::touch(&mut session, &uses).await?;
+            commit(context, session, Changes::none()).await
+        })
+        .await?;
         let mut held = self.held();
         held.written = Some(last.clone());
         for (_, key, at) in &uses {
