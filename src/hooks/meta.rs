@@ -1,4 +1,4 @@
-//! What Meta's channels have in common: the verification handshake, the signature, and one URL for all inboxes.
+//! The common parts of the hooks that Meta calls: the verification, the signature, and one URL for all inboxes.
 //!
 //! Source: <https://developers.facebook.com/docs/graph-api/webhooks/getting-started>.
 
@@ -12,7 +12,7 @@ use crate::{
     },
     input::{Text, text, word},
     ops::{
-        hooks::{self, FromMeta},
+        hooks::{self, MetaRequest},
         ingest::Outcome,
     },
 };
@@ -35,7 +35,7 @@ query! {
     }
 }
 
-/// What Meta calls a verification.
+/// The mode of Meta's verification requests.
 #[derive(Debug)]
 struct Subscribe;
 
@@ -59,7 +59,7 @@ text! {
 }
 
 text! {
-    /// A text that is sent back to whoever asks. Meta's are numbers.
+    /// The text that the answer repeats. Meta sends a number.
     struct Challenge(String): challenge,
     |text| text.min_length(Some(1)).max_length(Some(200)).examples(["1158201444"]);
 }
@@ -86,7 +86,7 @@ pub(super) async fn verify(
     Ok(([(header::CONTENT_TYPE, kind)], params.challenge.0).into_response())
 }
 
-/// Answers `POST`: stores what is signed, and says so only then.
+/// Answers `POST`, after the update is stored.
 pub(super) async fn deliver(
     app: &App,
     channel: Channel,
@@ -102,20 +102,20 @@ async fn receive(app: &App, channel: Channel, request: Request) -> Result<Outcom
         .and_then(|value| value.to_str().ok())
         .ok_or(Refusal::BadSignature)?
         .to_owned();
-    let came = FromMeta {
+    let request = MetaRequest {
         channel,
         signature: &signature,
         source: source(app, request).await?,
     };
-    let vouched = hooks::vouched(&app.context, came)
+    let update = hooks::check_signature(&app.context, request)
         .await?
         .ok_or(Refusal::BadSignature)?;
-    let outcome = match vouched.arrivals.is_empty() {
+    let outcome = match update.arrivals.is_empty() {
         true => Outcome::default(),
-        false => app.ingest.deliver(vouched.arrivals).await?,
+        false => app.ingest.deliver(update.arrivals).await?,
     };
     Ok(Outcome {
-        foreign: vouched.foreign,
+        foreign: update.foreign,
         ..outcome
     })
 }

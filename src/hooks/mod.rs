@@ -1,9 +1,9 @@
-//! What providers call: one file a channel.
+//! The hooks, which providers call, with one file for each channel.
 //!
-//! A hook finds out whether the request is genuine, has the update read by the channel's parser, and
-//! answers only once the messages are durable. Adding a channel means one file here, and its line in the router.
+//! A hook checks whether a request is genuine, has its update parsed, and answers when the messages are durable. A new
+//! channel is one file here, and a line in the router.
 //!
-//! Invariant: nothing of an update reaches the store before its own inbox has vouched for it.
+//! Invariant: no item of an update is stored before its signature or token was checked with that of its inbox.
 
 pub mod instagram;
 pub mod telegram;
@@ -32,7 +32,7 @@ use axum::{
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Headers that are secrets, or may hold one.
+/// Headers that may contain secrets.
 const SECRET_HEADERS: [&str; 4] = [
     "authorization",
     "api_key",
@@ -40,10 +40,10 @@ const SECRET_HEADERS: [&str; 4] = [
     "x-telegram-bot-api-secret-token",
 ];
 
-/// Bytes that what is parsed from an update takes for each byte of it, at the worst: many tiny things.
+/// Bytes of memory that parsed items take for each byte of an update, in the worst case (many tiny items).
 const GROWTH: usize = 16;
 
-/// Reads an update as it came.
+/// Reads an update as it was sent.
 async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
     let (parts, body) = request.into_parts();
     let body = body::read(app, &parts, body, app.limits.update, GROWTH).await?;
@@ -59,7 +59,7 @@ fn headers_text(headers: &HeaderMap) -> String {
         .iter()
         .filter(|(name, _)| !SECRET_HEADERS.contains(&name.as_str()))
         .map(|(name, value)| {
-            // A NUL cannot be in a header, and what is not text is shown as well as it can be.
+            // A header cannot contain U+0000. Bytes that are not UTF-8 are replaced.
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             (name.as_str().to_owned(), Value::from(value))
         })
@@ -67,7 +67,8 @@ fn headers_text(headers: &HeaderMap) -> String {
     Value::from(kept).to_string()
 }
 
-/// Counts what became of an update, and answers: with an empty body, since some providers execute what they find in one.
+/// Counts the outcome of an update, and answers. The body is empty, since some providers execute commands that they find in
+/// it.
 fn answer(channel: Channel, outcome: Result<Outcome, ApiError>) -> Result<Response, ApiError> {
     let label = match &outcome {
         Ok(_) => "accepted",

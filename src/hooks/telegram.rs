@@ -1,7 +1,7 @@
-//! `/hooks/telegram/{inbox_id}`: Telegram Bot API. One bot an inbox, one URL each.
+//! `/hooks/telegram/{inbox_id}`: Telegram Bot API. Each inbox has one bot, and each bot its own URL.
 //!
-//! Source: <https://core.telegram.org/bots/api#setwebhook>. An answer that is not 2xx is retried for a day, and
-//! blocks its chat as long: what will never work must not get one.
+//! Source: <https://core.telegram.org/bots/api#setwebhook>. After an answer other than 2xx, Telegram sends the update again
+//! for a day, and no other update of that chat meanwhile. So an update that can never be stored must get a 2xx.
 
 use super::{answer, source};
 use crate::{
@@ -37,13 +37,10 @@ use axum::{
 )]
 pub async fn deliver(
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(inbox): IdPath<InboxId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    answer(
-        Channel::Telegram,
-        receive(&app, &InboxId::from_text(id), request).await,
-    )
+    answer(Channel::Telegram, receive(&app, &inbox, request).await)
 }
 
 async fn receive(app: &App, inbox: &InboxId, request: Request) -> Result<Outcome, ApiError> {
@@ -55,7 +52,7 @@ async fn receive(app: &App, inbox: &InboxId, request: Request) -> Result<Outcome
         .to_owned();
     let source = source(app, request).await?;
     let channel = Channel::Telegram;
-    let arrivals = hooks::tokened(&app.context, channel, inbox, &token, source)
+    let arrivals = hooks::check_token(&app.context, channel, inbox, &token, source)
         .await?
         .ok_or(Refusal::BadSignature)?;
     Ok(app.ingest.deliver(arrivals).await?)

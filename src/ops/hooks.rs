@@ -80,7 +80,7 @@ pub async fn verify(context: &Context, channel: Channel, token: &str) -> Result<
 }
 
 /// A request to one of Meta's hooks.
-pub struct FromMeta<'a> {
+pub struct MetaRequest<'a> {
     /// The channel of the hook.
     pub channel: Channel,
     /// The value of `X-Hub-Signature-256`.
@@ -90,7 +90,7 @@ pub struct FromMeta<'a> {
 }
 
 /// An update whose signature is valid for at least one inbox.
-pub struct Vouched {
+pub struct SignedUpdate {
     /// The items for each inbox whose app secret signed it. None if nothing tells for which of several inboxes they are.
     pub arrivals: Vec<Arrival>,
     /// The number of items for other addresses: for no inbox of this server, or for one with another secret.
@@ -102,22 +102,28 @@ pub struct Vouched {
 ///
 /// Until the signature is checked, anybody may have sent the update. So only its first addresses are read, and only their
 /// secrets are tried. For an update without an address see [`unaddressed`].
-pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vouched>, Error> {
-    let format = format(came.channel).ok_or(Error::NotFound("inbox"))?;
-    let body = &came.source.body;
-    let named = named(context, came.channel, (format.addresses)(body)).await?;
-    if named.is_empty() {
-        let vouched = unaddressed::vouched(context, &came, &format).await?;
-        return vouched.map(Some).ok_or(Error::NotFound("inbox"));
+pub async fn check_signature(
+    context: &Context,
+    request: MetaRequest<'_>,
+) -> Result<Option<SignedUpdate>, Error> {
+    let format = format(request.channel).ok_or(Error::NotFound("inbox"))?;
+    let body = &request.source.body;
+    let addressed = find_addressed(context, request.channel, (format.addresses)(body)).await?;
+    if addressed.is_empty() {
+        let update = unaddressed::check_signature(context, &request, &format).await?;
+        return update.map(Some).ok_or(Error::NotFound("inbox"));
     }
-    let tried = named.iter().map(|one| &*one.to);
-    let Some(signer) = signer(&came, tried).await.and_then(|at| named.get(at)) else {
+    let tried = addressed.iter().map(|one| &*one.to);
+    let Some(signer) = signer(&request, tried)
+        .await
+        .and_then(|at| addressed.get(at))
+    else {
         return Ok(None);
     };
     let parts = match (format.parse)(body) {
         Ok(update) => by_address(update, &signer.address),
         // The whole update goes to quarantine, for each inbox whose secret signed it.
-        Err(malformed) => named
+        Err(malformed) => addressed
             .iter()
             .map(|one| (one.address.clone(), vec![unreadable(&malformed)]))
             .collect(),
@@ -125,7 +131,7 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
 
     // There is one signature, so other inboxes have signed the update only if they have the same secret.
     let secret = signer.to.app_secret.as_ref();
-    let mut vouching = Vec::new();
+    let mut signed = Vec::new();
     let mut known: HashMap<String, Option<usize>> = HashMap::new();
     let mut search = Search::new(context);
     let mut foreign = 0;
@@ -137,25 +143,25 @@ pub async fn vouched(context: &Context, came: FromMeta<'_>) -> Result<Option<Vou
         let place = match known.get(&address) {
             Some(place) => *place,
             None => {
-                let to = search.by_address(came.channel, &address).await?;
+                let to = search.by_address(request.channel, &address).await?;
                 let to = to.filter(|to| same_secret(to.app_secret.as_ref(), secret));
                 let place = to.map(|to| {
-                    vouching.push(arrival(&to, came.channel, &came.source, Vec::new()));
-                    vouching.len() - 1
+                    signed.push(arrival(&to, request.channel, &request.source, Vec::new()));
+                    signed.len() - 1
                 });
                 known.insert(address, place);
                 place
             }
         };
-        match place.and_then(|place| vouching.get_mut(place)) {
+        match place.and_then(|place| signed.get_mut(place)) {
             Some(arrival) => arrival.items.extend(items),
             None => foreign += items.iter().map(Item::count).sum::<u64>(),
         }
     }
-    Ok(Some(Vouched::new(came.channel, vouching, foreign)))
+    Ok(Some(SignedUpdate::new(request.channel, signed, foreign)))
 }
 
-impl Vouched {
+impl SignedUpdate {
     fn new(channel: Channel, arrivals: Vec<Arrival>, foreign: u64) -> Self {
         if foreign > 0 {
             tracing::warn!(
@@ -164,7 +170,7 @@ impl Vouched {
                 "parts of an update are for no inbox of this server, or not signed with its secret"
             );
         }
-        Vouched { arrivals, foreign }
+        SignedUpdate { arrivals, foreign }
     }
 }
 
@@ -199,31 +205,31 @@ fn set_aside(item: Item) -> Item {
 }
 
 /// An inbox whose address is in an update.
-struct Named {
+struct Addressed {
     address: String,
     to: Arc<Destination>,
 }
 
 /// The inboxes that have these addresses.
-async fn named(
+async fn find_addressed(
     context: &Context,
     channel: Channel,
     addresses: Vec<String>,
-) -> Result<Vec<Named>, Error> {
+) -> Result<Vec<Addressed>, Error> {
     let mut search = Search::new(context);
-    let mut named = Vec::new();
+    let mut addressed = Vec::new();
     for address in addresses {
         if let Some(to) = search.by_address(channel, &address).await? {
-            named.push(Named { address, to });
+            addressed.push(Addressed { address, to });
         }
     }
-    Ok(named)
+    Ok(addressed)
 }
 
 /// The place of the first of these inboxes whose secret signed the body. Each secret is tried once, since the inboxes of one
 /// app share it.
 async fn signer<'a>(
-    came: &FromMeta<'_>,
+    request: &MetaRequest<'_>,
     inboxes: impl Iterator<Item = &'a Destination>,
 ) -> Option<usize> {
     let mut tried = HashSet::new();
@@ -235,7 +241,7 @@ async fn signer<'a>(
         if !tried.insert(Sha256::digest(secret)) {
             continue;
         }
-        if signature::verify_meta(secret, &came.source.body, came.signature) {
+        if signature::verify_meta(secret, &request.source.body, request.signature) {
             return Some(at);
         }
         // Hashing a long body takes milliseconds, so other tasks may run in between.
@@ -256,7 +262,7 @@ fn same_secret(one: Option<&SecretString>, other: Option<&SecretString>) -> bool
 
 /// Checks an update to a hook with the inbox in its URL and the inbox's token in a header, and returns its items. `None` if
 /// the token is wrong, and [`Error::NotFound`] if there is no such inbox.
-pub async fn tokened(
+pub async fn check_token(
     context: &Context,
     channel: Channel,
     inbox: &InboxId,

@@ -1,62 +1,65 @@
-//! Taking in what providers deliver: everything that is waiting shares one transaction and one wait for the disk.
+//! Stores the updates of providers. All updates that are waiting share one transaction, and so one wait for the disk.
 //!
-//! How an update is signed and read is not decided here, but at its hook; how it is stored is in `batch`.
+//! `hooks` checks and parses updates. `batch` writes them.
 //!
-//! Invariant: whoever gets `Ok` from [`Ingest::deliver`] can lose power the same instant: each message is
-//! stored, once, and counted in the same transaction.
+//! Invariant: when [`Ingest::deliver`] returns `Ok`, each message is durably stored, once, and was counted in the same
+//! transaction.
 
 mod arrival;
 mod batch;
 mod business;
-mod changes;
 mod contacts;
 mod conversations;
 mod incoming;
-mod line;
+mod message_changes;
 mod messages;
 mod people;
 mod quarantine;
+mod queue;
 mod refused;
 
 pub use arrival::{Arrival, Outcome, Source};
-pub(super) use batch::{faster, store_in};
+pub(super) use batch::{contention, store_in};
 
 use super::Context;
 use crate::error::Error;
-use line::{Batch, Line};
+use queue::{Batch, Queue};
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::{JoinHandle, JoinSet},
 };
 
-/// Updates in one transaction. Beyond this the wait for the disk is a small part of the cost already.
+/// The maximum number of updates in one transaction. With more, the wait for the disk is only a small part of the cost.
 const BATCH: usize = 256;
 
-/// The line in which updates wait for the store. Cheap to clone.
+/// The queue of updates that wait for the store. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    line: mpsc::UnboundedSender<Waiting>,
-    /// Places in the line, which is bounded by them.
+    sender: mpsc::UnboundedSender<Waiting>,
+    /// The free places of the queue, which bound it.
     room: Arc<Semaphore>,
 }
 
 struct Waiting {
     arrivals: Vec<Arrival>,
     answer: oneshot::Sender<Result<Outcome, Error>>,
-    /// Held until it is its turn.
+    /// Its place in the queue.
     _place: OwnedSemaphorePermit,
 }
 
 impl Ingest {
-    /// Opens the line, with room for `room` updates. The task ends once every handle is gone and the line is empty.
+    /// Starts a queue of at most `room` updates. The task ends when every handle is dropped and the queue is empty.
     pub fn start(context: Context, room: usize) -> (Self, JoinHandle<()>) {
-        let (line, coming) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(room));
-        (Ingest { line, room }, tokio::spawn(work(context, coming)))
+        (
+            Ingest { sender, room },
+            tokio::spawn(work(context, receiver)),
+        )
     }
 
-    /// Stores an update, and returns when it is durable. A full line is [`Error::Unavailable`] at once.
+    /// Stores an update, and returns when it is durable. If the queue is full, returns [`Error::Unavailable`] at once.
     pub async fn deliver(&self, arrivals: Vec<Arrival>) -> Result<Outcome, Error> {
         let stopping = || Error::Unavailable("the server is stopping".into());
         let (answer, answered) = oneshot::channel();
@@ -67,22 +70,22 @@ impl Ingest {
             answer,
             _place: place,
         };
-        self.line.send(waiting).map_err(|_| stopping())?;
+        self.sender.send(waiting).map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
 }
 
-/// Stores whatever is there as soon as a writer is free, and waits only while nothing is.
-async fn work(context: Context, mut coming: mpsc::UnboundedReceiver<Waiting>) {
-    let mut line = Line::new();
+/// Stores waiting updates whenever a writer is free.
+async fn work(context: Context, mut receiver: mpsc::UnboundedReceiver<Waiting>) {
+    let mut queue = Queue::new();
     let mut writers = JoinSet::new();
-    // Apart from the tasks: one that panics must not keep its inboxes.
-    let mut away = HashMap::new();
+    // Kept outside the tasks, so that the inboxes of a task that panics are released.
+    let mut busy = HashMap::new();
     let mut open = true;
     while open || !writers.is_empty() {
         tokio::select! {
-            came = coming.recv(), if open => match came {
-                Some(waiting) => join(&mut line, waiting),
+            received = receiver.recv(), if open => match received {
+                Some(waiting) => push(&mut queue, waiting),
                 None => open = false,
             },
             Some(ended) = writers.join_next_with_id() => {
@@ -93,28 +96,28 @@ async fn work(context: Context, mut coming: mpsc::UnboundedReceiver<Waiting>) {
                         error.id()
                     }
                 };
-                line.come_back(away.remove(&task).unwrap_or_default());
+                queue.release(busy.remove(&task).unwrap_or_default());
             }
         }
-        while let Ok(waiting) = coming.try_recv() {
-            join(&mut line, waiting);
+        while let Ok(waiting) = receiver.try_recv() {
+            push(&mut queue, waiting);
         }
         while writers.len() < context.db.writers()
-            && let Some(Batch { taken, inboxes }) = line.leave(BATCH)
+            && let Some(Batch { taken, inboxes }) = queue.take(BATCH)
         {
             let writer = writers.spawn(answer(context.clone(), taken));
-            away.insert(writer.id(), inboxes);
+            busy.insert(writer.id(), inboxes);
         }
     }
 }
 
-/// What is for several inboxes waits with the first of them.
-fn join(line: &mut Line<Waiting>, waiting: Waiting) {
+/// Adds an update to the queue. If it is for several inboxes, it waits in the queue of the first one.
+fn push(queue: &mut Queue<Waiting>, waiting: Waiting) {
     let inbox = waiting.arrivals.first().map(|one| one.inbox.clone());
-    line.join(inbox, waiting);
+    queue.push(inbox, waiting);
 }
 
-/// Stores a batch, and tells each of those who wait for it.
+/// Stores a batch, and answers all who wait for it.
 async fn answer(context: Context, batch: Vec<Waiting>) {
     metrics::histogram!("inboxd_ingest_batch_updates").record(batch.len() as f64);
     let (arrivals, answers): (Vec<_>, Vec<_>) = batch
@@ -124,12 +127,12 @@ async fn answer(context: Context, batch: Vec<Waiting>) {
     let mut answers = answers.into_iter();
     let mut answer = |outcome| {
         if let Some(answer) = answers.next() {
-            // A connection that is gone has nobody to tell; its provider will deliver again.
+            // If the connection is gone, the provider will send the update again.
             answer.send(outcome).ok();
         }
     };
-    let at_once: Vec<_> = arrivals.iter().map(Vec::as_slice).collect();
-    match batch::store(&context, &at_once).await {
+    let batch: Vec<_> = arrivals.iter().map(Vec::as_slice).collect();
+    match batch::store(&context, &batch).await {
         Ok(outcomes) => outcomes
             .iter()
             .for_each(|outcome| answer(outcome.arrived())),

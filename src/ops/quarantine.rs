@@ -112,7 +112,7 @@ pub async fn replay(
     let stored = again(|| async {
         let mut session = context.db.write().await?;
         let stored = ingest::store_in(context, &mut session, &batch).await?;
-        let mut stored = stored.ok_or_else(ingest::faster)?;
+        let mut stored = stored.ok_or_else(ingest::contention)?;
         if left == 0 {
             quarantine::delete(&mut session, account, id).await?;
         }

@@ -10,7 +10,7 @@ use inboxd::{
     domain::Channel,
     id::InboxId,
     ops::{
-        hooks::{self, FromMeta},
+        hooks::{self, MetaRequest},
         ingest::{Ingest, Outcome, Source},
         quarantine,
     },
@@ -281,16 +281,19 @@ impl Counting {
         let (arrivals, foreign) = match &self.bot {
             Some(bot) => {
                 let token = context.vault.inbox_token(bot);
-                let found = hooks::tokened(context, self.channel, bot, &token, source).await;
+                let found = hooks::check_token(context, self.channel, bot, &token, source).await;
                 (found.unwrap().unwrap(), 0)
             }
             None => {
-                let came = FromMeta {
+                let request = MetaRequest {
                     channel: self.channel,
                     signature: &signature,
                     source,
                 };
-                let vouched = hooks::vouched(context, came).await.unwrap().unwrap();
+                let vouched = hooks::check_signature(context, request)
+                    .await
+                    .unwrap()
+                    .unwrap();
                 (vouched.arrivals, vouched.foreign)
             }
         };

@@ -1,11 +1,12 @@
-//! Updates of Meta's that name no address of an inbox: what happened to a whole business account, and what the
-//! dashboard's Test button sends. Whose they are follows from the business account, or else from the secret that signed
-//! them.
+//! Meta's updates without the address of an inbox: changes of a whole business account, and the updates of the dashboard's
+//! Test button. The business account, or otherwise the secret that signed them, shows whose they are.
 //!
-//! Invariant: whoever sends one has at most [`MOST`] secrets tried on at most [`LONGEST`] bytes, and a message of a person
-//! reaches an inbox only if no other one's secret signed it, too.
+//! Invariant: for one such update at most [`MOST`] secrets are tried on at most [`LONGEST`] bytes. An inbox gets a person's
+//! message only if no other inbox has the same secret.
 
-use super::{Format, FromMeta, Vouched, arrival, same_secret, set_aside, signer, unreadable};
+use super::{
+    Format, MetaRequest, SignedUpdate, arrival, same_secret, set_aside, signer, unreadable,
+};
 use crate::{
     error::Error,
     ops::{
@@ -16,25 +17,25 @@ use crate::{
 };
 use channels::Item;
 
-/// Inboxes whose secrets are tried.
+/// The maximum number of inboxes whose secrets are tried.
 const MOST: usize = 64;
-/// Bytes of a body that secrets are tried on.
+/// The maximum length of a body on which secrets are tried, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// What an update that names no address says to the inbox that vouches for it. `None` if no inbox does, or if it does name
-/// an address.
-pub(super) async fn vouched(
+/// Checks the signature of an update without an address, and returns its items. `None` if no inbox's secret signed it, or
+/// if it has an address.
+pub(super) async fn check_signature(
     context: &Context,
-    came: &FromMeta<'_>,
+    request: &MetaRequest<'_>,
     format: &Format,
-) -> Result<Option<Vouched>, Error> {
-    let body = &came.source.body;
+) -> Result<Option<SignedUpdate>, Error> {
+    let body = &request.source.body;
     let short = Some(body).filter(|body| body.len() <= LONGEST);
     let Some(accounts) = short.and_then(|body| (format.unaddressed)(body)) else {
         return Ok(None);
     };
-    let vouching = vouching(context, came, &accounts).await?;
-    let Some(first) = vouching.first() else {
+    let signed = signed(context, request, &accounts).await?;
+    let Some(first) = signed.first() else {
         return Ok(None);
     };
     let items: Vec<Item> = match (format.parse)(body) {
@@ -45,14 +46,14 @@ pub(super) async fn vouched(
             .collect(),
         Err(malformed) => vec![unreadable(&malformed)],
     };
-    let mut arrival = arrival(first, came.channel, &came.source, Vec::new());
-    let of_one_account = vouching.iter().all(|one| one.account == arrival.account);
-    let (arrivals, foreign) = match (vouching.len(), of_one_account) {
+    let mut arrival = arrival(first, request.channel, &request.source, Vec::new());
+    let of_one_account = signed.iter().all(|one| one.account == arrival.account);
+    let (arrivals, foreign) = match (signed.len(), of_one_account) {
         (1, _) => {
             arrival.items = items;
             (vec![arrival], 0)
         }
-        // It is the account's. Which inbox works is not proved by it.
+        // The update is for the account. It does not prove a certain inbox.
         (_, true) => {
             arrival.proved = true;
             arrival.items = items.into_iter().map(for_account).collect();
@@ -60,7 +61,7 @@ pub(super) async fn vouched(
         }
         (_, false) => (Vec::new(), items.iter().map(Item::count).sum()),
     };
-    Ok(Some(Vouched::new(came.channel, arrivals, foreign)))
+    Ok(Some(SignedUpdate::new(request.channel, arrivals, foreign)))
 }
 
 fn for_account(item: Item) -> Item {
@@ -70,26 +71,26 @@ fn for_account(item: Item) -> Item {
     }
 }
 
-/// The inboxes whose secret signed it: those of its business accounts, or else of all that are tried.
-async fn vouching(
+/// The inboxes whose secret signed the update: those of its business accounts, otherwise any that are tried.
+async fn signed(
     context: &Context,
-    came: &FromMeta<'_>,
+    request: &MetaRequest<'_>,
     accounts: &[String],
 ) -> Result<Vec<Destination>, Error> {
     let mut session = context.db.read().await?;
     let mut known = Vec::new();
     for account in accounts {
         let left = MOST - known.len();
-        let of = addresses::of_business(&mut session, came.channel, account, left);
+        let of = addresses::of_business(&mut session, request.channel, account, left);
         known.extend(of.await?);
     }
     let left = MOST - known.len();
-    let others = addresses::newest(&mut session, came.channel, left).await?;
+    let others = addresses::newest(&mut session, request.channel, left).await?;
     drop(session);
     for holders in [known, others] {
         let opened = holders.into_iter().map(|one| open(context, one));
         let mut tried = opened.collect::<Result<Vec<_>, _>>()?;
-        if let Some(at) = signer(came, tried.iter()).await {
+        if let Some(at) = signer(request, tried.iter()).await {
             let secret = tried[at].app_secret.clone();
             tried.retain(|one| same_secret(one.app_secret.as_ref(), secret.as_ref()));
             return Ok(tried);

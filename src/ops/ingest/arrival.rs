@@ -1,4 +1,6 @@
-//! What one update says to one inbox, and what became of it.
+//! The part of an update that is for one inbox, and the outcome of storing an update.
+//!
+//! Invariant: each item of an update is in exactly one count of its outcome.
 
 use crate::{
     domain::Channel,
@@ -9,36 +11,36 @@ use bytes::Bytes;
 use channels::Item;
 use std::sync::Arc;
 
-/// An update as it came, for quarantine.
+/// An update as it was received, for quarantine.
 #[derive(Debug, Default)]
 pub struct Source {
     /// The request's headers, without secrets: a JSON object.
     pub headers: String,
-    /// The request's body, byte for byte.
+    /// The request's body.
     pub body: Bytes,
-    /// True for an update that says of itself that it is a test, which proves nothing about the provider.
+    /// True for a test update, which does not prove the inbox.
     pub test: bool,
 }
 
-/// What one update says to one inbox, once its signature is checked.
+/// The part of an update that is for one inbox, after its signature was checked.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// What it was read from.
+    /// The whole update.
     pub source: Arc<Source>,
-    /// Whose inbox it is.
+    /// The account that owns the inbox.
     pub account: AccountId,
-    /// Which.
+    /// The inbox.
     pub inbox: InboxId,
-    /// Through which channel.
+    /// The inbox's channel.
     pub channel: Channel,
-    /// Whether the inbox was known to work before this.
+    /// Whether the inbox need not be proved by this update.
     pub proved: bool,
-    /// What it says.
+    /// The items for the inbox.
     pub items: Vec<Item>,
 }
 
 impl Arrival {
-    /// The same, without anything that it says.
+    /// The same without items.
     pub(super) fn empty(&self) -> Arrival {
         Arrival {
             source: self.source.clone(),
@@ -51,22 +53,22 @@ impl Arrival {
     }
 }
 
-/// What became of an update: each thing that it says is in just one of the counts.
+/// The outcome of storing an update, as counts of its items.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Messages that are new.
+    /// New messages.
     pub stored: u64,
-    /// What was there already, or is no news.
+    /// Items that were known already, or had no effect.
     pub known: u64,
-    /// Things that happened to messages, contacts and business accounts.
+    /// Changes of messages, contacts and business accounts.
     pub changes: u64,
-    /// What could not be understood, or what the store refused.
+    /// Items that could not be read, or that the store refused.
     pub quarantined: u64,
-    /// What is no message, nor about one.
+    /// Items that are neither a message nor about one.
     pub ignored: u64,
-    /// What is for inboxes that did not sign it.
+    /// Items for inboxes whose secret did not sign the update.
     pub foreign: u64,
-    /// Parts for an inbox that is there.
+    /// The number of parts whose inbox exists. This counts no items.
     pub parts: u64,
 }
 
@@ -81,7 +83,7 @@ impl Outcome {
         self.parts += other.parts;
     }
 
-    /// Whether any part of the update found its inbox: one can be deleted after its address was looked up.
+    /// Returns an error if no part's inbox exists. It may have been deleted after its address was looked up.
     pub(super) fn arrived(self) -> Result<Outcome, Error> {
         match self.parts {
             0 => Err(Error::NotFound("inbox")),

@@ -1,13 +1,13 @@
-//! Storing what was delivered, in one transaction.
+//! Stores a batch of updates in one transaction.
 //!
-//! Each noun's part of it is in a file of its own beside this one.
+//! The part of each noun is in a file of its own beside this one.
 //!
-//! Invariant: rows are locked in one order (inboxes, contacts, conversations, messages; by key within each), so that two
-//! nodes that store at once, or one that deletes an inbox, cannot wait for each other in a circle.
+//! Invariant: rows are locked in one order (inboxes, contacts, conversations, messages, and by key among each of these), so
+//! that two nodes cannot deadlock.
 
 use super::{
     arrival::{Arrival, Outcome},
-    business, changes, contacts, conversations, incoming, messages, quarantine,
+    business, contacts, conversations, incoming, message_changes, messages, quarantine,
 };
 use crate::{
     error::Error,
@@ -24,10 +24,10 @@ use crate::{
 use db::Session;
 use std::collections::{BTreeMap, HashSet};
 
-/// How often a batch is stored anew because another node was faster. Each time that one has made progress.
+/// How often a batch is tried again because another node has changed the same contacts. That node makes progress each time.
 const ATTEMPTS: usize = 10;
 
-/// Stores a batch in one transaction, and tells what happened once it is durable. Returns what became of each update.
+/// Stores a batch in one transaction, and announces its changes after the commit. Returns the outcome of each update.
 pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec<Outcome>, Error> {
     again(|| async {
         for _ in 0..ATTEMPTS {
@@ -38,28 +38,28 @@ pub(super) async fn store(context: &Context, batch: &[&[Arrival]]) -> Result<Vec
                 return Ok(stored.outcomes);
             }
         }
-        Err(faster())
+        Err(contention())
     })
     .await
 }
 
-/// Others were faster, again and again.
-pub(in crate::ops) fn faster() -> Error {
+/// The error if other nodes have changed the same contacts each time.
+pub(in crate::ops) fn contention() -> Error {
     Error::Unavailable("other nodes write of the same people".into())
 }
 
-/// What a batch did that is stored, and not committed yet.
+/// A batch that is stored, but not committed yet.
 pub(in crate::ops) struct Stored {
-    /// What became of each update.
+    /// The outcome of each update.
     pub(in crate::ops) outcomes: Vec<Outcome>,
-    /// What is to be told with the commit.
+    /// The changes to announce with the commit.
     pub(in crate::ops) changes: Changes,
-    /// Contacts that are to be joined after it.
+    /// The contacts to join after the commit.
     pub(in crate::ops) joins: Vec<Join>,
 }
 
-/// Stores a batch in a transaction that is open already. None if another node was faster: then the transaction has to be
-/// given up.
+/// Stores a batch in an open transaction. `None` if another node has changed the same contacts: then the transaction must be
+/// rolled back.
 pub(in crate::ops) async fn store_in(
     context: &Context,
     session: &mut Session,
@@ -67,9 +67,9 @@ pub(in crate::ops) async fn store_in(
 ) -> Result<Option<Stored>, Error> {
     let now = context.clock.now();
     let mut outcomes = vec![Outcome::default(); batch.len()];
-    let batch = present(session, batch, &mut outcomes).await?;
+    let batch = lock_inboxes(session, batch, &mut outcomes).await?;
     let batch = batch.as_slice();
-    let mut news = Changes::of(prove(context, session, batch, now).await?);
+    let mut changes = Changes::of(prove_inboxes(context, session, batch, now).await?);
     let mut incoming = incoming::sort(session, batch, &mut outcomes).await?;
     let new = &mut incoming.new;
     let resolved = contacts::resolve(context, session, batch, new, now, &mut outcomes).await?;
@@ -79,22 +79,22 @@ pub(in crate::ops) async fn store_in(
     conversations::resolve(context, session, &mut incoming.new, now).await?;
     conversations::block(session, &resolved.blocks, &mut outcomes).await?;
     let created = messages::store(context, session, &incoming.new, now, &mut outcomes).await?;
-    news.add(created);
+    changes.add(created);
     let filled = messages::fill(context, session, incoming.fuller, now, &mut outcomes).await?;
-    news.add(Changes::of(filled));
-    let changed = changes::store(context, session, batch, now, &mut outcomes).await?;
-    news.add(Changes::of(changed));
+    changes.add(Changes::of(filled));
+    let changed = message_changes::store(context, session, batch, now, &mut outcomes).await?;
+    changes.add(Changes::of(changed));
     business::store(context, session, batch, now, &mut outcomes).await?;
     quarantine::store(context, session, batch, now, &mut outcomes).await?;
     Ok(Some(Stored {
         outcomes,
-        changes: news,
+        changes,
         joins: resolved.joins,
     }))
 }
 
-/// Locks the inboxes of a batch, and leaves out what is for one that is gone.
-async fn present<'a>(
+/// Locks the inboxes of a batch, and leaves out the parts for deleted inboxes.
+async fn lock_inboxes<'a>(
     session: &mut Session,
     batch: &[&'a [Arrival]],
     outcomes: &mut [Outcome],
@@ -121,8 +121,8 @@ async fn present<'a>(
         .collect())
 }
 
-/// A correctly signed update is the proof that its inbox works.
-async fn prove(
+/// Records that the inboxes of the batch work: their updates have a valid signature.
+async fn prove_inboxes(
     context: &Context,
     session: &mut Session,
     batch: &[Vec<&Arrival>],

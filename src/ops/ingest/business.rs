@@ -1,6 +1,6 @@
-//! Keeping what happened to business accounts at their provider, as it came, for whoever needs it later.
+//! Stores changes of business accounts at their provider, as they were received.
 //!
-//! Invariant: an account keeps [`MOST`] of them, the latest.
+//! Invariant: an account keeps only the latest [`MOST`] of them.
 
 use super::arrival::{Arrival, Outcome};
 use crate::{
@@ -15,10 +15,10 @@ use db::Session;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// How many changes of its business accounts an account keeps.
+/// How many changes an account keeps.
 const MOST: i64 = 1000;
 
-/// Keeps them, each once.
+/// Stores each change once.
 pub(super) async fn store(
     context: &Context,
     session: &mut Session,
@@ -40,13 +40,13 @@ pub(super) async fn store(
     if changes.is_empty() {
         return Ok(());
     }
-    // One order, or two nodes could wait for each other.
+    // Sorted, so that two nodes cannot deadlock.
     changes.sort_by(|(_, a), (_, b)| a.hash.cmp(&b.hash));
     let rows: Vec<_> = changes.iter().map(|(_, change)| change).collect();
     let mut fresh = business::insert_each(session, &rows).await?;
     let mut accounts = BTreeSet::new();
     for (update, change) in &changes {
-        // The same may be twice in a batch.
+        // The same change may be in a batch twice.
         if fresh.remove(&change.hash) {
             outcomes[*update].changes += 1;
             accounts.insert(change.account);

@@ -1,9 +1,9 @@
-//! The contacts of a batch: those that its people are, made, brought up to date, and found to be one.
+//! The contacts of a batch: finds, creates and updates them.
 //!
-//! Who is who is decided in `people`. Joining two contacts is not done here, but in `ops::joins`, after the commit.
+//! `people` decides which contact is meant. `ops::joins` joins two contacts that are one person, after the commit.
 //!
-//! Invariant: what is decided rests on what the store says when it is written. If another node was faster, nothing is
-//! written, and the batch is done anew.
+//! Invariant: a decision is written only if the rows that it is based on are unchanged. If another node has changed them,
+//! nothing is written, and the batch is tried again.
 
 use super::{
     arrival::{Arrival, Outcome},
@@ -25,16 +25,16 @@ use channels::{Blocked, Identity, IdentityKind, Item, Renamed};
 use db::Session;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a batch says of contacts, beside who they are.
+/// The results that are used after the contacts were written.
 pub(super) struct Resolved {
-    /// Contacts that are one.
+    /// Contacts that are the same person.
     pub(super) joins: Vec<Join>,
-    /// Whom an inbox may write to, and no longer, with the place of the update that says it.
+    /// Contacts that have blocked or unblocked an inbox, each with the index of its update.
     pub(super) blocks: Vec<(usize, conversations::Key, Block)>,
 }
 
-/// Finds the contact of each message, made or brought up to date, and applies what is said of who is who. None if
-/// another node was faster.
+/// Sets the contact of each message, creates and updates contacts, and applies changed identities. `None` if another node
+/// has changed the same rows.
 pub(super) async fn resolve(
     context: &Context,
     session: &mut Session,
@@ -62,7 +62,7 @@ pub(super) async fn resolve(
                 );
                 let at = said.timestamp.map_or(now, |moment| moment.seconds);
                 match people.rename(&named, &former, at) {
-                    // Somebody who never wrote is no contact.
+                    // Nobody with these identities is a contact yet.
                     None => outcome.ignored += 1,
                     Some((_, false)) => outcome.known += 1,
                     Some((id, true)) => {
@@ -103,7 +103,7 @@ pub(super) async fn resolve(
     Ok(Some(Resolved { joins, blocks }))
 }
 
-/// What an update says of people, other than messages.
+/// An item about a person that is not a message.
 enum About<'a> {
     Renamed(&'a Renamed),
     Blocked(&'a Blocked),
@@ -132,7 +132,7 @@ fn named<'a>(arrival: &'a Arrival, identities: &'a [Identity]) -> Named<'a> {
     }
 }
 
-/// Reads whose the identities are that a batch names, and more of the contacts where that can matter.
+/// Reads the contacts of all identities in a batch, and their other identities where they can matter.
 async fn read<'a>(
     session: &mut Session,
     batch: &[Vec<&'a Arrival>],
@@ -186,7 +186,7 @@ async fn read<'a>(
     Ok(people)
 }
 
-/// Writes whose each identity is. False if another node was faster.
+/// Writes the contact of each identity. Returns false if another node has changed the same rows.
 async fn write_identities(session: &mut Session, people: &People<'_>) -> Result<bool, Error> {
     let mut claims = Vec::new();
     let mut changes = Vec::new();
@@ -208,16 +208,16 @@ async fn write_identities(session: &mut Session, people: &People<'_>) -> Result<
     Ok(ours.eq(holders.iter()) && identities::change_each(session, &changes).await?)
 }
 
-/// What is to be written of a contact.
+/// The pending changes of a contact.
 #[derive(Default)]
 struct Writing<'a> {
-    /// What the latest message says, and whether that is of before the connection.
+    /// The details from the latest message, and whether it is from before the connection.
     latest: Option<(Said<'a>, bool)>,
     renamed: Vec<Said<'a>>,
     lost_phones: Vec<(&'a AccountId, String)>,
 }
 
-/// Adds the new contacts, and brings the others up to date. The rows of contacts are written in the order of their ids.
+/// Adds the new contacts, and updates the others. The rows are written in the order of their ids.
 async fn write_contacts(
     session: &mut Session,
     people: &People<'_>,
@@ -240,7 +240,7 @@ async fn write_contacts(
         };
         let latest = &mut writing.entry(said.id).or_default().latest;
         let historic = one.message.historic;
-        // A message that is handed over says what held before.
+        // A message of the history has older details.
         if !historic || latest.is_none_or(|(_, historic)| historic) {
             *latest = Some((said, historic));
         }

@@ -1,4 +1,6 @@
-//! The conversations of the messages of a batch, opened where there is none; and what contacts say of whether they want any.
+//! The conversations of a batch: finds or opens them, and records which contacts have blocked the business.
+//!
+//! Invariant: a contact has one conversation in an inbox.
 
 use super::{arrival::Outcome, incoming::Incoming};
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
 use db::Session;
 use std::collections::{BTreeSet, HashMap};
 
-/// Finds the conversation of each message, opened if there was none. Their contacts have to be resolved before.
+/// Sets the conversation of each message, and opens those that do not exist. The contacts must be set already.
 pub(super) async fn resolve(
     context: &Context,
     session: &mut Session,
@@ -23,7 +25,7 @@ pub(super) async fn resolve(
             missing.insert(key(one)?);
         }
     }
-    // One who was only just found by another name may have a conversation, too: then it is that one.
+    // If there is a conversation already, `claim_each` returns it.
     let new: Vec<_> = missing
         .into_iter()
         .map(|key| (key, ConversationId::new(&context.clock)))
@@ -38,7 +40,7 @@ pub(super) async fn resolve(
     Ok(())
 }
 
-/// Notes whom inboxes may write to, and no longer. Their conversations have to be resolved before.
+/// Records which contacts have blocked or unblocked an inbox. The conversations must be set already.
 pub(super) async fn block(
     session: &mut Session,
     blocks: &[(usize, conversations::Key, Block)],

@@ -1,9 +1,8 @@
-//! The messages of a batch that have something to be stored.
+//! The messages of a batch that must be stored.
 //!
-//! Whom they are from and where they belong is found by [`super::contacts`] and [`super::conversations`], and noted on each
-//! message: no list has to be kept in step with another.
+//! [`super::contacts`] and [`super::conversations`] set the contact and the conversation of each message.
 //!
-//! Invariant: of one message there is one, the fullest that came, whatever else of it is in the batch.
+//! Invariant: a message is there once, in the most complete version of the batch.
 
 use super::{
     arrival::{Arrival, Outcome},
@@ -18,17 +17,17 @@ use channels::Item;
 use db::Session;
 use std::collections::{HashMap, hash_map::Entry};
 
-/// A message of a batch, with all that is known of it on the way to the store.
+/// A message of a batch.
 pub(super) struct Incoming<'a> {
-    /// Which update of the batch it is from.
+    /// The index of its update in the batch.
     pub(super) update: usize,
     pub(super) arrival: &'a Arrival,
     pub(super) message: &'a channels::Message,
-    /// Who wrote it, once that is resolved.
+    /// Its contact, when it is known.
     pub(super) contact: Option<ContactId>,
-    /// Their conversation, if there is one, or once it is opened.
+    /// Its conversation, when it is known.
     pub(super) conversation: Option<ConversationId>,
-    /// Whether something happened to it before it came.
+    /// Whether changes of it are stored already.
     pub(super) has_changes: bool,
 }
 
@@ -45,7 +44,7 @@ impl<'a> Incoming<'a> {
         Fullness::of(self.message.kind.as_str(), self.message.placeholder)
     }
 
-    /// Who it is with.
+    /// The person that it is from or to.
     pub(super) fn named(&self) -> Named<'a> {
         Named {
             account: &self.arrival.account,
@@ -55,13 +54,13 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Its contact. A message that has none by now is an error of ours, and must not go to somebody else.
+    /// Its contact. If it is not known by now, this is a bug, and the message must not be stored with another contact.
     pub(super) fn contact(&self) -> Result<&ContactId, Error> {
         let contact = self.contact.as_ref();
         contact.ok_or_else(|| Error::Internal("a message was left without a contact".into()))
     }
 
-    /// Its conversation, likewise.
+    /// Its conversation. The same applies.
     pub(super) fn conversation(&self) -> Result<&ConversationId, Error> {
         let conversation = self.conversation.as_ref();
         conversation
@@ -69,15 +68,15 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// What a batch has to do with the messages in it.
+/// The messages of a batch, by what must be done with them.
 pub(super) struct Sorted<'a> {
-    /// To be stored.
+    /// New messages.
     pub(super) new: Vec<Incoming<'a>>,
-    /// Stored with less than they say now.
+    /// Messages that are stored with less content than they have now.
     pub(super) fuller: Vec<Incoming<'a>>,
 }
 
-/// Sorts the messages of a batch by what is stored of them, each once.
+/// Sorts the messages of a batch by what is stored of them.
 pub(super) async fn sort<'a>(
     session: &mut Session,
     batch: &[Vec<&'a Arrival>],
@@ -115,7 +114,7 @@ pub(super) async fn sort<'a>(
             }
         }
     }
-    // The unique key decides in the end. Looking first keeps a redelivery from touching contacts and conversations.
+    // In the end the unique key decides. But without this look-up, a redelivery would change contacts and conversations.
     let keys: Vec<_> = incoming.iter().map(Incoming::key).collect();
     let known = messages::look_each(session, &keys).await?;
     let mut sorted = Sorted {

@@ -1,8 +1,8 @@
-//! The rows of the messages of a batch, and their counts.
+//! The messages of a batch: inserts them and counts them.
 //!
-//! Invariant: only what the unique key let in is counted, and can be a conversation's last message.
+//! Invariant: only rows that were really inserted are counted, and can become the last message of a conversation.
 
-use super::{arrival::Outcome, changes, incoming::Incoming};
+use super::{arrival::Outcome, incoming::Incoming, message_changes};
 use crate::{
     error::Error,
     id::{EventId, MessageId},
@@ -21,7 +21,7 @@ use channels::{DeliveryStatus, Moment};
 use db::Session;
 use std::collections::BTreeMap;
 
-/// Stores the messages, and counts those that really were new.
+/// Stores the messages, and counts the new ones.
 pub(super) async fn store(
     context: &Context,
     session: &mut Session,
@@ -109,7 +109,7 @@ fn created(row: &NewMessage<'_>) -> Event {
     }
 }
 
-/// Gives messages that were announced without their content what they say, and tells of it.
+/// Adds the content of messages that were stored without it.
 pub(super) async fn fill(
     context: &Context,
     session: &mut Session,
@@ -118,7 +118,7 @@ pub(super) async fn fill(
     outcomes: &mut [Outcome],
 ) -> Result<Vec<Event>, Error> {
     fuller.sort_by_key(Incoming::key);
-    let mut news = Vec::with_capacity(fuller.len());
+    let mut changes = Vec::with_capacity(fuller.len());
     let mut rows = Vec::with_capacity(fuller.len());
     for one in &fuller {
         outcomes[one.update].changes += 1;
@@ -131,7 +131,7 @@ pub(super) async fn fill(
             status: message.status.map(DeliveryStatus::as_str),
             quoted: quoted(message)?,
         });
-        news.push(messages::NewChange {
+        changes.push(messages::NewChange {
             key: one.key(),
             kind: "content",
             part: message.kind.as_str().to_owned(),
@@ -143,6 +143,6 @@ pub(super) async fn fill(
         });
     }
     messages::fill(session, &rows).await?;
-    messages::change(session, &news).await?;
-    changes::changed(session, &news).await
+    messages::change(session, &changes).await?;
+    message_changes::announce(session, &changes).await
 }

@@ -1,4 +1,6 @@
-//! Setting aside what could not be understood.
+//! Stores updates with unreadable items in quarantine.
+//!
+//! Invariant: the same update is in an inbox's quarantine at most once.
 
 use super::arrival::{Arrival, Outcome};
 use crate::{error::Error, id::QuarantineId, ops::Context, store::quarantine};
@@ -6,7 +8,7 @@ use channels::Item;
 use db::Session;
 use sha2::{Digest, Sha256};
 
-/// Sets aside what could not be understood: the whole update, since an item alone may not make sense later.
+/// Stores each update with unreadable items. It is stored as a whole, since an item alone may not be enough to read it later.
 pub(super) async fn store(
     context: &Context,
     session: &mut Session,
@@ -40,7 +42,7 @@ pub(super) async fn store(
                 received_at: now,
             };
             if quarantine::insert(session, &entry).await? {
-                tracing::warn!(inbox = %arrival.inbox, %reason, "set aside in quarantine");
+                tracing::warn!(inbox = %arrival.inbox, %reason, "an update is in quarantine");
                 outcomes[update].quarantined += items;
             } else {
                 outcomes[update].known += items;

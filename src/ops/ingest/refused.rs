@@ -1,8 +1,7 @@
-//! Storing a batch of which the store refuses something: that is found by halving, and set aside alone.
+//! Stores a batch in which the store refuses something: finds it by halving the batch, and puts only that into quarantine.
 //!
-//! Invariant: however much of an update is refused, the transactions that it takes are bounded, so that it does not keep
-//! a writer for long; no other update's items go aside with it; and whoever waits for an update is answered as soon as
-//! all of it is stored.
+//! Invariant: one update takes a bounded number of transactions, however much of it is refused. No other update goes to
+//! quarantine with it. Each update is answered as soon as all of it is stored.
 
 use super::{
     arrival::{Arrival, Outcome},
@@ -12,11 +11,11 @@ use crate::{error::Error, ops::Context};
 use channels::Item;
 use std::slice;
 
-/// Items of one update that are searched for. What is refused beyond them goes aside with its neighbours: the whole
-/// update is kept in quarantine anyway.
+/// How many refused items of one update are searched for. Others go to quarantine together with their neighbours. The whole
+/// update is in quarantine anyway.
 const SEARCHED: usize = 8;
 
-/// Pieces of updates, in order, each with the place of its update in the batch.
+/// Parts of updates, in order, each with the index of its update in the batch.
 type Pieces = Vec<(usize, Arrival)>;
 
 /// Stores a batch that was refused as a whole. Calls `answer` for each update, in order.
@@ -90,19 +89,19 @@ async fn attempt(context: &Context, pieces: &Pieces) -> Result<Vec<Outcome>, Err
     batch::store(context, &batch).await
 }
 
-/// The place of the update that all pieces are of, if they are of one.
+/// The index of the update that all pieces belong to, if there is only one.
 fn one_update(pieces: &Pieces) -> Option<usize> {
     let (first, last) = (pieces.first()?.0, pieces.last()?.0);
     (first == last).then_some(first)
 }
 
 fn items(pieces: &Pieces) -> usize {
-    // Without an item, too, an update proves its inbox.
+    // An update without items still proves its inbox.
     let each = pieces.iter().map(|(_, arrival)| arrival.items.len().max(1));
     each.sum()
 }
 
-/// Two halves, each with about half of the items. There must be two at least.
+/// Splits the pieces into two, each with about half of the items. There must be at least two.
 fn halve(mut pieces: Pieces) -> (Pieces, Pieces) {
     let half = items(&pieces) / 2;
     let mut before = 0;
@@ -128,7 +127,7 @@ fn halve(mut pieces: Pieces) -> (Pieces, Pieces) {
     (pieces, second)
 }
 
-/// Puts into quarantine what the store refused.
+/// Puts pieces into quarantine that the store refused.
 async fn set_aside(
     context: &Context,
     pieces: &Pieces,

@@ -1,6 +1,6 @@
-//! What happened to messages: statuses, reactions, edits, revokes.
+//! The changes of messages in a batch: statuses, reactions, edits and deletions.
 //!
-//! Invariant: nothing here needs its message to be stored: it may come later.
+//! Invariant: a change is stored even if its message is not stored yet.
 
 use super::arrival::{Arrival, Outcome};
 use crate::{
@@ -18,7 +18,7 @@ use db::Session;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// Keeps what happened to messages, known or not yet: reading a message folds its changes in.
+/// Stores the changes. They are applied when a message is read.
 pub(super) async fn store(
     context: &Context,
     session: &mut Session,
@@ -44,21 +44,21 @@ pub(super) async fn store(
     }
     changes.sort_by(|(_, a), (_, b)| (a.key, a.kind, &a.part).cmp(&(b.key, b.kind, &b.part)));
     let (updates, changes): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
-    let news = messages::change(session, &changes).await?;
-    let mut fresh = Vec::with_capacity(changes.len());
-    for ((update, change), is_news) in updates.into_iter().zip(changes).zip(news) {
-        if is_news {
+    let effective = messages::change(session, &changes).await?;
+    let mut stored = Vec::with_capacity(changes.len());
+    for ((update, change), has_effect) in updates.into_iter().zip(changes).zip(effective) {
+        if has_effect {
             outcomes[update].changes += 1;
-            fresh.push(change);
+            stored.push(change);
         } else {
             outcomes[update].known += 1;
         }
     }
-    changed(session, &fresh).await
+    announce(session, &stored).await
 }
 
-/// That something happened to messages, those that are stored.
-pub(super) async fn changed(
+/// Marks the messages of these changes as changed, and returns the events of those that are stored.
+pub(super) async fn announce(
     session: &mut Session,
     changes: &[messages::NewChange<'_>],
 ) -> Result<Vec<Event>, Error> {
@@ -115,7 +115,7 @@ fn change<'a>(
             )
         }
         Item::Edit(edit) => {
-            // Without the new text there is nothing to keep.
+            // Without the new content there is nothing to store.
             let Some((kind, content)) = &edit.content else {
                 return Ok(None);
             };
@@ -163,7 +163,7 @@ fn change<'a>(
     }))
 }
 
-/// By what a reaction that comes again is known: it must not take back what was done after it at the same time.
+/// Identifies a reaction. A redelivered reaction must not undo a later one from the same moment.
 fn fingerprint(reaction: &channels::Reaction) -> String {
     let id = reaction.id.as_deref().unwrap_or_default();
     let emoji = reaction.emoji.as_deref().unwrap_or_default();
