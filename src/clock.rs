@@ -3,6 +3,7 @@
 //! Invariant: UUIDs made here sort in the order in which they were made, even if the clock steps back.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{
     sync::{
         Arc, Mutex,
@@ -52,11 +53,12 @@ impl Clock {
         self.millis().div_euclid(1000)
     }
 
+    /// Now, in milliseconds since 1970.
     #[allow(
         clippy::disallowed_methods,
         reason = "this is the one place that may ask"
     )]
-    fn millis(&self) -> i64 {
+    pub fn millis(&self) -> i64 {
         match self.0.frozen.load(Ordering::Acquire) {
             0 => Timestamp::now().as_millisecond(),
             frozen => frozen,
@@ -117,6 +119,13 @@ pub fn rfc3339(seconds: i64) -> String {
 /// A [`rfc3339`] timestamp as a JSON value.
 pub fn serialize<S: serde::Serializer>(seconds: &i64, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&Timestamp::from_second(*seconds).unwrap_or(Timestamp::MAX))
+}
+
+/// Reads a [`rfc3339`] timestamp from JSON, as seconds since 1970.
+pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let text = String::deserialize(from)?;
+    let time: Timestamp = text.parse().map_err(D::Error::custom)?;
+    Ok(time.as_second())
 }
 
 /// An optional [`rfc3339`] timestamp as a JSON value: `null` where there is none.

@@ -19,6 +19,9 @@ pub struct Config {
 /// The default size of the cache, in bytes. Ten thousand accounts with fifteen inboxes each fit into it.
 pub const CACHE: u64 = 64 * 1024 * 1024;
 
+/// How long a message that cannot be sent is tried, unless the operator says otherwise.
+pub const SEND_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// The target of the log line that each request has. A filter can name it (`--log info,inboxd_request=warn`).
 pub const REQUEST_LOG: &str = "inboxd_request";
 
@@ -70,6 +73,8 @@ pub struct Providers {
     pub patience: Duration,
     /// The time limit of a call that only shows the provider's view.
     pub glance: Duration,
+    /// The time limit of a request that sends a message. After it nobody knows whether the provider has the message.
+    pub send: Duration,
 }
 
 impl Default for Providers {
@@ -80,6 +85,7 @@ impl Default for Providers {
             instagram_url: "https://graph.instagram.com".to_owned(),
             patience: Duration::from_secs(10),
             glance: Duration::from_secs(3),
+            send: Duration::from_secs(20),
         }
     }
 }

@@ -4,7 +4,10 @@
 
 mod content;
 
+mod delivery;
+
 pub use content::{Content, Sender, directions, kinds};
+pub use delivery::{DeliveryError, MESSAGE_STATUSES, SentBy, StatusTimes};
 
 use crate::{
     clock,
@@ -121,10 +124,12 @@ named! {
     pub enum Scope {
         /// Every GET, except an inbox's setup.
         Read = "read",
-        /// Manage inboxes, and send messages.
+        /// Manage inboxes.
         Write = "write",
         /// Manage API keys.
         Admin = "admin",
+        /// Send messages, and everything else that reaches a contact.
+        Send = "send",
     }
 }
 
@@ -171,6 +176,10 @@ pub struct Message<'a> {
     /// The conversation of the message.
     #[schema(value_type = String, example = "conv_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub conversation_id: Cow<'a, str>,
+    /// The provider's id of the message. Absent as long as the provider has not given it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub provider_id: Option<Cow<'a, str>>,
     /// `inbound` (from the contact) or `outbound` (from the business).
     #[schema(schema_with = directions)]
     pub direction: Cow<'a, str>,
@@ -203,12 +212,24 @@ pub struct Message<'a> {
     pub quoted: Option<Quoted<'a>>,
     /// How far it came. Outbound only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = content::statuses)]
+    #[schema(schema_with = delivery::statuses)]
     pub status: Option<Cow<'a, str>>,
-    /// Why sending failed, in the provider's words.
+    /// When it came so far. Outbound only, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub error: Option<String>,
+    pub status_times: Option<StatusTimes>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub error: Option<DeliveryError>,
+    /// Who sent it. Only on what was sent through inboxd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<SentBy>, nullable = false)]
+    pub sent_by: Option<Cow<'a, RawValue>>,
+    /// What its sender noted with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = delivery::metadata)]
+    pub metadata: Option<Cow<'a, RawValue>>,
     /// The content before each edit, oldest first. Absent if the message was never edited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit<'a>>,

@@ -82,6 +82,14 @@ pub enum Reason {
     ProviderRefused,
     /// What is in quarantine still cannot be read.
     Unreadable,
+    /// The contact has not written for so long that only a template may be sent.
+    OutsideWindow,
+    /// The conversation has a newer message than the one that was named.
+    Moved,
+    /// The inbox is switched off.
+    InboxInactive,
+    /// Not in the state in which it is.
+    NotNow,
 }
 
 /// One wrong field.

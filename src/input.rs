@@ -186,6 +186,20 @@ impl<T: Content> Field for Given<T> {
     }
 }
 
+impl Content for bool {
+    fn read(value: Value, at: &mut At<'_>) -> Option<Self> {
+        let flag = value.as_bool();
+        if flag.is_none() {
+            at.wrong("must be true or false");
+        }
+        flag
+    }
+
+    fn document() -> RefOr<Schema> {
+        schema::boolean()
+    }
+}
+
 /// A list of at most `MOST` entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T, const MOST: usize>(pub Vec<T>);

@@ -4,7 +4,8 @@
 //! software asks it. ARCHITECTURE.md is the map; [`router`] shows every route on one page.
 //!
 //! Dependencies point one way, from the front doors to the store, and a test holds them to it:
-//! `cli`, `serve` → `serve_connection` → `router` → `api`, `hooks` → `ops` → `cache` → `store`. The modules beside them (`clock`,
+//! `cli`, `serve` → `serve_connection` → `router` → `api`, `hooks` → `ops` → `cache` → `store`; `serve` → `worker` → `ops`. The
+//! modules beside them (`clock`,
 //! `domain`, `error`, `id`, `principal`, `rendered`, `vault`) know nothing of either and are usable by all.
 
 pub mod api;
@@ -29,3 +30,4 @@ pub mod serve;
 pub mod serve_connection;
 pub mod store;
 pub mod vault;
+pub mod worker;

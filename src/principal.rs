@@ -6,7 +6,7 @@
 //! does.
 
 use crate::{
-    domain::Scope,
+    domain::{Scope, SentBy},
     error::Error,
     id::{AccountId, KeyId},
 };
@@ -38,6 +38,8 @@ pub enum Actor {
 pub struct ActingKey {
     /// The key's id.
     pub id: KeyId,
+    /// The key's name.
+    pub name: Box<str>,
     /// The key's hash, by which it is found in the store.
     pub hash: KeyHash,
     /// When the key expires, in seconds since 1970. `None` if it never does.
@@ -68,6 +70,16 @@ impl Principal {
             Ok(())
         } else {
             Err(Error::Forbidden(scope))
+        }
+    }
+
+    /// The principal as the sender of a message.
+    pub fn sent_by(&self) -> SentBy {
+        let key = self.key();
+        SentBy {
+            kind: "key".to_owned(),
+            id: key.id.to_string(),
+            name: key.name.to_string(),
         }
     }
 

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 /// The longest answer that is read, in bytes. Expected answers have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
+/// How long a connection may take to be made: the name, the connection itself, and TLS.
+const CONNECT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept. Calls that belong together follow each other faster.
 const KEPT: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,26 @@ impl Providers {
         }
     }
 
+    /// Sends a request that must not be repeated unless it is certain that the provider does not have it.
+    pub async fn send<T>(&self, call: &Call<T>) -> Sent {
+        let client = match self.0.client.get_or_init(client) {
+            Ok(client) => client,
+            Err(cause) => return Sent::Not(cause.clone()),
+        };
+        let time = self.0.config.send;
+        match timeout(time, receive(self.request(client, call))).await {
+            Ok(Ok((status, body))) => Sent::Answered(status, body),
+            Ok(Err(error)) if error.is_unsent => Sent::Not(error.cause),
+            Ok(Err(error)) => Sent::Perhaps(error.cause),
+            Err(_) => Sent::Perhaps(format!("no answer within {time:?}")),
+        }
+    }
+
+    /// How long after its beginning a request that sends a message is over, whatever came of it.
+    pub fn send_limit(&self) -> Duration {
+        self.0.config.send
+    }
+
     /// Posts a JSON body to one of our own servers, as a provider would. Returns the answer's status and body, or why
     /// there is no answer.
     pub async fn post(&self, server: &str, request: &Request) -> Result<(u16, Vec<u8>), String> {
@@ -70,14 +92,19 @@ impl Providers {
         }
         let time = self.0.config.patience;
         match timeout(time, receive(post)).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map_err(|error| error.cause),
             Err(_) => Err(format!("no answer within {time:?}")),
         }
     }
 
-    /// Sends a request, and returns the answer's status and body, or why there is no answer.
+    /// Sends a call, and returns the answer's status and body, or why there is no answer.
     async fn exchange<T>(&self, call: &Call<T>) -> Result<(u16, Vec<u8>), String> {
         let client = self.0.client.get_or_init(client).as_ref()?;
+        let received = receive(self.request(client, call)).await;
+        received.map_err(|error| error.cause)
+    }
+
+    fn request<T>(&self, client: &Client, call: &Call<T>) -> RequestBuilder {
         let base = match call.api {
             Api::Telegram => &self.0.config.telegram_url,
             Api::Graph => &self.0.config.graph_url,
@@ -94,7 +121,35 @@ impl Providers {
         if let Some(token) = &call.bearer {
             request = request.bearer_auth(token);
         }
-        receive(request).await
+        request
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Sent {
+    /// No byte of it left: there was no connection. Why.
+    Not(String),
+    /// There is an answer: its status and body.
+    Answered(u16, Vec<u8>),
+    /// Some of it left, and no whole answer came: the provider may have carried it out. What happened.
+    Perhaps(String),
+}
+
+/// Why there is no answer.
+struct Unanswered {
+    cause: String,
+    /// Whether no byte of the request left.
+    is_unsent: bool,
+}
+
+impl From<reqwest::Error> for Unanswered {
+    fn from(error: reqwest::Error) -> Self {
+        Unanswered {
+            // A name that is not found and a failed TLS handshake are failures to connect, too.
+            is_unsent: error.is_connect() || error.is_builder(),
+            cause: cause(error),
+        }
     }
 }
 
@@ -110,12 +165,15 @@ pub struct Request {
 }
 
 /// Sends a request, and reads the answer as far as it may be long.
-async fn receive(request: RequestBuilder) -> Result<(u16, Vec<u8>), String> {
-    let mut response = request.send().await.map_err(cause)?;
+async fn receive(request: RequestBuilder) -> Result<(u16, Vec<u8>), Unanswered> {
+    let mut response = request.send().await?;
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(cause)? {
+    while let Some(piece) = response.chunk().await? {
         if body.len() + piece.len() > MAX_ANSWER {
-            return Err(format!("an answer of more than {MAX_ANSWER} bytes"));
+            return Err(Unanswered {
+                cause: format!("an answer of more than {MAX_ANSWER} bytes"),
+                is_unsent: false,
+            });
         }
         body.extend_from_slice(&piece);
     }
@@ -145,6 +203,9 @@ fn client() -> Result<Client, String> {
         .tls_backend_preconfigured(tls()?)
         // The APIs do not redirect, and a credential must never be sent to another host.
         .redirect(redirect::Policy::none())
+        // Whether a request may be repeated is not for the client to decide.
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT)
         .pool_idle_timeout(KEPT)
         .build()
         .map_err(cause)

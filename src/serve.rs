@@ -5,11 +5,11 @@
 use crate::{
     clock,
     config::Config,
-    error::Error,
     http::{App, Parts, Peer, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
-    ops::{Context, changes, ingest::Ingest, joins, keys::Uses, purge, quarantine},
+    ops::{Context, changes, ingest::Ingest, joins, keys::Uses, purge},
     router::router,
     serve_connection::serve_connection,
+    worker,
 };
 use axum::Router;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -23,11 +23,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
-    time::{interval, sleep, timeout},
+    time::{sleep, timeout},
 };
 
-/// How often the uses of API keys are written to the store, and old entries of metrics and live-chat limits are removed.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often the log may repeat that connections cannot be accepted.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
@@ -37,6 +35,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    sending: JoinHandle<()>,
     storing: JoinHandle<()>,
     following: JoinHandle<()>,
     purging: JoinHandle<()>,
@@ -71,11 +70,14 @@ impl Server {
         let purging = tokio::spawn(purge::work(context.clone(), stopped.clone()));
         let joining = tokio::spawn(joins::work(context.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
-        let housekeeping = tokio::spawn(run_housekeeping(
+        let sending = tokio::spawn(worker::send(context.clone(), stopped.clone()));
+        let housekeeping = tokio::spawn(worker::keep_house(
             context.clone(),
             uses.clone(),
-            bounds,
-            metrics,
+            move || {
+                bounds.tidy();
+                metrics.run_upkeep();
+            },
             stopped,
         ));
         Ok(Server {
@@ -83,6 +85,7 @@ impl Server {
             stop,
             accepting,
             housekeeping,
+            sending,
             storing,
             following,
             purging,
@@ -107,6 +110,7 @@ impl Server {
             self.following,
             self.purging,
             self.joining,
+            self.sending,
         ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task of the server failed");
@@ -119,7 +123,7 @@ impl Server {
             Ok(Err(error)) => tracing::error!(%error, "storing updates failed"),
             Err(_) => storing.abort(),
         }
-        log_failure(self.uses.flush_all(&self.context).await);
+        worker::log_failure(self.uses.flush_all(&self.context).await);
         self.context.db.close().await;
     }
 }
@@ -143,48 +147,6 @@ fn install_recorder() -> Result<PrometheusHandle, String> {
         .map_err(|error| error.to_string())?
         .install_recorder()
         .map_err(|error| error.to_string())
-}
-
-async fn run_housekeeping(
-    context: Context,
-    uses: Uses,
-    bounds: Bounds,
-    recorder: PrometheusHandle,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut tick = interval(HOUSEKEEPING);
-    loop {
-        tokio::select! {
-            _ = stopped.changed() => return,
-            _ = tick.tick() => {}
-        }
-        log_failure(uses.flush(&context).await);
-        match quarantine::count(&context).await {
-            Ok(count) => metrics::gauge!("inboxd_quarantined_updates").set(count as f64),
-            Err(error) => tracing::warn!(cause = error.cause(), "quarantine cannot be counted"),
-        }
-        if let Err(error) = context.db.maintain().await {
-            tracing::warn!(%error, "the store's statistics could not be maintained");
-        }
-        bounds.tidy();
-        recorder.run_upkeep();
-    }
-}
-
-fn log_failure(flushed: Result<(), Error>) {
-    match flushed {
-        Ok(()) => {}
-        Err(Error::Unavailable(cause)) => {
-            tracing::warn!(
-                cause,
-                "the uses of API keys cannot be stored now, and are kept for later"
-            );
-        }
-        Err(error) => tracing::error!(
-            cause = error.cause(),
-            "the uses of API keys cannot be stored"
-        ),
-    }
 }
 
 async fn accept(

@@ -1,4 +1,6 @@
-//! `/messages`: lists and reads messages.
+//! `/messages`: lists and reads messages. How they are sent is in [`send`].
+
+pub mod send;
 
 use crate::{
     domain::Message,

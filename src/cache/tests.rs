@@ -79,6 +79,7 @@ impl Full {
             scopes: Scopes::of(&[Scope::Read]),
             actor: Actor::Key(ActingKey {
                 id: KeyId::from_text("key_1"),
+                name: "a key".into(),
                 hash: self.hash(number),
                 expires_at: None,
                 rate_limit: None,

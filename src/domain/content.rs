@@ -5,7 +5,7 @@
 //!
 //! Invariant: no key is required, and others may come: what a client does not know, it can pass over.
 
-use channels::{DeliveryStatus, Direction, Kind};
+use channels::{Direction, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -155,14 +155,6 @@ pub fn kinds() -> Object {
     one_of(
         Kind::ALL.map(Kind::as_str),
         "What it is. `unsupported`: of a kind that this version does not know.",
-    )
-}
-
-/// How far an outbound message can have come.
-pub(super) fn statuses() -> Object {
-    one_of(
-        DeliveryStatus::ALL.map(DeliveryStatus::as_str),
-        "How far it came. Outbound only.",
     )
 }
 

@@ -51,6 +51,7 @@ async fn source(app: &App, request: Request) -> Result<Arc<Source>, ApiError> {
         headers: headers_text(&parts.headers),
         body,
         test: parts.headers.contains_key(TEST_HEADER),
+        is_released: false,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! Extracts the principal of a request from its API key.
 //!
-//! A handler takes [`Reader`] or [`Writer`] for the scope that it needs. Without a principal it has no account to ask about.
+//! A handler takes [`Reader`], [`Writer`] or [`Sender`] for the scope that it needs. Without a principal it has no account
+//! to ask about.
 //!
 //! Invariant: a key never leaves this module, except to be checked. It is never logged.
 
@@ -28,6 +29,9 @@ static API_KEY: HeaderName = HeaderName::from_static("api_key");
 /// A principal with the scope `read`.
 pub struct Reader(pub Arc<Principal>);
 
+/// A principal with the scope `send`.
+pub struct Sender(pub Arc<Principal>);
+
 /// A principal with the scope `write`.
 pub struct Writer(pub Arc<Principal>);
 
@@ -44,6 +48,14 @@ impl FromRequestParts<App> for Writer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         authorise(parts, app, Scope::Write).await.map(Writer)
+    }
+}
+
+impl FromRequestParts<App> for Sender {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        authorise(parts, app, Scope::Send).await.map(Sender)
     }
 }
 

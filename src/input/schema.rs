@@ -71,6 +71,11 @@ pub(super) fn list(of: RefOr<Schema>, most: usize) -> RefOr<Schema> {
     ArrayBuilder::new().items(of).max_items(Some(most)).into()
 }
 
+/// `true` or `false`.
+pub(super) fn boolean() -> RefOr<Schema> {
+    Object::with_type(Type::Boolean).into()
+}
+
 /// The same schema, which also allows `null`.
 pub(super) fn or_null(schema: RefOr<Schema>) -> RefOr<Schema> {
     match schema {

@@ -48,6 +48,9 @@ pub struct Changes {
     /// True if any message count may have changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everything: bool,
+    /// True if something was put into the outbox.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub queued: bool,
     /// Events, in the order in which they happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -117,11 +120,13 @@ impl Changes {
         self.key_accounts.extend(others.key_accounts);
         self.keys |= others.keys;
         self.everything |= others.everything;
+        self.queued |= others.queued;
         self.events.extend(others.events);
     }
 
     fn is_empty(&self) -> bool {
-        self.accounts.is_empty() && !self.keys && !self.everything && self.events.is_empty()
+        let flags = self.keys || self.everything || self.queued;
+        self.accounts.is_empty() && !flags && self.events.is_empty()
     }
 }
 
@@ -170,6 +175,9 @@ async fn commit_and_publish(
 ) -> Result<(), db::Error> {
     let guard = context.cache.guard(session.began(), changes.invalidation());
     session.commit_then(move || drop(guard)).await?;
+    if changes.queued {
+        context.outbox_filled.notify_one();
+    }
     // On PostgreSQL this process receives its own notifications, in the order of all commits.
     if context.db.engine() == EngineKind::Sqlite {
         publish(context, changes);
@@ -194,6 +202,7 @@ fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
         key_accounts: changes.key_accounts.clone(),
         keys: changes.keys,
         everything: changes.everything,
+        queued: changes.queued,
         events: Vec::new(),
     };
     let mut notices = Vec::new();
@@ -294,6 +303,9 @@ async fn receive_notices(
         match notice {
             Ok(Notice::Changed(changes)) => {
                 context.cache.invalidate(&changes.invalidation());
+                if changes.queued {
+                    context.outbox_filled.notify_one();
+                }
                 publish(context, changes);
             }
             // This uses the listener's own connection, since handling notifications must not wait for a free one of the

@@ -39,7 +39,7 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
     let details = table::find_details(&mut session, account, id).await?;
     let details = found(details, "inbox")?;
     let channel = details.inbox.channel;
-    let Some(name) = credential(channel) else {
+    let Some(name) = credentials::to_call(channel) else {
         drop(session);
         return setup::get(context, account, id).await;
     };
@@ -60,15 +60,6 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
             setup.provider = Some(report);
             Ok(setup)
         }
-    }
-}
-
-/// The credential with which the provider is called.
-fn credential(channel: Channel) -> Option<&'static str> {
-    match channel {
-        Channel::Telegram => Some("bot_token"),
-        Channel::Whatsapp | Channel::Instagram => Some("access_token"),
-        Channel::Livechat => None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::Context;
 use crate::{
+    domain::Channel,
     error::Error,
     id::{AccountId, InboxId},
     input::Given,
@@ -14,6 +15,15 @@ use crate::{
 };
 use db::Session;
 use secrecy::{ExposeSecret, SecretString};
+
+/// The credential with which the provider is called, if the channel has one.
+pub(super) fn to_call(channel: Channel) -> Option<&'static str> {
+    match channel {
+        Channel::Telegram => Some("bot_token"),
+        Channel::Whatsapp | Channel::Instagram => Some("access_token"),
+        Channel::Livechat => None,
+    }
+}
 
 /// The credentials of a change, by their names: absent ones stay as they are, and `null` removes one.
 pub type Credentials = Vec<(&'static str, Given<SecretString>)>;

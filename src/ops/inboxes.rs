@@ -23,13 +23,15 @@ use super::{
     found,
 };
 use crate::{
-    domain::{Channel, Inbox, InboxStatus},
+    clock,
+    domain::{Channel, DeliveryError, Inbox, InboxStatus},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
     store::{addresses, inboxes},
 };
 use db::Session;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One inbox.
 pub async fn get(context: &Context, account: &AccountId, id: &InboxId) -> Result<Inbox, Error> {
@@ -58,6 +60,23 @@ pub struct Settings {
     /// Live chat: the origins of pages that may embed the widget. `None` means every page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
+    /// Since when nothing is sent, and why, if the provider refuses everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending_stopped: Option<SendingStopped>,
+}
+
+/// The provider takes nothing from an inbox.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct SendingStopped {
+    /// Since when.
+    #[serde(
+        serialize_with = "clock::serialize",
+        deserialize_with = "clock::deserialize"
+    )]
+    #[schema(value_type = String, format = DateTime)]
+    pub since: i64,
+    /// Why, as the provider says.
+    pub error: DeliveryError,
 }
 
 /// The changes of a transaction in which this event happens to an inbox.

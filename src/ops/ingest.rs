@@ -13,6 +13,7 @@ mod conversations;
 mod incoming;
 mod message_changes;
 mod messages;
+mod own;
 mod people;
 mod quarantine;
 mod queue;
@@ -20,6 +21,7 @@ mod refused;
 
 pub use arrival::{Arrival, Outcome, Source};
 pub(super) use batch::{contention, store_in};
+pub(super) use message_changes::announce;
 
 use super::Context;
 use crate::error::Error;

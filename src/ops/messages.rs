@@ -1,11 +1,19 @@
-//! Reads messages, with their changes applied.
+//! Reads messages, with their changes applied; and accepts messages to send.
 //!
 //! Invariant: a page takes at most three statements, whatever its size, and reads a bounded number of bytes.
 
 mod cut;
 mod fold;
+mod input;
+mod outgoing;
+mod send;
+
+pub use input::NewMessage;
+pub use send::{WINDOW, send};
 
 pub(super) use fold::fold;
+pub(super) use outgoing::{Way, expiry, read as read_outgoing};
+pub(super) use send::check_sending;
 
 use super::{
     Context, found,
@@ -55,6 +63,16 @@ pub async fn get_listed(
     let mut session = context.db.read().await?;
     let stored = messages::find_listed(&mut session, account, id).await?;
     one(&mut session, account, stored, LISTED).await
+}
+
+/// One message, whole, as an open transaction sees it.
+pub(super) async fn read_one(
+    session: &mut Session,
+    account: &AccountId,
+    id: &MessageId,
+) -> Result<Message<'static>, Error> {
+    let stored = messages::find(session, account, id).await?;
+    one(session, account, stored, WHOLE).await
 }
 
 async fn one(

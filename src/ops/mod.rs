@@ -16,6 +16,7 @@ pub mod joins;
 pub mod keys;
 pub mod livechat;
 pub mod messages;
+pub mod outbox;
 pub mod page;
 mod pieces;
 pub mod purge;
@@ -33,6 +34,7 @@ use events::Events;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{runtime::Handle, sync::Notify, task::spawn_blocking};
 
@@ -60,6 +62,10 @@ pub struct Context {
     pub inbox_deleted: Arc<Notify>,
     /// Notified when contacts are to be joined, so that the rest of it is done.
     pub joins_left: Arc<Notify>,
+    /// Notified when something was put into the outbox.
+    pub outbox_filled: Arc<Notify>,
+    /// How long a message that cannot be sent is tried.
+    pub send_patience: Duration,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
     pub command: bool,
 }
@@ -148,6 +154,8 @@ pub async fn open(
         cache: Cache::new(&db, 0),
         inbox_deleted: Arc::default(),
         joins_left: Arc::default(),
+        outbox_filled: Arc::default(),
+        send_patience: config::SEND_PATIENCE,
         command: false,
         db,
         clock,

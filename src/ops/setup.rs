@@ -4,7 +4,11 @@
 //!
 //! Invariant: if a provider does not answer, or refuses, the rest of the setup is still shown.
 
-use super::{Context, credentials, found, inboxes::read_settings, livechat};
+use super::{
+    Context, credentials, found,
+    inboxes::{SendingStopped, read_settings},
+    livechat,
+};
 use crate::{
     clock,
     domain::{Channel, InboxStatus},
@@ -82,6 +86,11 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub missing_proof: Option<&'static str>,
+    /// Since when nothing is sent from the inbox, and why: the provider refuses everything until a person has done something
+    /// about it. Absent while messages are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub sending: Option<SendingStopped>,
     /// What the provider itself reports, read for this answer. For telegram, once the inbox was connected with
     /// `connect`. For whatsapp and instagram, only in the answer to `connect`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +197,7 @@ pub(super) async fn stored(
             .collect(),
         proved_at: details.proved_at,
         missing_proof: details.proved_at.is_none().then(|| missing_proof(channel)),
+        sending: settings.sending_stopped,
         provider: None,
     })
 }

@@ -24,8 +24,13 @@ statements! {
             last_message_at = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
                 THEN $3 ELSE last_message_at END,
             last_message_id = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
-                THEN $4 ELSE last_message_id END
-        WHERE account_id = $5 AND id = $6";
+                THEN $4 ELSE last_message_id END,
+            last_inbound_at = CASE WHEN (last_inbound_at, last_inbound_id) < ($5, $6) THEN $5 ELSE last_inbound_at END,
+            last_inbound_id = CASE WHEN (last_inbound_at, last_inbound_id) < ($5, $6) THEN $6 ELSE last_inbound_id END
+        WHERE account_id = $7 AND id = $8";
+    TARGET = "SELECT v.inbox_id, v.last_message_id, v.last_inbound_id, v.last_inbound_at, i.type, i.status, i.settings, i.created_at
+        FROM conversations v JOIN inboxes i ON i.account_id = v.account_id AND i.id = v.inbox_id
+        WHERE v.account_id = $1 AND v.id = $2 AND i.deleted_at IS NULL";
     FIND_BY_IDENTITY = concat!("SELECT v.id FROM identities n JOIN conversations v
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
         WHERE n.account_id = $1 AND n.channel = $2 AND n.kind = $3 AND n.value = $4 AND n.scope = $5 AND v.inbox_id = $5",
@@ -147,13 +152,19 @@ pub async fn claim_each(
 pub struct Growth<'a> {
     count: i64,
     last: Option<(i64, &'a MessageId)>,
+    last_inbound: Option<(i64, &'a MessageId)>,
 }
 
 impl<'a> Growth<'a> {
-    /// One more message, by its provider's clock.
-    pub fn add(&mut self, timestamp: i64, id: &'a MessageId) {
+    /// One more message, by its provider's clock. `is_new_inbound`: the contact wrote it, and it was not handed over from
+    /// before.
+    pub fn add(&mut self, timestamp: i64, id: &'a MessageId, is_new_inbound: bool) {
+        let this = Some((timestamp, id));
         self.count += 1;
-        self.last = self.last.max(Some((timestamp, id)));
+        self.last = self.last.max(this);
+        if is_new_inbound {
+            self.last_inbound = self.last_inbound.max(this);
+        }
     }
 }
 
@@ -167,15 +178,65 @@ pub async fn grow<'a>(
     let runs: Vec<Vec<Value<'_>>> = growths
         .filter_map(|(account, id, growth)| {
             let (timestamp, last) = growth.last?;
+            let inbound = growth.last_inbound;
+            let (inbound_at, inbound) = inbound.map_or((0, ""), |(at, id)| (at, id.as_str()));
             Some(vec![
                 growth.count.into(),
                 now.into(),
                 timestamp.into(),
                 last.into(),
+                inbound_at.into(),
+                inbound.into(),
                 account.into(),
                 id.into(),
             ])
         })
         .collect();
     session.update_each(&GROW, &runs).await
+}
+
+/// What has to be known of a conversation to send something to it.
+#[derive(Debug)]
+pub struct Target {
+    /// Its inbox.
+    pub inbox: InboxId,
+    /// Its last message; empty if there is none.
+    pub last_message: MessageId,
+    /// The contact's last message, without those handed over from before.
+    pub last_inbound: Option<MessageId>,
+    /// When that was written, by the provider's clock.
+    pub last_inbound_at: i64,
+    /// The inbox's type.
+    pub channel: Channel,
+    /// The inbox's status.
+    pub inbox_status: String,
+    /// What is set about the inbox: a JSON object.
+    pub settings: String,
+    /// When the inbox was created.
+    pub inbox_created_at: i64,
+}
+
+/// The conversation, as what something can be sent to.
+pub async fn find_target(
+    session: &mut Session,
+    account: &AccountId,
+    id: &ConversationId,
+) -> Result<Option<Target>, Error> {
+    session
+        .query_opt(&TARGET, &[account.into(), id.into()], |row| {
+            let channel = row.text(4)?.parse();
+            let last_inbound = row.text(2)?;
+            Ok(Target {
+                inbox: InboxId::from_text(row.text(0)?),
+                last_message: MessageId::from_text(row.text(1)?),
+                last_inbound: (!last_inbound.is_empty())
+                    .then(|| MessageId::from_text(last_inbound)),
+                last_inbound_at: row.get(3)?,
+                channel: channel.map_err(|what: &str| Error::Broken(what.to_owned()))?,
+                inbox_status: row.get(5)?,
+                settings: row.get(6)?,
+                inbox_created_at: row.get(7)?,
+            })
+        })
+        .await
 }

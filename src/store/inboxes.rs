@@ -71,6 +71,7 @@ statements! {
             switched_off_at = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $4) END, change_id = $5
         WHERE account_id = $6 AND id = $7";
     SET_SETTINGS = "UPDATE inboxes SET settings = $1 WHERE account_id = $2 AND id = $3";
+    SET_SETTINGS_AND_TELL = "UPDATE inboxes SET settings = $1, change_id = $2 WHERE account_id = $3 AND id = $4";
     PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL
         AND deleted_at IS NULL";
     CHANGED = "SELECT change_id, id FROM inboxes WHERE account_id = $1 AND change_id > $2 AND deleted_at IS NULL ORDER BY change_id LIMIT $3";
@@ -284,6 +285,19 @@ pub async fn set_settings(
 ) -> Result<(), Error> {
     let params = [settings.into(), account.into(), id.into()];
     session.execute(&SET_SETTINGS, &params).await?;
+    Ok(())
+}
+
+/// The same with an event that tells of it.
+pub async fn set_settings_and_tell(
+    session: &mut Session,
+    account: &AccountId,
+    id: &InboxId,
+    settings: &str,
+    change: &EventId,
+) -> Result<(), Error> {
+    let params = [settings.into(), change.into(), account.into(), id.into()];
+    session.execute(&SET_SETTINGS_AND_TELL, &params).await?;
     Ok(())
 }
 

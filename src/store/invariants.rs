@@ -55,7 +55,22 @@ statements! {
     STATUSES = "SELECT 'a message of inbox ' || inbox_id || ' has the unknown change ' || kind || ' ' || key
         FROM message_changes
         WHERE kind NOT IN ('status', 'reaction', 'edit', 'revoke', 'content')
-           OR (kind = 'status' AND key NOT IN ('queued', 'sent', 'delivered', 'read', 'failed'))";
+           OR (kind = 'status' AND key NOT IN ('queued', 'canceled', 'unknown', 'sent', 'delivered', 'read', 'failed'))";
+    ORPHANS_IN_OUTBOX = "SELECT 'the outbox has message ' || o.message_id || ', which is not in its conversation'
+        FROM outbox o LEFT JOIN messages m ON m.account_id = o.account_id AND m.id = o.message_id
+        WHERE m.id IS NULL OR m.conversation_id <> o.conversation_id OR m.inbox_id <> o.inbox_id";
+    FIRST_IN_LINE = "SELECT 'conversation ' || o.conversation_id || ' has ' || CAST(COUNT(o.due_at) AS TEXT) || ' messages that are due of those that wait'
+        FROM outbox o WHERE o.state <> 'unknown' GROUP BY o.account_id, o.conversation_id HAVING COUNT(o.due_at) <> 1";
+    ORDER_OF_LINE = "SELECT 'message ' || o.message_id || ' is due before one that was sent earlier'
+        FROM outbox o WHERE o.due_at IS NOT NULL AND EXISTS (SELECT 1 FROM outbox e WHERE e.account_id = o.account_id
+            AND e.conversation_id = o.conversation_id AND e.state = 'queued' AND e.position < o.position)";
+    LEADING_NOWHERE = "SELECT 'a provider id of inbox ' || p.inbox_id || ' leads to ' || p.message_key || ', which is not there'
+        FROM provider_ids p LEFT JOIN messages m ON m.account_id = p.account_id AND m.inbox_id = p.inbox_id AND m.provider_id = p.message_key
+        WHERE m.id IS NULL";
+    TWICE_THERE = "SELECT 'message ' || m.id || ' is there twice: it was also sent as ' || p.message_key
+        FROM provider_ids p JOIN messages m ON m.account_id = p.account_id AND m.inbox_id = p.inbox_id AND m.provider_id = p.provider_id";
+    MOVED_NEWS = "SELECT 'something that happened to ' || p.message_key || ' is kept under another id'
+        FROM provider_ids p JOIN message_changes c ON c.account_id = p.account_id AND c.inbox_id = p.inbox_id AND c.provider_id = p.provider_id";
     SECRETS = "SELECT account_id, inbox_id, name, sealed FROM inbox_secrets ORDER BY account_id, inbox_id, name";
     REPAIR_INBOXES = "UPDATE inboxes SET messages_count = (SELECT COUNT(*) FROM messages m
             WHERE m.account_id = inboxes.account_id AND m.inbox_id = inboxes.id)
@@ -80,7 +95,7 @@ statements! {
 }
 
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 14] = [
+const CHECKS: [(&str, Sql); 20] = [
     ("an inbox counts its messages", INBOX_COUNTS),
     ("a conversation counts its messages", CONVERSATION_COUNTS),
     ("a conversation knows its last message", LAST_MESSAGES),
@@ -113,6 +128,15 @@ const CHECKS: [(&str, Sql); 14] = [
     ("an inbox has an address", UNREACHABLE_INBOXES),
     ("a key hash leads to a key", ORPHAN_KEYS),
     ("what happened to a message is of a known kind", STATUSES),
+    ("what is in the outbox is a message", ORPHANS_IN_OUTBOX),
+    ("of what waits in a conversation one is due", FIRST_IN_LINE),
+    ("a conversation's messages are sent in order", ORDER_OF_LINE),
+    ("a provider's id leads to a message", LEADING_NOWHERE),
+    ("what was sent here is there once", TWICE_THERE),
+    (
+        "what happened to a message is kept under its key",
+        MOVED_NEWS,
+    ),
 ];
 
 /// Checks them all. For each, its promise and what breaks it.

@@ -1,10 +1,11 @@
-//! The `messages` table: how messages get there (`arriving`), how they are read (`read`), and what later happens to them
-//! (`changes`).
+//! The `messages` table: how messages get there (`arriving`), those that are sent (`outgoing`),
+//! how they are read (`read`), and what later happens to them (`changes`).
 //!
 //! Invariant: a provider's id is there once in an inbox, for ever. The unique key says so, not a look-up before it.
 
 mod arriving;
 mod changes;
+mod outgoing;
 mod read;
 
 pub use arriving::{
@@ -12,8 +13,12 @@ pub use arriving::{
     mark_changed,
 };
 pub use changes::{
-    Bounds, Change, Changes, NewChange, change, changed_after, changes, reaction_author,
-    reaction_part,
+    Bounds, Change, Changes, NewChange, change, changed_after, changes, forget_failure,
+    has_arrived, reaction_author, reaction_part, rekey,
+};
+pub use outgoing::{
+    Job, NewOutgoing, Outgoing, find_jobs, find_outgoing, find_quotable, give_id, insert_outgoing,
+    is_own_key, of_own_key, own_key, set_way,
 };
 pub use read::{
     CUT_TO, Happened, LONGEST_LISTED, Stored, Thread, after, created_after, exists, find,
@@ -33,6 +38,11 @@ pub(super) const ARRIVING: &[Sql] = arriving::ALL;
 /// Those that run many times at once.
 pub(super) const EACH: &[Each] = arriving::EACH;
 
+/// Those of messages that are sent.
+pub(super) const OUTGOING: &[Sql] = outgoing::ALL;
+/// Those of them that run many times at once.
+pub(super) const EACH_OUTGOING: &[Each] = outgoing::EACH;
+
 /// Those of what happens to messages.
 pub(super) const CHANGES: &[Sql] = changes::ALL;
 /// Those of them that read.
@@ -50,7 +60,7 @@ pub struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    fn params(&self) -> Vec<Value<'a>> {
+    pub(super) fn params(&self) -> Vec<Value<'a>> {
         vec![
             self.account.into(),
             self.inbox.into(),

@@ -11,6 +11,7 @@ pub mod aliases;
 pub mod business;
 pub mod contacts;
 pub mod conversations;
+pub mod echoes;
 pub mod identities;
 pub mod inboxes;
 pub mod instance;
@@ -18,6 +19,8 @@ pub mod invariants;
 pub mod joins;
 pub mod keys;
 pub mod messages;
+pub mod outbox;
+pub mod provider_ids;
 pub mod purge;
 pub mod quarantine;
 pub mod secrets;
@@ -51,6 +54,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     9 "0009" "last messages";
     10 "0010" "identities";
     11 "0011" "business accounts";
+    12 "0012" "sending";
 };
 
 /// Every statement of the program, by file.
@@ -62,6 +66,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     contacts::ALL,
     conversations::ALL,
     conversations::READING,
+    echoes::ALL,
     identities::ALL,
     inboxes::ALL,
     inboxes::BY_ENGINE,
@@ -73,7 +78,11 @@ pub const STATEMENTS: &[&[Sql]] = &[
     messages::READING,
     messages::ARRIVING,
     messages::CHANGES,
+    messages::OUTGOING,
     messages::READING_CHANGES,
+    outbox::ALL,
+    outbox::BY_ENGINE,
+    provider_ids::ALL,
     purge::ALL,
     purge::BY_ENGINE,
     quarantine::ALL,
@@ -92,6 +101,9 @@ pub const EACH: &[&[Each]] = &[
     identities::EACH,
     inboxes::EACH,
     messages::EACH,
+    messages::EACH_OUTGOING,
+    outbox::EACH,
+    provider_ids::EACH,
 ];
 
 /// Checks that a statement returned one row for each run. If one were missing, later rows would be taken for those of other

@@ -47,6 +47,9 @@ statements! {
     DELETED = "SELECT account_id, id, type FROM inboxes WHERE deleted_at IS NOT NULL ORDER BY account_id, deleted_at";
     // Each piece is a range of keys, which is a walk along one index whatever a planner thinks of the table.
     CHANGES = remove!("message_changes", "provider_id");
+    OUTBOX = remove!("outbox", "message_id");
+    PROVIDER_IDS = remove!("provider_ids", "provider_id");
+    ECHOES = remove!("echoes", "provider_id");
     MESSAGES = remove!("messages", "provider_id");
     QUARANTINE = remove!("quarantine", "body_hash");
     // Without a range of ids SQLite walks along all of the account's conversations.
@@ -72,7 +75,14 @@ pub(super) const BY_ENGINE: &[Sql] = &[CLAIM];
 
 /// What belongs to nobody but an inbox, in the order in which it can go. The number is how many rows of the others one is
 /// worth: a quarantined update can take megabytes.
-const HELD: [(Sql, i64); 3] = [(CHANGES, 1), (MESSAGES, 1), (QUARANTINE, 100)];
+const HELD: [(Sql, i64); 6] = [
+    (OUTBOX, 1),
+    (PROVIDER_IDS, 1),
+    (ECHOES, 1),
+    (CHANGES, 1),
+    (MESSAGES, 1),
+    (QUARANTINE, 100),
+];
 
 /// An inbox that is deleted, and still holds something.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -276,6 +276,7 @@ impl Counting {
             headers: "{}".to_owned(),
             test: false,
             body: body.into(),
+            ..Source::default()
         });
         let context = &self.app.context;
         let (arrivals, foreign) = match &self.bot {

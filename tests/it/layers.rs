@@ -9,10 +9,13 @@ use std::{
 };
 
 /// From the front doors down. What stands in [`BESIDE`] may be used by all.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("main", &["cli"]),
     ("cli", &["serve", "demo", "ops", "store"]),
-    ("serve", &["serve_connection", "router", "http", "ops"]),
+    (
+        "serve",
+        &["serve_connection", "router", "http", "worker", "ops"],
+    ),
     ("serve_connection", &["router", "http"]),
     ("demo", &["ops"]),
     ("router", &["api", "hooks", "livechat", "http"]),
@@ -20,6 +23,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("hooks", &["http", "ops"]),
     ("livechat", &["http", "ops"]),
     ("http", &["ops"]),
+    ("worker", &["ops", "provider"]),
     ("ops", &["cache", "store", "provider"]),
     ("cache", &["store"]),
     ("store", &[]),
@@ -48,8 +52,9 @@ const OF_HTTP: [&str; 6] = [
     "tower",
     "tower_http",
 ];
-const WITHOUT_HTTP: [&str; 13] = [
+const WITHOUT_HTTP: [&str; 14] = [
     "cli",
+    "worker",
     "ops",
     "cache",
     "store",

@@ -63,6 +63,7 @@ mod quarantine;
 mod rate_limits;
 mod reading;
 mod schema;
+mod sending;
 mod serve;
 mod statements;
 mod support;

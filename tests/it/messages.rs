@@ -80,6 +80,7 @@ async fn a_message_shows_its_documented_keys(store: Store) {
         "id": id,
         "inbox_id": inbox,
         "conversation_id": conversation,
+        "provider_id": "wamid.1",
         "direction": "inbound",
         "type": "text",
         "content": {"text": "hi"},

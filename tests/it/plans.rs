@@ -119,7 +119,7 @@ fn complaint(store: Store, text: &str, plan: Result<Vec<String>, db::Error>) -> 
 /// Whether a step of SQLite's reads more the more there is.
 fn grows(text: &str, step: &str, plan: &[String]) -> bool {
     /// A search by one of these finds what belongs to one thing.
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 12] = [
         "id",
         "provider_id",
         "contact_id",
@@ -127,6 +127,8 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
         "address",
         "key_hash",
         "body_hash",
+        "message_id",
+        "message_key",
         "name",
         "value",
         "survivor_id",

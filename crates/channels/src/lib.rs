@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use people::{Blocked, Contact, Identity, IdentityKind, Renamed};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The content of one request from a provider, in the order of the request.
@@ -131,7 +131,8 @@ impl Update {
 /// The content of a message: a JSON object, as text. Its keys depend on the message's type.
 ///
 /// It is a text because it is stored as one, and because parsed values take many times as much memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Content(Box<str>);
 
 impl Content {
@@ -149,7 +150,7 @@ impl From<Map<String, Value>> for Content {
 
 named! {
     /// The direction of a message.
-    #[derive(Serialize)]
+    #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Direction {
         /// From the contact to the business.
@@ -161,7 +162,7 @@ named! {
 
 named! {
     /// The type of a message.
-    #[derive(Serialize)]
+    #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     #[allow(missing_docs, reason = "the names are the documentation")]
     pub enum Kind {
@@ -182,7 +183,7 @@ named! {
 }
 
 /// One message, in either direction.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// The provider's id. It is unique within the inbox for ever, and identifies a redelivered message.
     pub provider_id: String,
@@ -212,7 +213,7 @@ pub struct Message {
 }
 
 /// What an update says about the message that another one answers, apart from its id. Never empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quoted {
     /// Its text, or the quoted part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,7 +232,7 @@ impl Quoted {
 }
 
 /// Who wrote a message, as far as known. Possibly nothing is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// Display name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,7 +247,7 @@ pub struct Sender {
 
 named! {
     /// The delivery status of an outbound message. A status can only be followed by a later one in this order.
-    #[derive(PartialOrd, Ord)]
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
     pub enum DeliveryStatus {
         /// It waits to be sent.
         Queued = "queued",

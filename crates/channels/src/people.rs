@@ -6,10 +6,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Moment;
 
 /// What an identity is. The order is that of how durable they are: the most durable kind comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IdentityKind {
     /// A person's id. Nobody else ever gets it.
     UserId,
@@ -54,7 +57,7 @@ impl IdentityKind {
 }
 
 /// Something that somebody is known by. Its texts are shared by all messages that it is named in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// What it is.
     pub kind: IdentityKind,
@@ -90,7 +93,7 @@ impl Identity {
 }
 
 /// The other side of a conversation. Its texts are shared by all messages that it is named in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// All that it is known by here, each once, the most durable first. Never empty.
     pub identities: Vec<Identity>,

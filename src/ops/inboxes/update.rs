@@ -10,10 +10,12 @@ use crate::{
     domain::{Inbox, InboxStatus},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
+    input::Given,
     ops::{Context, changes::commit, credentials, events::What, found, transaction::again},
     store::{
         addresses,
         inboxes::{self, Update},
+        outbox,
     },
 };
 use db::Session;
@@ -55,6 +57,12 @@ async fn change(
         }
         given = channel.apply(&mut settings);
     }
+    let is_new_token = given.iter().any(|(name, secret)| {
+        Some(*name) == credentials::to_call(inbox.channel) && matches!(secret, Given::Value(_))
+    });
+    if is_new_token {
+        settings.sending_stopped = None;
+    }
     let moved = channel_address(&inbox, &settings) != channel_address(&inbox, &before);
     let proved_at = details.proved_at.filter(|_| !moved);
     if moved || settings.business_account_id != before.business_account_id {
@@ -78,8 +86,13 @@ async fn change(
         change: &event,
     };
     inboxes::update(&mut session, account, id, &update).await?;
+    let mut changes = inbox_event(account, id, event.clone(), What::InboxChanged);
+    if is_new_token || inbox.status != InboxStatus::Inactive {
+        // What held up its messages may be over.
+        outbox::wake(&mut session, account, id, context.clock.millis()).await?;
+        changes.queued = true;
+    }
     credentials::put_all(context, &mut session, account, id, &given).await?;
-    let changes = inbox_event(account, id, event, What::InboxChanged);
     commit(context, session, changes).await?;
     Ok(inbox)
 }

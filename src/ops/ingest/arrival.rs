@@ -20,6 +20,8 @@ pub struct Source {
     pub body: Bytes,
     /// True for a test update, which does not prove the inbox.
     pub test: bool,
+    /// True for a message of the business that was kept aside until it was known that it is none of ours.
+    pub is_released: bool,
 }
 
 /// The part of an update that is for one inbox, after its signature was checked.

@@ -7,7 +7,7 @@
 
 use super::{
     arrival::{Arrival, Outcome},
-    business, contacts, conversations, incoming, message_changes, messages, quarantine,
+    business, contacts, conversations, incoming, message_changes, messages, own, quarantine,
 };
 use crate::{
     error::Error,
@@ -68,6 +68,11 @@ pub(in crate::ops) async fn store_in(
     let now = context.clock.now();
     let mut outcomes = vec![Outcome::default(); batch.len()];
     let batch = lock_inboxes(session, batch, &mut outcomes).await?;
+    let (batch, adoptions) = own::recognise(session, batch, now, &mut outcomes).await?;
+    let batch: Vec<Vec<&Arrival>> = batch
+        .iter()
+        .map(|arrivals| arrivals.iter().map(AsRef::as_ref).collect())
+        .collect();
     let batch = batch.as_slice();
     let mut changes = Changes::of(prove_inboxes(context, session, batch, now).await?);
     let mut incoming = incoming::sort(session, batch, &mut outcomes).await?;
@@ -85,6 +90,7 @@ pub(in crate::ops) async fn store_in(
     let changed = message_changes::store(context, session, batch, now, &mut outcomes).await?;
     changes.add(Changes::of(changed));
     business::store(context, session, batch, now, &mut outcomes).await?;
+    own::adopt(session, &adoptions).await?;
     quarantine::store(context, session, batch, now, &mut outcomes).await?;
     Ok(Some(Stored {
         outcomes,

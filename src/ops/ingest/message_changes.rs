@@ -58,7 +58,7 @@ pub(super) async fn store(
 }
 
 /// Marks the messages of these changes as changed, and returns the events of those that are stored.
-pub(super) async fn announce(
+pub(in crate::ops) async fn announce(
     session: &mut Session,
     changes: &[messages::NewChange<'_>],
 ) -> Result<Vec<Event>, Error> {

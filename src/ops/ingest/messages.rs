@@ -71,7 +71,11 @@ pub(super) async fn store(
             by_conversation
                 .entry((row.key.account, row.conversation))
                 .or_insert_with(Growth::default)
-                .add(row.timestamp, &row.id);
+                .add(
+                    row.timestamp,
+                    &row.id,
+                    row.direction == "inbound" && !row.historic,
+                );
             *by_inbox
                 .entry((row.key.account, row.key.inbox))
                 .or_default() += 1;

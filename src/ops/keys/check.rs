@@ -96,6 +96,7 @@ async fn read(
         scopes: Scopes::of(&key.scopes),
         actor: Actor::Key(ActingKey {
             id: key.id,
+            name: key.name.into(),
             hash: *hash,
             expires_at: key.expires_at,
             rate_limit: key.rate_limit,

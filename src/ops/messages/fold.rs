@@ -4,8 +4,8 @@
 
 use super::cut;
 use crate::{
-    domain::{Edit, Message, Quoted, Reaction},
-    store::messages::{CUT_TO, Change, Changes, Stored, reaction_author},
+    domain::{DeliveryError, Edit, MESSAGE_STATUSES, Message, Quoted, Reaction, StatusTimes},
+    store::messages::{CUT_TO, Change, Changes, Stored, is_own_key, reaction_author},
 };
 use db::Error;
 use serde::Deserialize;
@@ -16,11 +16,23 @@ use std::borrow::Cow;
 pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Message<'_>, Error> {
     let outbound = stored.direction == "outbound";
     let content = Content::read(stored.content, stored.content_size)?;
-    let (quoted, quoted_cut) = quoted(stored.quoted_id, stored.quoted.as_deref())?;
+    let quoted_id = stored
+        .quoted_given_id
+        .or(stored.quoted_id.and_then(outside));
+    let (quoted, quoted_cut) = quoted(quoted_id, stored.quoted.as_deref())?;
+    let mut times = StatusTimes::default();
+    if stored
+        .status
+        .as_deref()
+        .is_some_and(|_| stored.sent_by.is_some())
+    {
+        times.queued = Some(stored.received_at);
+    }
     let mut message = Message {
         id: stored.id,
         inbox_id: stored.inbox,
         conversation_id: stored.conversation,
+        provider_id: stored.given_id.or_else(|| outside(stored.provider_id)),
         direction: stored.direction,
         kind: stored.kind,
         content: content.json,
@@ -31,7 +43,10 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
         quoted,
         // A provider has accepted a message that it reports, unless it says otherwise.
         status: outbound.then(|| stored.status.unwrap_or(Cow::Borrowed("sent"))),
+        status_times: None,
         error: None,
+        sent_by: stored.sent_by.map(json).transpose()?,
+        metadata: stored.metadata.map(json).transpose()?,
         edits: Vec::new(),
         reactions: Vec::new(),
         deleted_at: None,
@@ -40,7 +55,10 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
     };
     for change in changes.changes {
         match change.kind.as_str() {
-            "status" if outbound => advance(&mut message, change),
+            "status" if outbound => {
+                times.note(&change.part, change.timestamp);
+                advance(&mut message, change);
+            }
             "reaction" => {
                 let by = reaction_author(&change.part);
                 message.reactions.retain(|reaction| reaction.by != by);
@@ -55,21 +73,29 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
             _ => {}
         }
     }
+    message.status_times = times.if_any();
     Ok(message)
+}
+
+/// What was sent here is known to outsiders by the provider's id alone.
+fn outside(key: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    (!is_own_key(&key)).then_some(key)
 }
 
 /// Applies a status. A status only moves forward: `failed` can follow `sent`, but not `delivered`.
 fn advance(message: &mut Message<'_>, change: Change) {
-    let rank = |status: &str| {
-        ["queued", "sent", "failed", "delivered", "read"]
-            .iter()
-            .position(|known| *known == status)
-    };
+    let rank = |status: &str| MESSAGE_STATUSES.iter().position(|known| *known == status);
     let current = message.status.as_deref().unwrap_or("queued");
     if rank(&change.part) > rank(current) {
-        message.error = change.value.filter(|_| change.part == "failed");
+        let failure = change.value.filter(|_| change.part == "failed");
+        message.error = failure.map(|text| delivery_error(&text));
         message.status = Some(change.part.into());
     }
+}
+
+/// Why a message was not delivered: as it was noted by us, or as a provider's status told it.
+fn delivery_error(text: &str) -> DeliveryError {
+    serde_json::from_str(text).unwrap_or_else(|_| channels::whatsapp::send::failure(text).into())
 }
 
 /// Applies an edit. The earlier content is kept.

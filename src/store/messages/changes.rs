@@ -25,6 +25,17 @@ statements! {
             received_at = excluded.received_at, millis = excluded.millis
         WHERE (excluded.timestamp, excluded.millis) > (message_changes.timestamp, message_changes.millis)
         RETURNING id";
+    // What came before it was known whose it is. What is known already stays.
+    COPY = "INSERT INTO message_changes
+            (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at, millis, type)
+        SELECT account_id, inbox_id, CAST($1 AS TEXT), kind, key, id, value, timestamp, received_at, millis, type
+        FROM message_changes WHERE account_id = $2 AND inbox_id = $3 AND provider_id = $4
+        ON CONFLICT (account_id, inbox_id, provider_id, kind, key) DO NOTHING";
+    REMOVE = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
+    HAS_ARRIVED = "SELECT 1 FROM message_changes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3
+        AND kind = 'status' AND key IN ('sent', 'delivered', 'read') LIMIT 1";
+    FORGET_FAILURE = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3
+        AND kind = 'status' AND key IN ('failed', 'unknown', 'canceled')";
     CHANGED_AFTER = concat!("SELECT c.id, m.inbox_id, m.conversation_id, m.id
         FROM message_changes c JOIN messages m
             ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
@@ -90,6 +101,28 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
         .collect();
     let stored = session.query_each(&CHANGE, &runs, |_| Ok(())).await?;
     Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
+}
+
+/// Moves what happened under one id of a message to its key. Returns whether there was anything.
+pub async fn rekey(session: &mut Session, from: &Key<'_>, to: &str) -> Result<bool, Error> {
+    let mut params = vec![Value::from(to)];
+    params.extend(from.params());
+    let copied = session.execute(&COPY, &params).await?;
+    let removed = session.execute(&REMOVE, &from.params()).await?;
+    Ok(copied + removed > 0)
+}
+
+/// Whether it is known that the provider has a message.
+pub async fn has_arrived(session: &mut Session, key: &Key<'_>) -> Result<bool, Error> {
+    let params = key.params();
+    let found = session.query_opt(&HAS_ARRIVED, &params, |_| Ok(())).await?;
+    Ok(found.is_some())
+}
+
+/// Forgets that a message could not be sent, since it is tried again.
+pub async fn forget_failure(session: &mut Session, key: &Key<'_>) -> Result<(), Error> {
+    session.execute(&FORGET_FAILURE, &key.params()).await?;
+    Ok(())
 }
 
 /// The messages that were changed after an event, in order.

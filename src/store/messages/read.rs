@@ -23,7 +23,8 @@ macro_rules! listed {
         "m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type,
             CASE WHEN octet_length(m.content) > 65536 THEN substr(m.content, 1, 16384) ELSE m.content END,
             CAST(octet_length(m.content) AS BIGINT), m.sender, m.timestamp, m.received_at, m.status, m.has_changes, m.reply_to,
-            CASE WHEN octet_length(m.quoted) > 65536 THEN substr(m.quoted, 1, 16384) ELSE m.quoted END, r.id"
+            CASE WHEN octet_length(m.quoted) > 65536 THEN substr(m.quoted, 1, 16384) ELSE m.quoted END, r.id,
+            r.given_id, m.given_id, m.sent_by, m.metadata"
     };
 }
 pub(in crate::store) use listed;
@@ -54,7 +55,7 @@ statements! {
     // Whole, however long the content is.
     FIND = concat!("SELECT m.id, m.inbox_id, m.conversation_id, m.provider_id, m.direction, m.type, m.content,
             CAST(octet_length(m.content) AS BIGINT), m.sender, m.timestamp, m.received_at, m.status, m.has_changes,
-            m.reply_to, m.quoted, r.id
+            m.reply_to, m.quoted, r.id, r.given_id, m.given_id, m.sent_by, m.metadata
         FROM messages m", answered!(), "WHERE m.account_id = $1 AND m.id = $2", not_deleted!("m.inbox_id"));
     FIND_LISTED = list!("WHERE m.account_id = $1 AND m.id = $2", not_deleted!("m.inbox_id"));
     EXISTS = "SELECT 1 FROM messages WHERE account_id = $1 AND id = $2";
@@ -83,7 +84,7 @@ pub struct Stored<'a> {
     pub inbox: Cow<'a, str>,
     /// The thread that it is in.
     pub conversation: Cow<'a, str>,
-    /// The provider's id.
+    /// Its key: the provider's id, or [`super::own_key`].
     pub provider_id: Cow<'a, str>,
     /// `inbound` or `outbound`.
     pub direction: Cow<'a, str>,
@@ -103,12 +104,20 @@ pub struct Stored<'a> {
     pub status: Option<Cow<'a, str>>,
     /// Whether something happened to it.
     pub has_changes: bool,
-    /// The provider's id of the message that it answers.
+    /// The key of the message that it answers.
     pub quoted_id: Option<Cow<'a, str>>,
     /// What else is told of what it answers: a JSON object, or the first [`CUT_TO`] characters of one.
     pub quoted: Option<Cow<'a, str>>,
     /// The message that it answers, if that is stored.
     pub reply_to: Option<Cow<'a, str>>,
+    /// What the provider calls the message that it answers, if that was sent here.
+    pub quoted_given_id: Option<Cow<'a, str>>,
+    /// What the provider calls this one, if it was sent here.
+    pub given_id: Option<Cow<'a, str>>,
+    /// Who sent it, if it was sent here: a JSON object.
+    pub sent_by: Option<Cow<'a, str>>,
+    /// What its sender noted with it: a JSON object.
+    pub metadata: Option<Cow<'a, str>>,
 }
 
 impl Stored<'_> {
@@ -132,6 +141,10 @@ impl Stored<'_> {
             quoted_id: self.quoted_id.map(own),
             quoted: self.quoted.map(own),
             reply_to: self.reply_to.map(own),
+            quoted_given_id: self.quoted_given_id.map(own),
+            given_id: self.given_id.map(own),
+            sent_by: self.sent_by.map(own),
+            metadata: self.metadata.map(own),
         }
     }
 }
@@ -294,5 +307,9 @@ pub(in crate::store) fn read<'a>(row: &'a Row<'_>, from: usize) -> Result<Stored
         quoted_id: text_or_null(13)?,
         quoted: text_or_null(14)?,
         reply_to: text_or_null(15)?,
+        quoted_given_id: text_or_null(16)?,
+        given_id: text_or_null(17)?,
+        sent_by: text_or_null(18)?,
+        metadata: text_or_null(19)?,
     })
 }

@@ -32,6 +32,9 @@ pub(super) struct Walk {
     verify: [(&'static str, String); 2],
     conversation: String,
     message: String,
+    sender: String,
+    /// A conversation of the live chat.
+    chat: String,
 }
 
 impl Walk {
@@ -70,8 +73,24 @@ impl Walk {
         assert_eq!(message["reactions"][0]["emoji"], "\u{1f44d}");
         let path = format!("/inboxes/{telegram}/setup");
         let setup = app.get(&path).key(&writer).send().await.data();
+        let conversation = id(&first("/conversations").await);
+        let visitor = format!("/livechat/{livechat}");
+        let origin = "https://www.example.com";
+        let session = app
+            .post(&format!("{visitor}/sessions"))
+            .header("origin", origin);
+        let session = session.json(&json!({})).send().await.data();
+        let say = app
+            .post(&format!("{visitor}/messages"))
+            .header("origin", origin);
+        let say = say.key(session["token"].as_str().expect("a token"));
+        let say = say.json(&json!({"client_id": "1", "text": "Hello"})).send();
+        say.await.assert_status(201);
+        let chat = first(&format!("/conversations?inbox_id={livechat}")).await;
         Walk {
-            conversation: id(&first("/conversations").await),
+            sender: app.key(&[Scope::Send]).await,
+            chat: id(&chat),
+            conversation,
             message: id(&message),
             token: setup["secret_token"].as_str().expect("a token").to_owned(),
             verify,
@@ -88,6 +107,7 @@ impl Walk {
         let mut steps = self.lists();
         steps.extend(self.things());
         steps.extend(self.connections());
+        steps.extend(self.sends());
         steps.extend(self.verifications());
         steps.extend(self.changes());
         steps.extend(self.hooks());
@@ -177,6 +197,65 @@ impl Walk {
         ] {
             steps.push(known(path, self.app.get(real).key(reader)));
         }
+        steps
+    }
+
+    /// What becomes of a message is in `sending`: here is nobody to send it to.
+    fn sends(&self) -> Vec<Step> {
+        let text = |conversation: &str| json!({"conversation_id": conversation, "type": "text", "content": {"text": "Yes"}});
+        let call = || self.app.post("/messages").key(&self.sender);
+        let reader = self.app.post("/messages").key(&self.reader);
+        let step =
+            |path, what: &str, call, status| Step(Method::POST, path, what.into(), call, status);
+        let path = "/messages";
+        let mut steps = vec![
+            step(path, "", call().json(&text(&self.chat)), 201),
+            step(path, " nothing", call().json(&json!({})), 400),
+            step(
+                path,
+                " no key",
+                self.app.post(path).json(&text(&self.chat)),
+                401,
+            ),
+            step(path, " reader", reader.json(&text(&self.chat)), 403),
+            step(path, " unknown", call().json(&text("conv_x")), 404),
+            step(
+                path,
+                " no token",
+                call().json(&text(&self.conversation)),
+                409,
+            ),
+            step(path, " large", call().raw_json(too_large()), 413),
+            step(path, " no type", call().body("{}"), 415),
+        ];
+        let settled = json!({"status": "sent"});
+        for path in [
+            "/messages/{id}/retry",
+            "/messages/{id}/cancel",
+            "/messages/{id}/settle",
+        ] {
+            let call = |id: &str| self.app.post(&path.replace("{id}", id)).json(&settled);
+            let key = &self.sender;
+            steps.extend([
+                step(path, " inbound", call(&self.message).key(key), 409),
+                step(path, " no key", call(&self.message), 401),
+                step(path, " reader", call(&self.message).key(&self.reader), 403),
+                step(path, " unknown", call("msg_x").key(key), 404),
+                step(
+                    path,
+                    " large",
+                    call("msg_x").raw_json(too_large()).key(key),
+                    413,
+                ),
+            ]);
+        }
+        let settle = self.app.post("/messages/msg_x/settle").key(&self.sender);
+        steps.push(step(
+            "/messages/{id}/settle",
+            " no type",
+            settle.body("{}"),
+            415,
+        ));
         steps
     }
 

@@ -1,6 +1,7 @@
 //! What all tests stand on: a real server on a real store, and a client that talks to it over a socket.
 
 pub(crate) mod bodies;
+pub(crate) mod counting;
 mod http;
 pub(crate) mod live;
 #[cfg_attr(

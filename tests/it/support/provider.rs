@@ -144,6 +144,7 @@ fn at(url: &str, patience: Duration) -> Providers {
         instagram_url: url.to_owned(),
         patience,
         glance: patience,
+        send: patience,
     }
 }
 

@@ -1,0 +1,425 @@
+//! What came of attempts: many of them in one transaction.
+//!
+//! Invariant: inboxes are locked first, so that an update about a message is stored before its end here or after it, and
+//! never beside it. What came before it under the provider's id becomes the message's own.
+
+use super::{Traffic, Which};
+use crate::{
+    domain::DeliveryError,
+    error::Error,
+    id::{AccountId, ConversationId, EventId, InboxId},
+    ops::{
+        Context,
+        changes::{Changes, commit},
+        events::{Event, What},
+        inboxes::{self, SendingStopped, read_settings},
+        ingest,
+        messages::Way,
+    },
+    store::{
+        echoes, inboxes as inbox_table,
+        messages::{self, NewChange},
+        outbox::{self, Entry, State},
+        provider_ids,
+    },
+};
+use channels::{
+    Moment,
+    send::outcome::{Outcome, Taken, Wait},
+};
+use db::Session;
+use std::collections::BTreeSet;
+
+/// The longest wait between two tries, in milliseconds.
+const LONGEST: i64 = 600_000;
+
+/// The end of an attempt, or of a message.
+#[derive(Debug)]
+pub struct Conclusion {
+    /// Of which attempt.
+    pub of: Which,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+impl Conclusion {
+    /// Whether a request was under way.
+    fn was_under_way(&self) -> bool {
+        let ended = &self.ended;
+        matches!(
+            ended,
+            Ended::Answered(_) | Ended::NotSent(_) | Ended::Perhaps(_)
+        )
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The provider answered.
+    Answered(Outcome),
+    /// No byte of it left. Why.
+    NotSent(String),
+    /// Some of it left, and no answer came. What happened.
+    Perhaps(String),
+    /// Nobody told the end of it in time: whoever began it is gone, or cannot reach the store.
+    Lost,
+    /// There is no such message on the channel.
+    Refused(DeliveryError),
+    /// It was tried for long enough. Why it failed last.
+    Expired(Option<String>),
+}
+
+/// Something that is known of a message's way from now on.
+#[derive(Debug)]
+pub(in crate::ops) struct Fact {
+    /// Whose message.
+    pub(in crate::ops) account: AccountId,
+    /// In which inbox.
+    pub(in crate::ops) inbox: InboxId,
+    /// The message's key.
+    pub(in crate::ops) key: String,
+    /// The status that it reached.
+    pub(in crate::ops) status: &'static str,
+    /// Why, if it failed.
+    pub(in crate::ops) error: Option<DeliveryError>,
+}
+
+/// Stores how attempts ended, and tells of it.
+pub async fn conclude(
+    context: &Context,
+    traffic: &mut Traffic,
+    list: &[Conclusion],
+) -> Result<(), Error> {
+    let mut list: Vec<_> = list.iter().collect();
+    list.sort_by_key(|one| (&one.of.account, &one.of.message));
+    let mut session = context.db.write().await?;
+    let inboxes: BTreeSet<_> = list
+        .iter()
+        .map(|one| (&one.of.account, &one.of.inbox))
+        .collect();
+    let inboxes: Vec<_> = inboxes.into_iter().collect();
+    let there = inbox_table::lock(&mut session, &inboxes).await?;
+    let there: BTreeSet<_> = inboxes
+        .into_iter()
+        .zip(there)
+        .filter_map(|(inbox, there)| there.then_some(inbox))
+        .collect();
+    let ids: Vec<_> = list
+        .iter()
+        .map(|one| (&one.of.account, &one.of.message))
+        .collect();
+    let entries = outbox::lock(&mut session, &ids).await?;
+    let mut end = End {
+        context,
+        session: &mut session,
+        traffic,
+        facts: Vec::new(),
+        events: Vec::new(),
+        left: BTreeSet::new(),
+    };
+    for (one, entry) in list.iter().zip(entries) {
+        if there.contains(&(&one.of.account, &one.of.inbox)) {
+            end.conclude(one, entry).await?;
+        }
+    }
+    // Only now, since until here all of it may be tried again.
+    for one in &list {
+        if one.was_under_way() {
+            end.traffic.end(&one.of.inbox);
+        }
+    }
+    let End {
+        facts,
+        mut events,
+        left,
+        ..
+    } = end;
+    let now = context.clock.millis();
+    let queued = !left.is_empty();
+    for &(account, conversation) in &left {
+        outbox::promote(&mut session, account, conversation, now).await?;
+    }
+    events.extend(note(context, &mut session, &facts).await?);
+    let mut changes = Changes::of(events);
+    changes.queued = queued;
+    commit(context, session, changes).await
+}
+
+/// Notes facts of messages, and returns what is to be told.
+pub(in crate::ops) async fn note(
+    context: &Context,
+    session: &mut Session,
+    facts: &[Fact],
+) -> Result<Vec<Event>, Error> {
+    let (now, millis) = (context.clock.now(), context.clock.millis());
+    let mut values = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let value = fact.error.as_ref().map(serde_json::to_string).transpose();
+        values.push(value.map_err(|error| Error::Internal(error.to_string()))?);
+    }
+    let news: Vec<_> = facts
+        .iter()
+        .zip(&values)
+        .map(|(fact, value)| NewChange {
+            key: fact.key(),
+            kind: "status",
+            part: fact.status.to_owned(),
+            id: EventId::new(&context.clock),
+            value: value.as_deref(),
+            content_type: None,
+            timestamp: Moment {
+                seconds: millis.div_euclid(1000),
+                millis: millis.rem_euclid(1000),
+            },
+            received_at: now,
+        })
+        .collect();
+    messages::change(session, &news).await?;
+    ingest::announce(session, &news).await
+}
+
+impl Fact {
+    fn key(&self) -> messages::Key<'_> {
+        messages::Key {
+            account: &self.account,
+            inbox: &self.inbox,
+            provider_id: &self.key,
+        }
+    }
+}
+
+/// What is gathered while ends are stored.
+struct End<'a, 's> {
+    context: &'s Context,
+    session: &'s mut Session,
+    traffic: &'s mut Traffic,
+    facts: Vec<Fact>,
+    events: Vec<Event>,
+    /// Conversations whose first message is gone, or holds nothing back any more.
+    left: BTreeSet<(&'a AccountId, &'a ConversationId)>,
+}
+
+impl<'a> End<'a, '_> {
+    async fn conclude(&mut self, one: &'a Conclusion, entry: Option<Entry>) -> Result<(), Error> {
+        let of = &one.of;
+        // A person or a status may have settled it meanwhile, and another attempt may have begun.
+        let current = entry.filter(|entry| entry.attempts == of.number);
+        let is_open = current
+            .as_ref()
+            .is_some_and(|entry| entry.state != State::Unknown);
+        match &one.ended {
+            // That the provider has it is true in any case.
+            Ended::Answered(Outcome::Taken(taken)) => {
+                self.taken(of, taken).await?;
+                if current.is_some() {
+                    outbox::delete(self.session, &of.account, &of.message).await?;
+                    self.left.insert((&of.account, &of.conversation));
+                }
+                Ok(())
+            }
+            _ if !is_open => Ok(()),
+            Ended::Answered(Outcome::Again { after, wait, error }) => {
+                let base = match wait {
+                    Wait::Recipient => backoff(4, of.number),
+                    Wait::Message | Wait::Inbox => backoff(2, of.number),
+                };
+                let told = after.map_or(0, |seconds| i64::try_from(seconds).unwrap_or(0) * 1000);
+                let at = self.context.clock.millis() + told.max(base);
+                if *wait == Wait::Inbox {
+                    self.traffic.hold(&of.inbox, at);
+                }
+                self.again(of, current, at, &error.message).await
+            }
+            Ended::NotSent(cause) => {
+                let at = self.context.clock.millis() + backoff(2, of.number);
+                self.again(of, current, at, cause).await
+            }
+            Ended::Answered(Outcome::Moved { chat_id }) => {
+                self.moved(of, *chat_id).await?;
+                let now = self.context.clock.millis();
+                self.again(of, current, now, "the group has become another chat")
+                    .await
+            }
+            Ended::Answered(Outcome::Stopped(error)) => {
+                let error = error.clone().into();
+                self.stop(of, &error).await?;
+                let at = current.as_ref().map_or(0, |entry| entry.expires_at);
+                self.again(of, current, at, &error.message).await
+            }
+            Ended::Answered(Outcome::Refused(error)) => self.fail(of, error.clone().into()).await,
+            Ended::Refused(error) => self.fail(of, error.clone()).await,
+            Ended::Expired(last) => self.fail(of, expired(last.as_deref())).await,
+            Ended::Answered(Outcome::Perhaps { cause }) | Ended::Perhaps(cause) => {
+                tracing::warn!(message = %of.message, cause, "it is not known whether a provider has a message");
+                self.doubt(of).await
+            }
+            Ended::Lost => {
+                tracing::warn!(message = %of.message, "the process that was sending a message is gone");
+                self.doubt(of).await
+            }
+        }
+    }
+
+    fn fact(&mut self, of: &Which, status: &'static str, error: Option<DeliveryError>) {
+        self.facts.push(Fact {
+            account: of.account.clone(),
+            inbox: of.inbox.clone(),
+            key: messages::own_key(&of.message),
+            status,
+            error,
+        });
+    }
+
+    async fn taken(&mut self, of: &Which, taken: &Taken) -> Result<(), Error> {
+        let key = messages::own_key(&of.message);
+        for id in [&taken.provider_id].into_iter().chain(&taken.also) {
+            adopt(self.session, of, id, &key).await?;
+        }
+        let given = &taken.provider_id;
+        messages::give_id(self.session, &of.account, &of.message, given).await?;
+        self.fact(of, "sent", None);
+        Ok(())
+    }
+
+    async fn again(
+        &mut self,
+        of: &Which,
+        entry: Option<Entry>,
+        at: i64,
+        error: &str,
+    ) -> Result<(), Error> {
+        let at = entry.map_or(at, |entry| at.min(entry.expires_at));
+        outbox::try_again(self.session, &of.account, &of.message, at, error).await?;
+        Ok(())
+    }
+
+    async fn fail(&mut self, of: &'a Which, error: DeliveryError) -> Result<(), Error> {
+        outbox::delete(self.session, &of.account, &of.message).await?;
+        self.left.insert((&of.account, &of.conversation));
+        self.fact(of, "failed", Some(error));
+        Ok(())
+    }
+
+    async fn doubt(&mut self, of: &'a Which) -> Result<(), Error> {
+        self.left.insert((&of.account, &of.conversation));
+        let key = messages::own_key(&of.message);
+        let key = messages::Key {
+            account: &of.account,
+            inbox: &of.inbox,
+            provider_id: &key,
+        };
+        // A status may have come before the answer that did not.
+        if messages::has_arrived(self.session, &key).await? {
+            outbox::delete(self.session, &of.account, &of.message).await?;
+            return Ok(());
+        }
+        outbox::doubt(self.session, &of.account, &of.message).await?;
+        self.fact(of, "unknown", None);
+        Ok(())
+    }
+
+    async fn moved(&mut self, of: &Which, chat_id: i64) -> Result<(), Error> {
+        let ids = [(&of.account, &of.message)];
+        let job = messages::find_jobs(self.session, &ids).await?;
+        let job = job.into_iter().flatten().next();
+        let mut way = Way::read(job.and_then(|job| job.way).as_deref())?;
+        way.chat = Some(chat_id);
+        let way = way.write()?.unwrap_or_default();
+        messages::set_way(self.session, &of.account, &of.message, &way).await?;
+        Ok(())
+    }
+
+    /// Stops an inbox's sending, once.
+    async fn stop(&mut self, of: &Which, error: &DeliveryError) -> Result<(), Error> {
+        let details = inbox_table::find_details(self.session, &of.account, &of.inbox).await?;
+        let Some(details) = details else {
+            return Ok(());
+        };
+        let mut settings = read_settings(&details.settings)?;
+        if settings.sending_stopped.is_some() {
+            return Ok(());
+        }
+        settings.sending_stopped = Some(SendingStopped {
+            since: self.context.clock.now(),
+            error: error.clone(),
+        });
+        let text = inboxes::write_settings(&settings)?;
+        let id = EventId::new(&self.context.clock);
+        inbox_table::set_settings_and_tell(self.session, &of.account, &of.inbox, &text, &id)
+            .await?;
+        tracing::warn!(inbox = %of.inbox, code = error.code, "sending is stopped");
+        self.events.push(Event {
+            id,
+            account: of.account.clone(),
+            inbox: of.inbox.clone(),
+            what: What::InboxChanged,
+        });
+        Ok(())
+    }
+}
+
+/// Makes a provider's id lead to a message of ours, and what came under it the message's own.
+pub(super) async fn adopt(
+    session: &mut Session,
+    of: &Which,
+    provider_id: &str,
+    key: &str,
+) -> Result<(), Error> {
+    let id = messages::Key {
+        account: &of.account,
+        inbox: &of.inbox,
+        provider_id,
+    };
+    provider_ids::insert(session, &id, key).await?;
+    echoes::delete(session, &id).await?;
+    if messages::rekey(session, &id, key).await? {
+        let key = messages::Key {
+            provider_id: key,
+            ..id
+        };
+        messages::mark_changed(session, &[key]).await?;
+    }
+    Ok(())
+}
+
+fn expired(last: Option<&str>) -> DeliveryError {
+    DeliveryError {
+        code: "expired".to_owned(),
+        message: match last {
+            Some(last) => format!("It could not be sent in time. The last try failed: {last}"),
+            None => "It could not be sent in time".to_owned(),
+        },
+        provider_code: None,
+    }
+}
+
+/// How long to wait after so many attempts, in milliseconds.
+fn backoff(base: i64, attempts: i64) -> i64 {
+    let power = u32::try_from(attempts.clamp(1, 10) - 1).unwrap_or(0);
+    let wait = base.saturating_pow(power).saturating_mul(1000).min(LONGEST);
+    let [random] = crate::clock::random::<1>();
+    wait + wait * i64::from(random) / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_end() {
+        for (attempts, least, most) in [(1, 1000, 1250), (4, 8000, 10_000), (90, 512_000, 640_000)]
+        {
+            let wait = backoff(2, attempts);
+            assert!((least..=most).contains(&wait), "{wait} after {attempts}");
+        }
+        assert!(backoff(4, 90) >= LONGEST);
+    }
+
+    #[test]
+    fn what_ran_out_of_time_says_why_it_failed() {
+        let error = expired(Some("connection refused"));
+        assert_eq!(error.code, "expired");
+        assert!(error.message.ends_with("connection refused"));
+    }
+}

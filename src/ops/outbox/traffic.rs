@@ -1,0 +1,188 @@
+//! How much may leave when: by inbox, chat and group, as the providers allow; and how much of an inbox is under way.
+//!
+//! Each process knows its own traffic only. What a provider says about too much is kept to beside that.
+//!
+//! Invariant: whoever was told to come back at a time finds its place free then.
+
+use crate::{
+    domain::Channel,
+    id::{ConversationId, InboxId, MessageId},
+};
+use std::collections::HashMap;
+
+/// Requests of one inbox that are under way at once: one whose provider hangs must not take the places of all others.
+const AT_ONCE: usize = 32;
+/// How much sooner than evenly some may leave, in microseconds.
+const BURST: i64 = 250_000;
+/// When to look again whether an inbox has fewer under way, in milliseconds.
+const BUSY: i64 = 200;
+
+/// What shares a pace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    Inbox(InboxId),
+    Chat(ConversationId),
+}
+
+/// What leaves, and what may.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// When a lane would be free, were everything to leave evenly, in microseconds since 1970.
+    free_at: HashMap<Lane, i64>,
+    /// Messages that were given a place in milliseconds since 1970.
+    reserved: HashMap<MessageId, i64>,
+    under_way: HashMap<InboxId, usize>,
+}
+
+impl Traffic {
+    /// Whether a message may leave now, in milliseconds since 1970; or else when it may.
+    pub(super) fn admit(
+        &mut self,
+        channel: Channel,
+        is_group: bool,
+        (inbox, conversation, message): (&InboxId, &ConversationId, &MessageId),
+        now: i64,
+    ) -> Result<(), i64> {
+        if self.under_way.get(inbox).is_some_and(|n| *n >= AT_ONCE) {
+            return Err(now + BUSY);
+        }
+        match self.reserved.get(message) {
+            Some(at) if *at > now => return Err(*at),
+            Some(_) => {
+                self.reserved.remove(message);
+                return Ok(());
+            }
+            None => {}
+        }
+        let inbox = Lane::Inbox(inbox.clone());
+        let chat = Lane::Chat(conversation.clone());
+        let lanes: Vec<(Lane, i64, i64)> = match channel {
+            Channel::Whatsapp => vec![(inbox, 1_000_000 / 80, BURST)],
+            Channel::Telegram => {
+                let each = if is_group { 3_000_000 } else { 1_000_000 };
+                vec![(inbox, 1_000_000 / 30, BURST), (chat, each, 0)]
+            }
+            // No number is known: what was told to wait, waits.
+            Channel::Instagram | Channel::Livechat => vec![(inbox, 0, 0)],
+        };
+        let now = now * 1000;
+        let free = |lane: &Lane, burst: i64| {
+            self.free_at
+                .get(lane)
+                .map_or(now, |at| (at - burst).max(now))
+        };
+        let slot = lanes
+            .iter()
+            .map(|(lane, _, burst)| free(lane, *burst))
+            .max();
+        let slot = slot.unwrap_or(now);
+        for (lane, each, _) in lanes {
+            let at = self.free_at.entry(lane).or_insert(slot);
+            *at = (*at).max(slot) + each;
+        }
+        if slot <= now {
+            return Ok(());
+        }
+        let at = slot.div_euclid(1000) + 1;
+        self.reserved.insert(message.clone(), at);
+        Err(at)
+    }
+
+    /// Lets nothing of an inbox leave before this time, in milliseconds since 1970.
+    pub(super) fn hold(&mut self, inbox: &InboxId, until: i64) {
+        let at = self.free_at.entry(Lane::Inbox(inbox.clone())).or_default();
+        *at = (*at).max(until * 1000 + BURST);
+    }
+
+    /// A request of this inbox begins.
+    pub(super) fn begin(&mut self, inbox: &InboxId) {
+        *self.under_way.entry(inbox.clone()).or_default() += 1;
+    }
+
+    /// A request of this inbox has ended.
+    pub(super) fn end(&mut self, inbox: &InboxId) {
+        if let Some(count) = self.under_way.get_mut(inbox) {
+            *count -= 1;
+            if *count == 0 {
+                self.under_way.remove(inbox);
+            }
+        }
+    }
+
+    /// Forgets what does not matter any more.
+    pub fn tidy(&mut self, now: i64) {
+        self.free_at.retain(|_, at| *at > now * 1000);
+        // Long past: the message was canceled, or another node has sent it.
+        self.reserved.retain(|_, at| *at + 60_000 > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(
+        traffic: &mut Traffic,
+        channel: Channel,
+        chat: &str,
+        n: u32,
+        now: i64,
+    ) -> Result<(), i64> {
+        let message = MessageId::from_text(format!("msg_{n}"));
+        let (inbox, chat) = (
+            InboxId::from_text("inbox_1"),
+            ConversationId::from_text(chat),
+        );
+        traffic.admit(channel, false, (&inbox, &chat, &message), now)
+    }
+
+    #[test]
+    fn a_chat_gets_one_a_second_and_what_waits_keeps_its_place() {
+        let mut traffic = Traffic::default();
+        let mut ask = |chat, n, now| ask(&mut traffic, Channel::Telegram, chat, n, now);
+        assert_eq!(ask("a", 1, 5000), Ok(()));
+        assert_eq!(ask("a", 2, 5000), Err(6001));
+        assert_eq!(ask("b", 3, 5000), Ok(()));
+        assert_eq!(ask("a", 2, 5500), Err(6001));
+        assert_eq!(ask("a", 2, 6001), Ok(()));
+        assert_eq!(ask("a", 4, 6001), Err(7001));
+    }
+
+    #[test]
+    fn a_number_gets_eighty_a_second() {
+        let mut traffic = Traffic::default();
+        let mut at_once = 0;
+        let mut last = 0;
+        for n in 0..800 {
+            match ask(&mut traffic, Channel::Whatsapp, "a", n, 1000) {
+                Ok(()) => at_once += 1,
+                Err(at) => last = at,
+            }
+        }
+        assert_eq!(at_once, 21);
+        assert!((10_700..=10_800).contains(&last), "{last}");
+    }
+
+    #[test]
+    fn nothing_leaves_while_an_inbox_is_held() {
+        let mut traffic = Traffic::default();
+        traffic.hold(&InboxId::from_text("inbox_1"), 9000);
+        let at = ask(&mut traffic, Channel::Whatsapp, "a", 1, 1000);
+        assert_eq!(at, Err(9001));
+        traffic.tidy(10_000_000);
+        assert!(traffic.free_at.is_empty() && traffic.reserved.is_empty());
+    }
+
+    #[test]
+    fn an_inbox_has_so_many_under_way_and_no_more() {
+        let mut traffic = Traffic::default();
+        let inbox = InboxId::from_text("inbox_1");
+        (0..AT_ONCE).for_each(|_| traffic.begin(&inbox));
+        assert_eq!(
+            ask(&mut traffic, Channel::Instagram, "a", 1, 1000),
+            Err(1200)
+        );
+        traffic.end(&inbox);
+        assert_eq!(ask(&mut traffic, Channel::Instagram, "a", 1, 1000), Ok(()));
+    }
+}

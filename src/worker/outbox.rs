@@ -1,0 +1,115 @@
+//! Sends what is due in the outbox: many requests at once, within bounds.
+//!
+//! Invariant: what was sent is not forgotten: its end is stored as soon as the store takes it, also while the server stops.
+
+use crate::{
+    error::Error,
+    ops::{
+        Context,
+        outbox::{self, Attempt, Conclusion, Ended, Traffic},
+    },
+    provider::{Providers, Sent},
+};
+use std::time::Duration;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// Requests that are under way at once.
+const AT_ONCE: usize = 512;
+/// How often the outbox is looked at, if nobody says that something is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// Ends that are stored in one transaction, at most.
+const ENDS: usize = 256;
+/// How often what was kept aside is looked at, in looks.
+const ECHOES: u32 = 5;
+
+/// Sends what is due until the server stops, and then waits for what is under way.
+pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
+    let owner = context.clock.uuid().simple().to_string();
+    let mut traffic = Traffic::default();
+    let mut under_way = JoinSet::new();
+    let mut ended = Vec::new();
+    let mut looks = 0;
+    loop {
+        let stopping = *stopped.borrow();
+        if stopping && under_way.is_empty() && ended.is_empty() {
+            return;
+        }
+        let mut wait = LOOK;
+        while ended.len() < ENDS
+            && let Some(one) = under_way.try_join_next()
+        {
+            ended.extend(finished(one));
+        }
+        if !ended.is_empty() {
+            match outbox::conclude(&context, &mut traffic, &ended).await {
+                Ok(()) => ended.clear(),
+                Err(error) => log("the end of messages cannot be stored yet", &error),
+            }
+        }
+        let room = AT_ONCE.saturating_sub(under_way.len());
+        if !stopping && room > 0 && ended.is_empty() {
+            match outbox::take(&context, &owner, &mut traffic, room).await {
+                Ok(attempts) => {
+                    for attempt in attempts {
+                        under_way.spawn(attempt_now(context.providers.clone(), attempt));
+                    }
+                    wait = until_next(&context).await;
+                }
+                Err(error) => log("the outbox cannot be read", &error),
+            }
+        }
+        tokio::select! {
+            _ = stopped.changed(), if !stopping => {}
+            Some(one) = under_way.join_next() => ended.extend(finished(one)),
+            _ = timeout(wait, context.outbox_filled.notified()), if !stopping => {
+                looks += 1;
+                if looks % ECHOES == 0 {
+                    traffic.tidy(context.clock.millis());
+                    if let Err(error) = outbox::release(&context).await {
+                        log("what was kept aside cannot be looked at", &error);
+                    }
+                }
+            }
+            () = sleep(LOOK), if stopping => {}
+        }
+    }
+}
+
+/// How long nothing will be due.
+async fn until_next(context: &Context) -> Duration {
+    match outbox::next_due(context).await {
+        Ok(Some(millis)) => LOOK.min(Duration::from_millis(millis.unsigned_abs())),
+        Ok(None) | Err(_) => LOOK,
+    }
+}
+
+async fn attempt_now(providers: Providers, attempt: Attempt) -> Conclusion {
+    let ended = match providers.send(&attempt.call).await {
+        Sent::Not(cause) => Ended::NotSent(cause),
+        Sent::Perhaps(cause) => Ended::Perhaps(cause),
+        Sent::Answered(status, body) => Ended::Answered(attempt.call.outcome(status, &body)),
+    };
+    Conclusion {
+        of: attempt.of,
+        ended,
+    }
+}
+
+/// A request whose task failed is over when its lease is: nobody knows what came of it.
+fn finished(task: Result<Conclusion, tokio::task::JoinError>) -> Option<Conclusion> {
+    match task {
+        Ok(conclusion) => Some(conclusion),
+        Err(error) => {
+            tracing::error!(%error, "sending a message failed");
+            None
+        }
+    }
+}
+
+fn log(what: &str, error: &Error) {
+    tracing::warn!(cause = error.cause(), "{what}");
+}
