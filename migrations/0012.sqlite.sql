@@ -53,6 +53,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_by_conversation ON outbox (account_id, conversation_id, state, position);
 CREATE INDEX outbox_by_inbox ON outbox (account_id, inbox_id, message_id);
+CREATE INDEX outbox_due_of_inbox ON outbox (account_id, inbox_id, due_at) WHERE due_at IS NOT NULL;
 
 -- Messages that may be what an attempt sent, until that is known: a provider shows again what was written to it.
 CREATE TABLE echoes (

@@ -64,6 +64,7 @@ mod rate_limits;
 mod reading;
 mod schema;
 mod sending;
+mod sending_under_kills;
 mod serve;
 mod statements;
 mod support;

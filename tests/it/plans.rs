@@ -15,7 +15,7 @@ const CONTACTS: u32 = 100_000;
 const MESSAGES: u32 = 300_000;
 
 /// Statements whose work grows with what they are about, by how they begin or end, and why that is right.
-const GROW: [(&str, &str); 9] = [
+const GROW: [(&str, &str); 10] = [
     (
         "FROM accounts ORDER BY account_id",
         "all accounts, for the command line",
@@ -27,6 +27,10 @@ const GROW: [(&str, &str); 9] = [
     (
         "FROM api_keys WHERE account_id = $1 ORDER BY created_at, id",
         "an account has few keys",
+    ),
+    (
+        "inbox_id = $3 AND state = 'queued' AND due_at > $1",
+        "the conversations of an inbox in which something waits, when it is switched on or has a new token",
     ),
     (
         "m.id > $3 ORDER BY m.id LIMIT $4",

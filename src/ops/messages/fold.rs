@@ -21,12 +21,8 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
         .or(stored.quoted_id.and_then(outside));
     let (quoted, quoted_cut) = quoted(quoted_id, stored.quoted.as_deref())?;
     let mut times = StatusTimes::default();
-    if stored
-        .status
-        .as_deref()
-        .is_some_and(|_| stored.sent_by.is_some())
-    {
-        times.queued = Some(stored.received_at);
+    if let (Some(status), Some(_)) = (&stored.status, &stored.sent_by) {
+        times.note(status, stored.received_at);
     }
     let mut message = Message {
         id: stored.id,
