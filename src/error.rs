@@ -90,6 +90,10 @@ pub enum Reason {
     InboxInactive,
     /// Not in the state in which it is.
     NotNow,
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// A request with the same idempotency key is being carried out.
+    InFlight,
 }
 
 /// One wrong field.

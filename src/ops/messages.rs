@@ -9,7 +9,7 @@ mod outgoing;
 mod send;
 
 pub use input::NewMessage;
-pub use send::{WINDOW, send};
+pub use send::{Sent, WINDOW, send};
 
 pub(super) use fold::fold;
 pub(super) use outgoing::{Way, expiry, read as read_outgoing};

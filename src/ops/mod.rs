@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod events;
 pub mod health;
 pub mod hooks;
+pub mod idempotency;
 pub mod inboxes;
 pub mod ingest;
 pub mod joins;

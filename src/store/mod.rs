@@ -12,6 +12,7 @@ pub mod business;
 pub mod contacts;
 pub mod conversations;
 pub mod echoes;
+pub mod idempotency;
 pub mod identities;
 pub mod inboxes;
 pub mod instance;
@@ -67,6 +68,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     conversations::ALL,
     conversations::READING,
     echoes::ALL,
+    idempotency::ALL,
     identities::ALL,
     inboxes::ALL,
     inboxes::BY_ENGINE,

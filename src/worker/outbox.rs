@@ -5,7 +5,7 @@
 use crate::{
     error::Error,
     ops::{
-        Context,
+        Context, idempotency,
         outbox::{self, Attempt, Conclusion, Ended, Traffic},
     },
     provider::{Providers, Sent},
@@ -42,7 +42,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         while ended.len() < ENDS
             && let Some(one) = under_way.try_join_next()
         {
-            ended.extend(finished(one));
+            ended.extend(finished(&mut traffic, one));
         }
         if !ended.is_empty() {
             match outbox::conclude(&context, &mut traffic, &ended).await {
@@ -64,13 +64,16 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         }
         tokio::select! {
             _ = stopped.changed(), if !stopping => {}
-            Some(one) = under_way.join_next() => ended.extend(finished(one)),
+            Some(one) = under_way.join_next() => ended.extend(finished(&mut traffic, one)),
             _ = timeout(wait, context.outbox_filled.notified()), if !stopping => {
                 looks += 1;
                 if looks % ECHOES == 0 {
                     traffic.tidy(context.clock.millis());
                     if let Err(error) = outbox::release(&context).await {
                         log("what was kept aside cannot be looked at", &error);
+                    }
+                    if let Err(error) = idempotency::forget(&context).await {
+                        log("old answers cannot be forgotten", &error);
                     }
                 }
             }
@@ -100,9 +103,15 @@ async fn attempt_now(providers: Providers, attempt: Attempt) -> Conclusion {
 }
 
 /// A request whose task failed is over when its lease is: nobody knows what came of it.
-fn finished(task: Result<Conclusion, tokio::task::JoinError>) -> Option<Conclusion> {
+fn finished(
+    traffic: &mut Traffic,
+    task: Result<Conclusion, tokio::task::JoinError>,
+) -> Option<Conclusion> {
     match task {
-        Ok(conclusion) => Some(conclusion),
+        Ok(conclusion) => {
+            traffic.end(&conclusion.of.inbox);
+            Some(conclusion)
+        }
         Err(error) => {
             tracing::error!(%error, "sending a message failed");
             None

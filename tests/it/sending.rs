@@ -28,6 +28,7 @@ on_both_stores![
     a_dead_token_stops_the_inbox_until_there_is_a_new_one,
     what_waits_can_be_canceled,
     a_client_can_wait_for_the_provider,
+    a_request_with_an_idempotency_key_can_be_repeated,
 ];
 
 /// A server with a WhatsApp inbox and a provider.
@@ -716,4 +717,80 @@ async fn a_client_can_wait_for_the_provider(store: Store) {
     let answer = call.json(&body).send().await;
     answer.assert_status(201);
     assert_eq!(answer.data()["status"], "sent");
+}
+
+async fn a_request_with_an_idempotency_key_can_be_repeated(store: Store) {
+    let sending = Sending::start(store).await;
+    let conversation = sending.greeted().await;
+    let body = |words: &str| json!({"conversation_id": conversation, "type": "text", "content": {"text": words}});
+    let call = |words: &str, key: &str| {
+        let call = sending.app.post("/messages").key(&sending.key);
+        call.header("idempotency-key", key).json(&body(words))
+    };
+    // Many at once, on one server: one of them sends.
+    let answers =
+        futures_util::future::join_all((0..6).map(|_| call("One", "order-17").send())).await;
+    for answer in &answers {
+        answer.assert_status(201);
+        assert_eq!(answer.data(), answers[0].data());
+        assert_eq!(answer.header("location"), answers[0].header("location"));
+    }
+    let replayed = answers
+        .iter()
+        .filter(|one| one.headers.contains_key("idempotent-replayed"));
+    assert_eq!(replayed.count(), 5);
+    let first = answers[0].data();
+    assert_eq!(first["status"], "queued");
+    sending.reaches(&first, "sent").await;
+    assert_eq!(
+        call("One", "order-17").send().await.data(),
+        first,
+        "as it was then"
+    );
+    let reused = "This Idempotency-Key was used for another request within 24 hours";
+    call("Two", "order-17")
+        .send()
+        .await
+        .assert_conflict("key_reused", reused);
+    let rule = "must have 1 to 255 visible ASCII characters";
+    call("One", &"x".repeat(256))
+        .send()
+        .await
+        .assert_wrong_fields(&[("Idempotency-Key", rule)]);
+    // An error is not kept.
+    sending.provider.does(|_, _| Does::Take);
+    let other = sending.app.key(&[Scope::Send]).await;
+    let others = sending
+        .app
+        .post("/messages")
+        .key(&other)
+        .header("idempotency-key", "order-17");
+    assert_ne!(
+        others.json(&body("One")).send().await.data()["id"],
+        first["id"],
+        "another key's"
+    );
+    sending.app.context.clock.advance(24 * 3600 - 1);
+    call("One", "order-17").send().await.assert_status(201);
+    sending.app.context.clock.advance(2);
+    let hello = whatsapp::update(
+        "1001",
+        &[{
+            let mut hello = whatsapp::text("628111", "wamid.in8", "Hello again");
+            hello["timestamp"] = (crate::support::START + 24 * 3600).to_string().into();
+            hello
+        }],
+    );
+    sending.app.deliver(&hello).await.assert_status(200);
+    assert_ne!(
+        call("One", "order-17").send().await.data()["id"],
+        first["id"],
+        "a day later"
+    );
+    eventually("all are sent", async || {
+        sending.app.count("outbox").await == 0
+    })
+    .await;
+    assert_eq!(sending.provider.texts(), ["One", "One", "One"]);
+    sending.app.verify().await;
 }

@@ -12,15 +12,18 @@ use crate::{
     },
     id::MessageId,
     ops::{
+        idempotency::Request,
         messages::{self, NewMessage},
         outbox::{self, Settlement},
     },
+    principal::Principal,
 };
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// The longest that a request can wait for the provider, in seconds.
@@ -34,7 +37,10 @@ const LONGEST_WAIT: u64 = 30;
 /// answered, or after that many seconds (at most 30).
 #[utoipa::path(
     post, path = "/messages", operation_id = "sendMessage", tag = "Messages",
-    params(("Prefer" = Option<String>, Header, description = "`wait=N`: answer once the provider has, or after N seconds")),
+    params(
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: answer once the provider has, or after N seconds"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters. The same request with the same key within 24 hours sends nothing again, and gets the first answer")
+    ),
     request_body(content = NewMessage, examples(
         ("text" = (value = json!({"conversation_id": "conv_06cqm0d4vdtqf5b5r9e2k8a1p4", "type": "text",
             "content": {"text": "Yes, the blue one is still available."}}))),
@@ -43,7 +49,8 @@ const LONGEST_WAIT: u64 = 30;
     )),
     responses(
         (status = 201, description = "The message is accepted", body = MessageAnswer,
-            headers(("Location" = String, description = "The path of the message"))),
+            headers(("Location" = String, description = "The path of the message"),
+                ("Idempotent-Replayed" = String, description = "`true` if this is the answer to an earlier request with the same `Idempotency-Key`"))),
         (status = 404, description = "No such conversation or inbox in this account", body = Failure),
         (status = 409, description = "Nothing can be sent there now", body = Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "outside_window",
@@ -57,14 +64,35 @@ pub async fn send(
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let wait = preferred_wait(&headers);
-    let context = &app.context;
-    let sent_by = principal.sent_by();
-    let message = messages::send(context, principal.account(), &sent_by, body, wait).await?;
-    let location = HeaderValue::from_str(&format!("/messages/{}", message.id))
+    let request = idempotent(&headers, &principal, "POST /messages", &body)?;
+    let (context, sent_by) = (&app.context, principal.sent_by());
+    let account = principal.account();
+    let sent = messages::send(context, account, &sent_by, body, request.as_ref(), wait).await?;
+    let location = HeaderValue::from_str(&format!("/messages/{}", sent.id))
         .map_err(|error| Error::Internal(error.to_string()))?;
-    let mut response = envelope::success(StatusCode::CREATED, message);
-    response.headers_mut().insert(header::LOCATION, location);
+    let mut response = envelope::success(StatusCode::CREATED, sent.message);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location);
+    if sent.is_replayed {
+        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
     Ok(response)
+}
+
+/// What makes this request the same again, if it names an idempotency key.
+fn idempotent(
+    headers: &HeaderMap,
+    principal: &Principal,
+    operation: &str,
+    body: &Map<String, Value>,
+) -> Result<Option<Request>, Error> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
+    // What is no text is no key.
+    let key = key.to_str().unwrap_or_default();
+    Request::new(principal.key().id.clone(), key, &[operation, &body]).map(Some)
 }
 
 /// How long the client would wait (RFC 7240). What cannot be read is no preference.

@@ -16,6 +16,7 @@ use crate::{
         credentials,
         events::{Event, Live, What},
         found,
+        idempotency::Request,
         inboxes::read_settings,
     },
     store::{
@@ -28,7 +29,8 @@ use crate::{
 };
 use channels::{Identity, IdentityKind};
 use db::Session;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
 use std::time::Duration;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -38,7 +40,8 @@ use tokio::{
 /// How long after a contact's last message the business may write what it likes, in seconds.
 pub const WINDOW: i64 = 24 * 3600;
 
-/// Accepts a message to send, by the body of `POST /messages`. Returns it as it is then; or, with `wait`, as it is once the
+/// Accepts a message to send, by the body of `POST /messages`; if it is the same `request` again, that is all that happens.
+/// Returns the message as it is then; or, with `wait`, as it is once the
 /// provider has answered, at most so much later.
 ///
 /// # Errors
@@ -49,21 +52,93 @@ pub async fn send(
     account: &AccountId,
     sent_by: &SentBy,
     body: Map<String, Value>,
+    request: Option<&Request>,
     wait: Option<Duration>,
-) -> Result<Message<'static>, Error> {
+) -> Result<Sent, Error> {
     let new = NewMessage::parse(body)?;
+    if let Some(answer) = replay(context, account, request).await? {
+        return Ok(answer);
+    }
     // Before anything can happen to it.
     let events = context.events.listen();
     let mut session = context.db.write().await?;
     let (id, changes) = queue(context, &mut session, account, sent_by, &new).await?;
+    let accepted = json(&super::read_one(&mut session, account, &id).await?)?;
+    if let Some(request) = request
+        && !request
+            .keep(context, &mut session, account, accepted.get())
+            .await?
+    {
+        // An equal request was faster: what this one did is taken back.
+        drop(session);
+        let answer = replay(context, account, Some(request)).await?;
+        return answer.ok_or_else(in_flight);
+    }
     commit(context, session, changes).await?;
+    if wait.is_none() {
+        return Ok(Sent::new(id, accepted, false));
+    }
     if let Some(wait) = wait {
         // The answer is then as far as it is.
         timeout(wait, until_answered(context, account, &id, events))
             .await
             .ok();
     }
-    super::get(context, account, &id).await
+    let message = json(&super::get(context, account, &id).await?)?;
+    Ok(Sent::new(id, message, false))
+}
+
+/// A message that was accepted.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its id.
+    pub id: MessageId,
+    /// As it is shown.
+    pub message: Box<RawValue>,
+    /// Whether that is the answer to an earlier request.
+    pub is_replayed: bool,
+}
+
+impl Sent {
+    fn new(id: MessageId, message: Box<RawValue>, is_replayed: bool) -> Self {
+        Sent {
+            id,
+            message,
+            is_replayed,
+        }
+    }
+}
+
+/// What an equal request was answered.
+async fn replay(
+    context: &Context,
+    account: &AccountId,
+    request: Option<&Request>,
+) -> Result<Option<Sent>, Error> {
+    let Some(request) = request else {
+        return Ok(None);
+    };
+    let Some(answer) = request.answer(context, account).await? else {
+        return Ok(None);
+    };
+    #[derive(Deserialize)]
+    struct Answer {
+        id: MessageId,
+    }
+    let Answer { id } = serde_json::from_str(&answer).map_err(internal)?;
+    let message = RawValue::from_string(answer).map_err(internal)?;
+    Ok(Some(Sent::new(id, message, true)))
+}
+
+fn in_flight() -> Error {
+    Error::Conflict(
+        Reason::InFlight,
+        "A request with this Idempotency-Key is being carried out: try again".to_owned(),
+    )
+}
+
+fn json(message: &Message<'_>) -> Result<Box<RawValue>, Error> {
+    serde_json::value::to_raw_value(message).map_err(internal)
 }
 
 /// Returns once a message is not queued any more, or if that cannot be seen.

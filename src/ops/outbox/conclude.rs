@@ -42,17 +42,6 @@ pub struct Conclusion {
     pub ended: Ended,
 }
 
-impl Conclusion {
-    /// Whether a request was under way.
-    fn was_under_way(&self) -> bool {
-        let ended = &self.ended;
-        matches!(
-            ended,
-            Ended::Answered(_) | Ended::NotSent(_) | Ended::Perhaps(_)
-        )
-    }
-}
-
 /// How an attempt ended.
 #[derive(Debug)]
 pub enum Ended {
@@ -121,12 +110,6 @@ pub async fn conclude(
     for (one, entry) in list.iter().zip(entries) {
         if there.contains(&(&one.of.account, &one.of.inbox)) {
             end.conclude(one, entry).await?;
-        }
-    }
-    // Only now, since until here all of it may be tried again.
-    for one in &list {
-        if one.was_under_way() {
-            end.traffic.end(&one.of.inbox);
         }
     }
     let End {

@@ -100,7 +100,7 @@ impl Traffic {
     }
 
     /// A request of this inbox has ended.
-    pub(super) fn end(&mut self, inbox: &InboxId) {
+    pub fn end(&mut self, inbox: &InboxId) {
         if let Some(count) = self.under_way.get_mut(inbox) {
             *count -= 1;
             if *count == 0 {

@@ -1,0 +1,73 @@
+//! The `idempotency_keys` table: the answers to requests that may be repeated.
+
+use super::statements;
+use crate::id::AccountId;
+use db::{Error, Session};
+
+statements! {
+    FIND = "SELECT request, answer FROM idempotency_keys
+        WHERE account_id = $1 AND key_id = $2 AND idempotency_key = $3 AND created_at > $4";
+    // One that is over makes room.
+    INSERT = "INSERT INTO idempotency_keys (account_id, key_id, idempotency_key, request, answer, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (account_id, key_id, idempotency_key) DO UPDATE
+        SET request = excluded.request, answer = excluded.answer, created_at = excluded.created_at
+        WHERE idempotency_keys.created_at <= $7 RETURNING created_at";
+    FORGET = "DELETE FROM idempotency_keys WHERE created_at <= $1";
+}
+
+/// Who names which key.
+#[derive(Debug, Clone, Copy)]
+pub struct Name<'a> {
+    /// Whose.
+    pub account: &'a AccountId,
+    /// The API key.
+    pub key_id: &'a str,
+    /// The idempotency key.
+    pub key: &'a str,
+}
+
+/// What was asked and answered under a name after this time: the request's hash, and the answer, sealed.
+pub async fn find(
+    session: &mut Session,
+    name: Name<'_>,
+    after: i64,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+    let params = [
+        name.account.into(),
+        name.key_id.into(),
+        name.key.into(),
+        after.into(),
+    ];
+    session
+        .query_opt(&FIND, &params, |row| Ok((row.get(0)?, row.get(1)?)))
+        .await
+}
+
+/// Keeps an answer, unless there is one of after this time. False if there is.
+pub async fn insert(
+    session: &mut Session,
+    name: Name<'_>,
+    request: &[u8],
+    answer: &[u8],
+    now: i64,
+    after: i64,
+) -> Result<bool, Error> {
+    let row = [
+        name.account.into(),
+        name.key_id.into(),
+        name.key.into(),
+        request.into(),
+        answer.into(),
+        now.into(),
+        after.into(),
+    ];
+    let kept = session.query_opt(&INSERT, &row, |_| Ok(())).await?;
+    Ok(kept.is_some())
+}
+
+/// Forgets what was kept up to this time.
+pub async fn forget(session: &mut Session, until: i64) -> Result<(), Error> {
+    session.execute(&FORGET, &[until.into()]).await?;
+    Ok(())
+}
