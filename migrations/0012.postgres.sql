@@ -33,7 +33,7 @@ CREATE TABLE provider_ids (
 CREATE INDEX provider_ids_by_message ON provider_ids (account_id, inbox_id, message_key);
 
 -- What is still to be sent, or may have been. Times are milliseconds since 1970. Of each conversation only the first one
--- that waits has a due_at: while an attempt is under way, that is when its lease ends.
+-- that waits has a due_at: while an attempt is under way, that is when its lease ends. What is held waits for a person's word.
 CREATE TABLE outbox (
     account_id TEXT COLLATE "C" NOT NULL,
     message_id TEXT COLLATE "C" NOT NULL,
@@ -41,6 +41,7 @@ CREATE TABLE outbox (
     conversation_id TEXT COLLATE "C" NOT NULL,
     state TEXT COLLATE "C" NOT NULL,
     position TEXT COLLATE "C" NOT NULL,
+    held BIGINT NOT NULL DEFAULT 0,
     due_at BIGINT,
     expires_at BIGINT NOT NULL,
     attempts BIGINT NOT NULL DEFAULT 0,
@@ -53,6 +54,7 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_due ON outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX outbox_by_conversation ON outbox (account_id, conversation_id, state, position);
 CREATE INDEX outbox_by_inbox ON outbox (account_id, inbox_id, message_id);
+CREATE INDEX outbox_held ON outbox (account_id, inbox_id, message_id) WHERE held = 1;
 CREATE INDEX outbox_due_of_inbox ON outbox (account_id, inbox_id, due_at) WHERE due_at IS NOT NULL;
 
 -- Messages that may be what an attempt sent, until that is known: a provider shows again what was written to it.

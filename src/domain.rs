@@ -7,7 +7,7 @@ mod content;
 mod delivery;
 
 pub use content::{Content, Sender, directions, kinds};
-pub use delivery::{DeliveryError, MESSAGE_STATUSES, SentBy, StatusTimes};
+pub use delivery::{DeliveryError, MESSAGE_STATUSES, SentBy, StatusTimes, Window};
 
 use crate::{
     clock,
@@ -383,6 +383,11 @@ pub struct Conversation<'a> {
     /// Whether it still waits for somebody.
     #[schema(schema_with = conversation_statuses)]
     pub status: Cow<'a, str>,
+    /// Until when you may write what you like, and only templates after that. whatsapp and instagram, once the contact has
+    /// written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub window: Option<Window>,
     /// Number of messages in the conversation.
     #[schema(example = 2, minimum = 0)]
     pub messages_count: i64,

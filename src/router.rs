@@ -29,6 +29,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(inboxes::get, inboxes::update, inboxes::delete))
         .routes(routes!(inboxes::setup))
         .routes(routes!(inboxes::connect))
+        .routes(routes!(inboxes::queue::change))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::get))
         .routes(routes!(messages::list, messages::send::send))

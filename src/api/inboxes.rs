@@ -1,6 +1,7 @@
 //! `/inboxes`: from a request to the operation and back. The list is in [`list`].
 
 pub mod list;
+pub mod queue;
 
 use crate::{
     domain::Inbox,

@@ -44,12 +44,15 @@ impl From<StartError> for Failure {
 
 /// The flag that sets this field of the API.
 fn flag(field: &str) -> String {
-    let name = field.strip_prefix(CHANNEL).unwrap_or(field);
+    let name = field.strip_prefix(CHANNEL).or(field.strip_prefix(CONTENT));
+    let name = name.unwrap_or(field);
     format!("--{}", name.replace('_', "-").replace("origins", "origin"))
 }
 
 /// The API's prefix for fields of a channel.
 const CHANNEL: &str = "channel.";
+/// The same for what a message says.
+const CONTENT: &str = "content.";
 
 /// Replaces the names of a channel's fields in a message by their flags.
 fn with_flags(message: &str) -> String {
@@ -76,6 +79,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         Reason::CredentialMissing => Some(
             "Set the credential with inboxd inbox update ID and --bot-token-file or --access-token-file",
         ),
+        Reason::InboxInactive => Some("Switch it on: inboxd inbox update ID --status active"),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ mod inbox;
 mod inbox_test;
 mod key;
 mod log;
+mod message;
 mod migrate;
 mod open_files;
 mod output;
@@ -27,8 +28,8 @@ use failure::Failure;
 use output::Output;
 use std::process::ExitCode;
 
-/// Self-hosted customer messaging: one program that receives messages from WhatsApp, Instagram, Telegram and live chat,
-/// and one API to read them.
+/// Self-hosted customer messaging: one program for the messages of WhatsApp, Instagram, Telegram and live chat, and one
+/// API to read and answer them.
 ///
 /// Start with `inboxd serve`: on an empty database it creates an account and an API key, and prints a curl command to
 /// try.
@@ -117,6 +118,9 @@ enum Command {
     /// Inboxes: the connected addresses of a business
     #[command(subcommand)]
     Inbox(inbox::Inbox),
+    /// Messages to send
+    #[command(subcommand)]
+    Message(message::Message),
     /// Quarantined updates: correctly signed, but not readable
     #[command(subcommand)]
     Hooks(hooks::Hooks),
@@ -135,6 +139,7 @@ pub async fn run() -> ExitCode {
         Command::Account(command) => command.run(&cli.global, &output).await,
         Command::Key(command) => command.run(&cli.global, &output).await,
         Command::Inbox(command) => command.run(&cli.global, &output).await,
+        Command::Message(command) => command.run(&cli.global, &output).await,
         Command::Hooks(command) => command.run(&cli.global, &output).await,
         Command::Verify(command) => command.run(&cli.global, &output).await,
     };

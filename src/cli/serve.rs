@@ -5,7 +5,7 @@ use super::{
     failure::Failure,
     open_files,
     output::say,
-    settings::{ProviderFlags, duration, network, public_url},
+    settings::{ProviderFlags, duration, network, public_url, send_patience},
 };
 use crate::{
     clock::Clock,
@@ -46,6 +46,9 @@ pub(super) struct Serve {
     public_url: Option<String>,
     #[command(flatten)]
     providers: ProviderFlags,
+    /// How long a message that cannot be sent is tried
+    #[arg(long, env = "INBOXD_SEND_PATIENCE", default_value = "24h", value_parser = send_patience, value_name = "DURATION")]
+    send_patience: Duration,
     /// Run a demonstration on a temporary database, with four inboxes and a few messages
     #[arg(long)]
     demo: bool,
@@ -149,6 +152,7 @@ impl Serve {
         .await?;
         context.set_cache(config.cache);
         context.set_providers(self.providers.config());
+        context.send_patience = self.send_patience;
         let server = Server::start(context.clone(), &config)
             .await
             .map_err(|error| {
@@ -284,7 +288,7 @@ fn print_first_account(account: &Account, key: &SecretString, url: &str) -> Resu
     say(&format!(
         "Account {} ({}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
          curl -X GET \"{url}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
-         If you lose the key, create another: inboxd key create --name NAME --scope read,write,admin\n\
+         If you lose the key, create another: inboxd key create --name NAME --scope read,write,admin,send\n\
          Documentation: {url}/docs\n",
         account.id,
         account.name,

@@ -17,6 +17,7 @@ use std::{
     fs,
     io::{self, Read},
     net::IpAddr,
+    time::Duration,
 };
 
 impl Global {
@@ -205,6 +206,14 @@ pub(super) fn duration(text: &str) -> Result<i64, String> {
         // At most a century: longer durations could lead to years that the API's timestamps cannot express.
         Some(seconds @ 1..=3_153_600_000) => Ok(seconds),
         _ => Err("must be from 1s to 36500d".to_owned()),
+    }
+}
+
+/// Parses how long a message is tried: at most 30 days.
+pub(super) fn send_patience(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        seconds @ 1..=2_592_000 => Ok(Duration::from_secs(seconds.unsigned_abs())),
+        _ => Err("must be from 1s to 30d".to_owned()),
     }
 }
 

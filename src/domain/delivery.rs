@@ -120,6 +120,17 @@ impl From<outcome::DeliveryError> for DeliveryError {
     }
 }
 
+/// Until when a business may write what it likes to a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Window {
+    /// Whether it may now.
+    pub open: bool,
+    /// Until when: 24 hours after the contact's last message.
+    #[serde(serialize_with = "clock::serialize")]
+    #[schema(value_type = String, format = DateTime)]
+    pub closes_at: i64,
+}
+
 /// Who sent a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SentBy {

@@ -370,6 +370,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
             "To keep them, switch it off with PATCH and {\"status\":\"inactive\"}; to delete them with it, add ?purge=true",
         ),
         Reason::CredentialMissing => Some("Set the credential with PATCH, as a field of channel"),
+        Reason::InboxInactive => Some("Switch it on with PATCH and {\"status\":\"active\"}"),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     Context, found,
-    messages::{LISTED, fold},
+    messages::{LISTED, fold, window},
     page::{Draft, Page},
 };
 use crate::{
@@ -78,6 +78,7 @@ pub async fn get(
     Ok(whole(
         stored,
         changes.into_iter().next().unwrap_or_default(),
+        context.clock.now(),
     )?)
 }
 
@@ -116,6 +117,7 @@ pub async fn list(
 ) -> Result<Page, Error> {
     let mut session = context.db.read().await?;
     let mut draft = Draft::new(limit);
+    let now = context.clock.now();
     let each = |stored: Stored<'_>| {
         if !draft.has_room() {
             return Ok(());
@@ -132,7 +134,7 @@ pub async fn list(
             draft.leave_open(next, stored.into_owned());
             return Ok(());
         }
-        draft.write(next, &whole(stored, Changes::default())?)
+        draft.write(next, &whole(stored, Changes::default(), now)?)
     };
     conversations::list(
         &mut session,
@@ -154,11 +156,14 @@ pub async fn list(
         .filter_map(|stored| stored.last_message.as_ref());
     let open: Vec<_> = open.collect();
     let changes = messages::changes(&mut session, account, &open, LISTED).await?;
+    let whole = |stored, changes| whole(stored, changes, now);
     Ok(draft.finish(changes, false, whole)?)
 }
 
 /// A conversation, with the changes of its last message applied.
-fn whole(stored: Stored<'_>, changes: Changes) -> Result<Conversation<'_>, db::Error> {
+fn whole(stored: Stored<'_>, changes: Changes, now: i64) -> Result<Conversation<'_>, db::Error> {
+    let channel = stored.channel.parse();
+    let channel = channel.map_err(|what: &str| db::Error::Broken(what.to_owned()))?;
     let contact = stored.contact;
     Ok(Conversation {
         id: stored.id,
@@ -173,6 +178,7 @@ fn whole(stored: Stored<'_>, changes: Changes) -> Result<Conversation<'_>, db::E
             blocked_at: contact.blocked_at,
         },
         status: stored.status,
+        window: window(channel, stored.last_inbound_at).at(now),
         messages_count: stored.messages_count,
         last_message: match stored.last_message {
             Some(last) => Some(fold(last, changes)?),

@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 
 /// How long an answer is kept, in seconds.
 const KEPT: i64 = 24 * 3600;
+/// How many are forgotten in one transaction.
+const FORGET: i64 = 1000;
 /// In the place of an inbox, of what is sealed here.
 const SEALED_IN: &str = "idempotency";
 
@@ -112,7 +114,10 @@ impl Request {
 /// Forgets the answers that are old enough.
 pub async fn forget(context: &Context) -> Result<(), Error> {
     let until = context.clock.now() - KEPT;
+    if !table::is_old(&mut context.db.read().await?, until).await? {
+        return Ok(());
+    }
     let mut session = context.db.write().await?;
-    table::forget(&mut session, until).await?;
+    table::forget(&mut session, until, FORGET).await?;
     commit(context, session, Changes::none()).await
 }

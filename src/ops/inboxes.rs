@@ -60,6 +60,9 @@ pub struct Settings {
     /// Live chat: the origins of pages that may embed the widget. `None` means every page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_origins: Option<Vec<String>>,
+    /// How many messages are sent in a second at most, if the business has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<i64>,
     /// Since when nothing is sent, and why, if the provider refuses everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending_stopped: Option<SendingStopped>,

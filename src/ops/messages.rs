@@ -13,7 +13,7 @@ pub use send::{Sent, WINDOW, send};
 
 pub(super) use fold::fold;
 pub(super) use outgoing::{Way, expiry, read as read_outgoing};
-pub(super) use send::check_sending;
+pub(super) use send::{check_sending, window};
 
 use super::{
     Context, found,

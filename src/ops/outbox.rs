@@ -1,4 +1,4 @@
-//! The outbox: which messages are sent when (`take`), what came of it (`conclude`), what people do about it (`by_hand`), and
+//! The outbox: which messages are sent when (`take`), what came of it (`conclude`), what people do about it (`by_hand`, `held`), and
 //! what a provider shows of it (`echoes`). Accepting a message is in `messages`; the requests themselves are in `worker`.
 //!
 //! Invariants: "an attempt begins" is committed before a byte of it leaves, and an attempt whose end is not known is never
@@ -7,6 +7,7 @@
 mod by_hand;
 mod conclude;
 mod echoes;
+mod held;
 mod route;
 mod take;
 mod traffic;
@@ -14,6 +15,7 @@ mod traffic;
 pub use by_hand::{Settlement, cancel, retry, settle};
 pub use conclude::{Conclusion, Ended, conclude};
 pub use echoes::release;
+pub use held::{QueueChange, QueueChanged, change_queue};
 pub use take::{Attempt, take};
 pub use traffic::Traffic;
 

@@ -86,6 +86,10 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub missing_proof: Option<&'static str>,
+    /// How many messages are sent in a second at most, if you have said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 1000)]
+    pub pace: Option<i64>,
     /// Since when nothing is sent from the inbox, and why: the provider refuses everything until a person has done something
     /// about it. Absent while messages are sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,6 +201,7 @@ pub(super) async fn stored(
             .collect(),
         proved_at: details.proved_at,
         missing_proof: details.proved_at.is_none().then(|| missing_proof(channel)),
+        pace: settings.pace,
         sending: settings.sending_stopped,
         provider: None,
     })

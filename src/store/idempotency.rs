@@ -13,7 +13,9 @@ statements! {
         ON CONFLICT (account_id, key_id, idempotency_key) DO UPDATE
         SET request = excluded.request, answer = excluded.answer, created_at = excluded.created_at
         WHERE idempotency_keys.created_at <= $7 RETURNING created_at";
-    FORGET = "DELETE FROM idempotency_keys WHERE created_at <= $1";
+    IS_OLD = "SELECT 1 FROM idempotency_keys WHERE created_at <= $1 LIMIT 1";
+    FORGET = "DELETE FROM idempotency_keys WHERE (account_id, key_id, idempotency_key) IN (SELECT o.account_id, o.key_id, o.idempotency_key
+            FROM idempotency_keys o WHERE o.created_at <= $1 ORDER BY o.created_at LIMIT $2)";
 }
 
 /// Who names which key.
@@ -66,8 +68,16 @@ pub async fn insert(
     Ok(kept.is_some())
 }
 
-/// Forgets what was kept up to this time.
-pub async fn forget(session: &mut Session, until: i64) -> Result<(), Error> {
-    session.execute(&FORGET, &[until.into()]).await?;
+/// Whether anything was kept that long ago.
+pub async fn is_old(session: &mut Session, until: i64) -> Result<bool, Error> {
+    let params = [until.into()];
+    let old = session.query_opt(&IS_OLD, &params, |_| Ok(())).await?;
+    Ok(old.is_some())
+}
+
+/// Forgets what was kept up to this time, the oldest first.
+pub async fn forget(session: &mut Session, until: i64, most: i64) -> Result<(), Error> {
+    let params = [until.into(), most.into()];
+    session.execute(&FORGET, &params).await?;
     Ok(())
 }

@@ -14,7 +14,7 @@ statements! {
     INSERT = "INSERT INTO outbox (account_id, message_id, inbox_id, conversation_id, state, position, due_at, expires_at)
         VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7)
         ON CONFLICT (account_id, message_id) DO UPDATE SET state = 'queued', position = excluded.position,
-            due_at = excluded.due_at, expires_at = excluded.expires_at, last_error = NULL";
+            due_at = excluded.due_at, expires_at = excluded.expires_at, held = 0, last_error = NULL";
     IS_WAITING = "SELECT 1 FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state IN ('queued', 'attempting') LIMIT 1";
     IS_DUE = "SELECT 1 FROM outbox WHERE due_at <= $1 LIMIT 1";
     NEXT_DUE = "SELECT due_at FROM outbox WHERE due_at > $1 ORDER BY due_at LIMIT 1";
@@ -26,10 +26,16 @@ statements! {
     DOUBT = "UPDATE outbox SET state = 'unknown', due_at = NULL, lease_owner = NULL WHERE account_id = $1 AND message_id = $2";
     DELETE = "DELETE FROM outbox WHERE account_id = $1 AND message_id = $2";
     // Whoever was first in the conversation is gone: the next one is due.
-    PROMOTE = "UPDATE outbox SET due_at = $1 WHERE account_id = $2 AND due_at IS NULL AND message_id = (SELECT n.message_id
+    PROMOTE = "UPDATE outbox SET due_at = CASE held WHEN 1 THEN expires_at ELSE $1 END WHERE account_id = $2 AND due_at IS NULL AND message_id = (SELECT n.message_id
             FROM outbox n WHERE n.account_id = $2 AND n.conversation_id = $3 AND n.state = 'queued' ORDER BY n.position LIMIT 1)
           AND NOT EXISTS (SELECT 1 FROM outbox a WHERE a.account_id = $2 AND a.conversation_id = $3 AND a.state = 'attempting')";
-    WAKE = "UPDATE outbox SET due_at = $1 WHERE account_id = $2 AND inbox_id = $3 AND state = 'queued' AND due_at > $1";
+    WAKE = "UPDATE outbox SET due_at = $1 WHERE account_id = $2 AND inbox_id = $3 AND state = 'queued' AND held = 0 AND due_at > $1";
+    // Whoever is first stays first, and is due no earlier than its time is over.
+    HOLD = "UPDATE outbox SET held = 1, due_at = CASE WHEN due_at IS NULL THEN NULL ELSE expires_at END
+        WHERE account_id = $1 AND inbox_id = $2 AND state = 'queued' AND position < $3";
+    LET_GO = "UPDATE outbox SET held = 0, due_at = CASE WHEN due_at IS NULL THEN NULL ELSE CAST($1 AS BIGINT) END
+        WHERE account_id = $2 AND message_id = $3 AND inbox_id = $4 AND held = 1";
+    HELD = "SELECT message_id FROM outbox WHERE account_id = $1 AND inbox_id = $2 AND held = 1 ORDER BY message_id LIMIT $3";
     IN_DOUBT = "SELECT message_id FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state IN ('attempting', 'unknown')
         LIMIT 1";
     UNKNOWN_LIKE = "SELECT o.message_id FROM outbox o
@@ -253,6 +259,43 @@ pub async fn wake(
     let params = [now.into(), account.into(), inbox.into()];
     session.execute(&WAKE, &params).await?;
     Ok(())
+}
+
+/// Holds what waits in an inbox and has a place before this one, until a person lets it go.
+pub async fn hold(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    before: &MessageId,
+) -> Result<(), Error> {
+    let params = [account.into(), inbox.into(), before.into()];
+    session.execute(&HOLD, &params).await?;
+    Ok(())
+}
+
+/// Lets a message of an inbox go that was held. False if it is none.
+pub async fn let_go(
+    session: &mut Session,
+    account: &AccountId,
+    message: &MessageId,
+    inbox: &InboxId,
+    now: i64,
+) -> Result<bool, Error> {
+    let params = [now.into(), account.into(), message.into(), inbox.into()];
+    Ok(session.execute(&LET_GO, &params).await? > 0)
+}
+
+/// What is held in an inbox, at most so many.
+pub async fn held(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    most: i64,
+) -> Result<Vec<MessageId>, Error> {
+    let params = [account.into(), inbox.into(), most.into()];
+    session
+        .query(&HELD, &params, |row| Ok(MessageId::from_text(row.text(0)?)))
+        .await
 }
 
 /// For each conversation, whether the provider may have something that it did not confirm.

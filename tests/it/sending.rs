@@ -26,6 +26,7 @@ on_both_stores![
     a_status_that_comes_before_the_answer_finds_its_message,
     an_echo_of_what_was_sent_is_no_second_message,
     a_dead_token_stops_the_inbox_until_there_is_a_new_one,
+    what_waited_long_for_a_token_is_sent_when_a_person_says_so,
     what_waits_can_be_canceled,
     a_client_can_wait_for_the_provider,
     a_request_with_an_idempotency_key_can_be_repeated,
@@ -370,6 +371,12 @@ async fn what_cannot_be_sent_there_now_is_a_conflict(store: Store) {
     late["if_last_message"] = first["id"].clone();
     sending.post(&late).await.assert_status(201);
     sending.app.context.clock.advance(24 * 3600);
+    let shown = sending
+        .app
+        .get(&format!("/conversations/{conversation}"))
+        .key(&sending.key);
+    let window = json!({"open": false, "closes_at": "2025-01-16T08:00:00Z"});
+    assert_eq!(shown.send().await.data()["window"], window);
     let closed = "The contact has not written within 24 hours: until it writes again, only a template can be sent";
     sending
         .post(&body)
@@ -384,7 +391,7 @@ async fn what_cannot_be_sent_there_now_is_a_conflict(store: Store) {
         .send()
         .await
         .assert_status(200);
-    let off = "This inbox is switched off: switch it on with PATCH and {\"status\":\"active\"}";
+    let off = "This inbox is switched off. Switch it on with PATCH and {\"status\":\"active\"}";
     sending
         .post(&body)
         .await
@@ -657,6 +664,69 @@ async fn a_dead_token_stops_the_inbox_until_there_is_a_new_one(store: Store) {
     sending.reaches(&second, "sent").await;
     assert_eq!(sending.provider.texts(), ["One", "Two"]);
     assert_eq!(setup().await["sending"], Value::Null);
+    sending.app.verify().await;
+}
+
+async fn what_waited_long_for_a_token_is_sent_when_a_person_says_so(store: Store) {
+    let sending = Sending::start(store).await;
+    let conversation = sending.greeted().await;
+    let other = whatsapp::update("1001", &[whatsapp::text("628222", "wamid.in4", "Hi")]);
+    sending.app.deliver(&other).await.assert_status(200);
+    let other = sending.first("/conversations").await;
+    let dead = json!({"error": {"code": 190, "message": "Session has expired"}});
+    sending
+        .provider
+        .does(move |_, _| Does::Answer(401, dead.clone()));
+    let old = sending.say(&conversation, "Old").await;
+    let older = sending.say(&other, "Discarded").await;
+    eventually("sending is stopped", async || {
+        sending
+            .app
+            .count("outbox WHERE attempts > 0 AND state = 'queued'")
+            .await
+            > 0
+    })
+    .await;
+    sending.app.context.clock.advance(660);
+    let new = sending.say(&conversation, "New").await;
+    sending.provider.does(|_, _| Does::Take);
+    let key = sending.app.key(&[Scope::Write]).await;
+    let path = format!("/inboxes/{}", sending.inbox);
+    let change = json!({"channel": {"access_token": "EAAH"}, "pace": 20});
+    sending
+        .app
+        .patch(&path)
+        .key(&key)
+        .json(&change)
+        .send()
+        .await
+        .assert_status(200);
+    let third = whatsapp::update("1001", &[whatsapp::text("628333", "wamid.in5", "Hi")]);
+    sending.app.deliver(&third).await.assert_status(200);
+    let third = sending.first("/conversations").await;
+    let fresh = sending.say(&third, "Fresh").await;
+    sending.reaches(&fresh, "sent").await;
+    assert_eq!(sending.provider.texts(), ["Fresh"]);
+    sending.app.verify().await;
+    let queue = |body: Value| {
+        sending
+            .app
+            .post(&format!("{path}/queue"))
+            .key(&sending.key)
+            .json(&body)
+            .send()
+    };
+    queue(json!({}))
+        .await
+        .assert_wrong_fields(&[("send", "give either send or discard")]);
+    let discarded = queue(json!({"discard": [older["id"]]})).await;
+    assert_eq!(discarded.data(), json!({"released": 0, "discarded": 1}));
+    let released = queue(json!({"send": "all"})).await;
+    assert_eq!(released.data(), json!({"released": 1, "discarded": 0}));
+    sending.reaches(&new, "sent").await;
+    assert_eq!(sending.get(&older).await["status"], "canceled");
+    assert_eq!(sending.get(&old).await["status"], "sent");
+    assert_eq!(sending.provider.texts(), ["Fresh", "Old", "New"]);
     sending.app.verify().await;
 }
 

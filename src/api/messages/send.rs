@@ -150,7 +150,7 @@ pub async fn cancel(
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
     let id = MessageId::from_text(id);
-    let message = outbox::cancel(&app.context, principal.account(), &id).await?;
+    let message = outbox::cancel(&app.context, principal.account(), None, &id).await?;
     Ok(envelope::ok(message))
 }
 

@@ -6,7 +6,7 @@
 
 use super::{
     Settings,
-    rules::{BotToken, Credential, MetaId, Name, Origin, PhoneNumber, Switch},
+    rules::{BotToken, Credential, MetaId, Name, Origin, Pace, PhoneNumber, Switch},
 };
 use crate::{
     domain::Channel,
@@ -125,6 +125,8 @@ input! {
         pub name: Option<Name>,
         /// `inactive` switches the inbox off; `active` switches it on again (it is then `pending` if it never proved itself).
         pub status: Option<Switch>,
+        /// How many messages are sent in a second at most, 1 to 1000. `null`: what the provider allows any business.
+        pub pace: Given<Pace>,
         /// Changes of the channel. Only fields of the inbox's type are allowed.
         pub channel: Option<ChannelChange>,
     }

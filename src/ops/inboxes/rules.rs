@@ -3,11 +3,12 @@
 //! Invariant: a text that the schema allows is accepted.
 
 use crate::{
-    input::{Text, text, word},
+    input::{At, Content, Text, text, word},
     ops::check_name,
 };
 use secrecy::{ExposeSecret, SecretString};
-use utoipa::openapi::{RefOr, schema::Schema};
+use serde_json::Value;
+use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
 
 text! {
     /// A display name.
@@ -43,6 +44,28 @@ text! {
     /// The origin of a page.
     pub struct Origin(String): origin,
     |text| text.pattern(Some(r"^(https://(?!.*:443$)|http://(?!.*:80$))[A-Za-z0-9._:\[\]-]{1,255}$")).examples(["https://www.example.com"]);
+}
+
+/// Messages a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace(pub i64);
+
+impl Content for Pace {
+    fn read(value: Value, at: &mut At<'_>) -> Option<Self> {
+        let pace = value.as_i64().filter(|pace| (1..=1000).contains(pace));
+        if pace.is_none() {
+            at.wrong("must be a whole number from 1 to 1000");
+        }
+        pace.map(Pace)
+    }
+
+    fn document() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(1000))
+            .into()
+    }
 }
 
 /// Whether an inbox is switched on or off.

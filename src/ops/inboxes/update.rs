@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{Inbox, InboxStatus},
     error::{Error, Reason},
-    id::{AccountId, EventId, InboxId},
+    id::{AccountId, EventId, InboxId, MessageId},
     input::Given,
     ops::{Context, changes::commit, credentials, events::What, found, transaction::again},
     store::{
@@ -20,6 +20,9 @@ use crate::{
 };
 use db::Session;
 use serde_json::{Map, Value};
+
+/// After how many seconds a message that waits for a new token is sent only if a person says so.
+const STALE: u64 = 600;
 
 /// Changes an inbox by the body of `PATCH /inboxes/{id}`.
 ///
@@ -60,14 +63,13 @@ async fn change(
     let is_new_token = given.iter().any(|(name, secret)| {
         Some(*name) == credentials::to_call(inbox.channel) && matches!(secret, Given::Value(_))
     });
-    if is_new_token {
-        settings.sending_stopped = None;
-    }
+    let was_stopped = is_new_token && settings.sending_stopped.take().is_some();
     let moved = channel_address(&inbox, &settings) != channel_address(&inbox, &before);
     let proved_at = details.proved_at.filter(|_| !moved);
     if moved || settings.business_account_id != before.business_account_id {
         move_address(&mut session, account, &inbox, [&before, &settings]).await?;
     }
+    change.pace.map(|pace| pace.0).apply(&mut settings.pace);
     if let Some(name) = change.name {
         inbox.name = name.0;
     }
@@ -88,6 +90,11 @@ async fn change(
     inboxes::update(&mut session, account, id, &update).await?;
     let mut changes = inbox_event(account, id, event.clone(), What::InboxChanged);
     if is_new_token || inbox.status != InboxStatus::Inactive {
+        if was_stopped {
+            // What has waited for long may be out of place by now.
+            let before = MessageId::new(&context.clock).earlier(STALE);
+            outbox::hold(&mut session, account, id, &before).await?;
+        }
         // What held up its messages may be over.
         outbox::wake(&mut session, account, id, context.clock.millis()).await?;
         changes.queued = true;

@@ -7,7 +7,7 @@ use super::{
     outgoing::{self, Way},
 };
 use crate::{
-    domain::{Channel, Message, SentBy},
+    domain::{self, Channel, Message, SentBy},
     error::{Error, FieldError, Reason},
     id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId},
     ops::{
@@ -380,8 +380,7 @@ pub(in crate::ops) async fn check_sending(
     if target.inbox_status == "inactive" {
         return Err(Error::Conflict(
             Reason::InboxInactive,
-            "This inbox is switched off: switch it on with PATCH and {\"status\":\"active\"}"
-                .to_owned(),
+            "This inbox is switched off".to_owned(),
         ));
     }
     if let Some(name) = credentials::to_call(target.channel) {
@@ -409,7 +408,7 @@ pub(in crate::ops) async fn check_sending(
 
 /// Until when a business may write what it likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Window {
+pub(in crate::ops) enum Window {
     /// The channel has no such rule.
     None,
     /// The contact has not written here.
@@ -418,8 +417,21 @@ enum Window {
     Until(i64),
 }
 
+impl Window {
+    /// As it is shown at this time, where it is known.
+    pub(in crate::ops) fn at(self, now: i64) -> Option<domain::Window> {
+        match self {
+            Window::None | Window::Unknown => None,
+            Window::Until(closes_at) => Some(domain::Window {
+                open: now < closes_at,
+                closes_at,
+            }),
+        }
+    }
+}
+
 /// The window of a conversation, by its channel and when the contact wrote last (0 if it did not).
-fn window(channel: Channel, last_inbound_at: i64) -> Window {
+pub(in crate::ops) fn window(channel: Channel, last_inbound_at: i64) -> Window {
     match channel {
         Channel::Telegram | Channel::Livechat => Window::None,
         Channel::Whatsapp | Channel::Instagram => match last_inbound_at {

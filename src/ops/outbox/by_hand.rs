@@ -6,7 +6,7 @@ use super::{Fact, note};
 use crate::{
     domain::{DeliveryError, Message},
     error::{Error, Reason},
-    id::{AccountId, MessageId},
+    id::{AccountId, InboxId, MessageId},
     input::{self, Text, input, word},
     ops::{
         Context,
@@ -56,16 +56,20 @@ impl Text for Verdict {
     }
 }
 
-/// Takes back a message that waits.
+/// Takes back a message that waits, of any inbox or of this one.
 ///
 /// # Errors
-/// [`Error::Conflict`] if it does not wait any more, or is being sent.
+/// [`Error::NotFound`] if it is of another inbox; [`Error::Conflict`] if it does not wait any more, or is being sent.
 pub async fn cancel(
     context: &Context,
     account: &AccountId,
+    of: Option<&InboxId>,
     id: &MessageId,
 ) -> Result<Message<'static>, Error> {
     let (mut session, outgoing, entry) = open(context, account, id).await?;
+    if of.is_some_and(|inbox| *inbox != outgoing.inbox) {
+        return Err(Error::NotFound("message"));
+    }
     let entry = match entry {
         Some(entry) if entry.state == State::Queued => entry,
         Some(entry) if entry.state == State::Attempting => {

@@ -163,7 +163,7 @@ async fn decide(
         return later;
     };
     let which = (&entry.inbox, &entry.conversation, &entry.message);
-    if let Err(at) = traffic.admit(job.channel, job.is_group, which, now) {
+    if let Err(at) = traffic.admit(job.channel, job.is_group, settings.pace, which, now) {
         return Ok(Decision::Postpone(at));
     }
     let our_id = our_id(entry);

@@ -35,11 +35,13 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Whether a message may leave now, in milliseconds since 1970; or else when it may.
+    /// Whether a message may leave now, in milliseconds since 1970; or else when it may. `pace`: how many the business wants
+    /// to leave in a second at most.
     pub(super) fn admit(
         &mut self,
         channel: Channel,
         is_group: bool,
+        pace: Option<i64>,
         (inbox, conversation, message): (&InboxId, &ConversationId, &MessageId),
         now: i64,
     ) -> Result<(), i64> {
@@ -56,14 +58,15 @@ impl Traffic {
         }
         let inbox = Lane::Inbox(inbox.clone());
         let chat = Lane::Chat(conversation.clone());
+        let evenly = |usual: i64| pace.map_or(usual, |pace| 1_000_000 / pace.max(1));
         let lanes: Vec<(Lane, i64, i64)> = match channel {
-            Channel::Whatsapp => vec![(inbox, 1_000_000 / 80, BURST)],
+            Channel::Whatsapp => vec![(inbox, evenly(1_000_000 / 80), BURST)],
             Channel::Telegram => {
                 let each = if is_group { 3_000_000 } else { 1_000_000 };
-                vec![(inbox, 1_000_000 / 30, BURST), (chat, each, 0)]
+                vec![(inbox, evenly(1_000_000 / 30), BURST), (chat, each, 0)]
             }
             // No number is known: what was told to wait, waits.
-            Channel::Instagram | Channel::Livechat => vec![(inbox, 0, 0)],
+            Channel::Instagram | Channel::Livechat => vec![(inbox, evenly(0), 0)],
         };
         let now = now * 1000;
         let free = |lane: &Lane, burst: i64| {
@@ -133,7 +136,7 @@ mod tests {
             InboxId::from_text("inbox_1"),
             ConversationId::from_text(chat),
         );
-        traffic.admit(channel, false, (&inbox, &chat, &message), now)
+        traffic.admit(channel, false, None, (&inbox, &chat, &message), now)
     }
 
     #[test]

@@ -22,7 +22,7 @@ macro_rules! conversation {
                 c.id, c.is_group, c.name, c.phone, c.username, v.blocked_at,
                 (SELECT string_agg(i.channel || '\u{1f}' || i.kind || '\u{1f}' || i.value || '\u{1f}' || i.scope || '\u{1f}'
                     || CAST(i.former AS TEXT), '\u{1e}')
-                 FROM identities i WHERE i.account_id = v.account_id AND i.contact_id = c.id), ",
+                 FROM identities i WHERE i.account_id = v.account_id AND i.contact_id = c.id), v.last_inbound_at, c.channel, ",
             listed!(),
             " FROM conversations v CROSS JOIN contacts c
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.id = v.last_message_id",
@@ -64,6 +64,10 @@ pub struct Stored<'a> {
     pub updated_at: i64,
     /// When its last message was written, by the provider's clock; 0 if there is none.
     pub last_message_at: i64,
+    /// When the contact's last message was written, without those handed over from before; 0 if there is none.
+    pub last_inbound_at: i64,
+    /// The channel's name.
+    pub channel: Cow<'a, str>,
     /// The contact.
     pub contact: Contact<'a>,
     /// The last message, by the provider's clock and then by id.
@@ -115,6 +119,8 @@ impl Stored<'_> {
             created_at: self.created_at,
             updated_at: self.updated_at,
             last_message_at: self.last_message_at,
+            last_inbound_at: self.last_inbound_at,
+            channel: own(self.channel),
             contact: Contact {
                 id: own(contact.id),
                 is_group: contact.is_group,
@@ -202,8 +208,10 @@ fn read<'a>(row: &'a Row<'_>) -> Result<Stored<'a>, Error> {
             blocked_at: row.get(12)?,
             identities: text_or_null(13)?,
         },
-        last_message: match row.text_or_null(14)? {
-            Some(_) => Some(messages::read(row, 14)?),
+        last_inbound_at: row.get(14)?,
+        channel: text(15)?,
+        last_message: match row.text_or_null(16)? {
+            Some(_) => Some(messages::read(row, 16)?),
             None => None,
         },
     })

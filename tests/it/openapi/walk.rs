@@ -228,6 +228,42 @@ impl Walk {
             step(path, " large", call().raw_json(too_large()), 413),
             step(path, " no type", call().body("{}"), 415),
         ];
+        let path = "/inboxes/{id}/queue";
+        let call = |id: &str| self.app.post(&format!("/inboxes/{id}/queue"));
+        let all = || call(&self.inbox).json(&json!({"send": "all"}));
+        let key = &self.sender;
+        steps.extend([
+            step(path, "", all().key(key), 200),
+            step(
+                path,
+                " nothing",
+                call(&self.inbox).json(&json!({})).key(key),
+                400,
+            ),
+            step(path, " no key", all(), 401),
+            step(path, " reader", all().key(&self.reader), 403),
+            step(
+                path,
+                " unknown",
+                call("inbox_x").json(&json!({})).key(key),
+                404,
+            ),
+            step(
+                path,
+                " inbound",
+                call(&self.inbox)
+                    .json(&json!({"discard": [self.message]}))
+                    .key(key),
+                409,
+            ),
+            step(
+                path,
+                " large",
+                call("x").raw_json(too_large()).key(key),
+                413,
+            ),
+            step(path, " no type", call("x").body("{}").key(key), 415),
+        ]);
         let settled = json!({"status": "sent"});
         for path in [
             "/messages/{id}/retry",

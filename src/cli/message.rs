@@ -1,0 +1,97 @@
+//! The commands `inboxd message …`. They pass the same bodies to the same functions as the API's `/messages`.
+
+use super::{
+    Global,
+    failure::Failure,
+    output::{Output, or_dash},
+    settings::{Whose, read_secret, send_patience},
+};
+use crate::{domain::SentBy, ops::messages};
+use clap::Subcommand;
+use db::Missing;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+#[derive(Subcommand)]
+pub(super) enum Message {
+    /// Send a text. A running server sends it, within a second
+    Send {
+        #[command(flatten)]
+        whose: Whose,
+        /// The conversation that it goes to
+        #[arg(long, value_name = "ID", conflicts_with_all = ["inbox_id", "to"], required_unless_present = "to")]
+        conversation_id: Option<String>,
+        /// whatsapp: the inbox that it goes out from
+        #[arg(long, value_name = "ID", requires = "to")]
+        inbox_id: Option<String>,
+        /// whatsapp: the number that it is for, E.164 with +, or a user id
+        #[arg(long, value_name = "NUMBER", requires = "inbox_id")]
+        to: Option<String>,
+        /// What it says
+        #[arg(
+            long,
+            required_unless_present = "text_file",
+            conflicts_with = "text_file"
+        )]
+        text: Option<String>,
+        /// A file with what it says (- for standard input)
+        #[arg(long, value_name = "FILE")]
+        text_file: Option<String>,
+        /// The message of the same conversation that it answers
+        #[arg(long, value_name = "ID")]
+        reply_to: Option<String>,
+        /// How long it is tried if it cannot be sent
+        #[arg(long, env = "INBOXD_SEND_PATIENCE", default_value = "24h", value_parser = send_patience, value_name = "DURATION")]
+        send_patience: Duration,
+    },
+}
+
+impl Message {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
+        let mut context = global.open(Missing::Fail).await?;
+        let Message::Send {
+            whose,
+            conversation_id,
+            inbox_id,
+            to,
+            text,
+            text_file,
+            reply_to,
+            send_patience,
+        } = self;
+        context.send_patience = send_patience;
+        let account = whose.account(&context).await?;
+        let text = match (text, text_file) {
+            (Some(text), _) => Some(text),
+            (None, Some(file)) => Some(read_secret("text-file", &file)?),
+            (None, None) => None,
+        };
+        let content = Map::from_iter(text.map(|text| ("text".to_owned(), Value::from(text))));
+        let mut body = Map::from_iter([
+            ("type".to_owned(), Value::from("text")),
+            ("content".to_owned(), Value::Object(content)),
+        ]);
+        for (name, value) in [
+            ("conversation_id", conversation_id),
+            ("inbox_id", inbox_id),
+            ("to", to),
+            ("reply_to", reply_to),
+        ] {
+            body.extend(value.map(|value| (name.to_owned(), value.into())));
+        }
+        let sent_by = SentBy {
+            kind: "automation".to_owned(),
+            id: "command_line".to_owned(),
+            name: "inboxd message send".to_owned(),
+        };
+        let sent = messages::send(&context, &account, &sent_by, body, None, None).await?;
+        let message: Value = serde_json::from_str(sent.message.get())
+            .map_err(|error| Failure::Failed(error.to_string()))?;
+        output.one(&message, || {
+            let shown = |name: &str| or_dash(message[name].as_str().map(str::to_owned));
+            ["id", "conversation_id", "status"]
+                .map(|name| (name, shown(name)))
+                .into()
+        })
+    }
+}
