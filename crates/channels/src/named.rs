@@ -2,7 +2,7 @@
 //!
 //! Invariant: a variant has one name, the same in tables, URLs and JSON.
 
-/// Declares an enum with a name for each variant, which must be the variant's own name in lower case.
+/// Declares an enum with a name for each variant.
 #[macro_export]
 macro_rules! named {
     (

@@ -1,6 +1,6 @@
-//! Who is meant: what somebody is known by, and what a provider says of who is who.
+//! Contacts and their identities, as updates have them.
 //!
-//! Which contact that is, and whether two contacts are one, is not decided here.
+//! Which stored contact this is, and whether two contacts are the same person, is decided by the caller.
 //!
 //! Invariant: a contact has at least one identity.
 
@@ -8,68 +8,43 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Moment;
+use crate::{Moment, named};
 
-/// What an identity is. The order is that of how durable they are: the most durable kind comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdentityKind {
-    /// A person's id. Nobody else ever gets it.
-    UserId,
-    /// A person's id for a group of WhatsApp business accounts.
-    ParentUserId,
-    /// A person's id for one Instagram account.
-    Id,
-    /// A group chat of Telegram.
-    ChatId,
-    /// A group chat of WhatsApp.
-    GroupId,
-    /// An anonymous visitor of a website.
-    Visitor,
-    /// A phone number, as WhatsApp writes it. It can be handed on to somebody else.
-    Phone,
-}
-
-impl IdentityKind {
-    /// All of them.
-    pub const ALL: [IdentityKind; 7] = [
-        IdentityKind::UserId,
-        IdentityKind::ParentUserId,
-        IdentityKind::Id,
-        IdentityKind::ChatId,
-        IdentityKind::GroupId,
-        IdentityKind::Visitor,
-        IdentityKind::Phone,
-    ];
-
-    /// The name under which it is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            IdentityKind::UserId => "user_id",
-            IdentityKind::ParentUserId => "parent_user_id",
-            IdentityKind::Id => "id",
-            IdentityKind::ChatId => "chat_id",
-            IdentityKind::GroupId => "group_id",
-            IdentityKind::Visitor => "visitor",
-            IdentityKind::Phone => "phone",
-        }
+named! {
+    /// The kind of an identity. The most durable kind comes first.
+    #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum IdentityKind {
+        /// A person's id. Nobody else ever gets it.
+        UserId = "user_id",
+        /// A person's id for a group of WhatsApp business accounts.
+        ParentUserId = "parent_user_id",
+        /// A person's id for one Instagram account.
+        Id = "id",
+        /// A group chat of Telegram.
+        ChatId = "chat_id",
+        /// A group chat of WhatsApp.
+        GroupId = "group_id",
+        /// An anonymous visitor of a website.
+        Visitor = "visitor",
+        /// A phone number, as WhatsApp writes it. It can be handed on to another person.
+        Phone = "phone",
     }
 }
 
-/// Something that somebody is known by. Its texts are shared by all messages that it is named in.
+/// An identity of a person or a group chat. Its texts are shared by all messages with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
-    /// What it is.
+    /// Its kind.
     pub kind: IdentityKind,
-    /// For whom it names somebody: a WhatsApp business account, an Instagram account, an inbox. `None` if it names the
-    /// same person for everybody.
+    /// Where it is valid: a WhatsApp business account, an Instagram account, or an inbox. `None` if it is valid everywhere.
     pub scope: Option<Arc<str>>,
     /// The id. Never empty, and without control characters.
     pub value: Arc<str>,
 }
 
 impl Identity {
-    /// One that names the same person for everybody.
+    /// An identity that is valid everywhere.
     pub fn new(kind: IdentityKind, value: impl Into<Arc<str>>) -> Identity {
         Identity {
             kind,
@@ -78,7 +53,7 @@ impl Identity {
         }
     }
 
-    /// One that names somebody within a scope, as far as that is known.
+    /// An identity that is valid within a scope, if the scope is known.
     pub fn within(
         scope: Option<Arc<str>>,
         kind: IdentityKind,
@@ -92,10 +67,10 @@ impl Identity {
     }
 }
 
-/// The other side of a conversation. Its texts are shared by all messages that it is named in.
+/// The contact of a conversation: a person or a group chat. Its texts are shared by all messages with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// All that it is known by here, each once, the most durable first. Never empty.
+    /// Its identities without duplicates, the most durable first. Never empty.
     pub identities: Vec<Identity>,
     /// Whether it is a group chat.
     pub group: bool,
@@ -108,32 +83,32 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// The most durable id that came.
+    /// The most durable id.
     pub fn provider_id(&self) -> &str {
         self.identities.first().map_or("", |first| &first.value)
     }
 }
 
-/// A provider says that somebody has other identities now.
+/// A report that the identities of a person have changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Renamed {
-    /// What holds from now on.
+    /// The person with the new identities.
     pub contact: Contact,
-    /// What it takes the place of. Never empty.
+    /// The identities that they replace. Never empty.
     pub former: Vec<Identity>,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
 }
 
-/// A contact blocked the business, or no longer does.
+/// A report that a contact has blocked or unblocked the business.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blocked {
-    /// Who did it.
+    /// The contact.
     pub contact: Contact,
-    /// Whether the contact can no longer be written to.
+    /// True if the business can no longer write to the contact.
     pub blocked: bool,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
-    /// The number of the update: of two in the same second, the later one has the greater.
+    /// The number of the update. Of two updates in the same second, the later one has the greater number.
     pub update: i64,
 }

@@ -1,10 +1,10 @@
-//! Telegram Bot API updates.
+//! Updates of Telegram's Bot API.
 //!
-//! This file says what an update is and who is behind it. What a message says is read in
-//! `telegram::content`; which bot an update is for, only the URL knows.
+//! This file reads the kind of an update, its chat and its author. `telegram::content` reads the content of messages. Only
+//! the URL says which bot an update is for.
 //!
-//! Invariant: an id that leaves here names one message of one chat of one account, for ever; Telegram's
-//! own `message_id` does not.
+//! Invariant: a provider id made here identifies one message of one chat of one account, for ever. Telegram's own
+//! `message_id` does not.
 
 pub mod bot_api;
 mod content;
@@ -27,8 +27,7 @@ use content::Content;
 
 /// Reads one update. It becomes a single part without an address.
 ///
-/// An update of a kind that is not known is ignored, unless it is what a person's message looks like:
-/// then it is kept as one.
+/// An update of an unknown kind is ignored, unless it has the form of a person's message. Then it is kept as one.
 ///
 /// # Errors
 ///
@@ -81,7 +80,7 @@ fn read(kind: &str, raw: &RawValue, id: Option<&str>, update: &mut Update) {
 /// Who wrote a message.
 enum Author {
     Person(Sender),
-    /// Nobody whose message counts, and why.
+    /// Nobody whose message is stored, and why.
     Nobody(&'static str),
 }
 
@@ -176,7 +175,7 @@ fn edit(message: Object) -> Result<Item, &'static str> {
     }))
 }
 
-/// Messages that vanished from a chat of a connected business account.
+/// Reads the deletion of messages in a chat of a connected business account.
 fn revokes(deleted: &Object) -> Result<impl Iterator<Item = Item>, &'static str> {
     let chat = Chat::of(deleted)?;
     let ids = deleted.get("message_ids").and_then(Value::as_array);
@@ -190,7 +189,7 @@ fn revokes(deleted: &Object) -> Result<impl Iterator<Item = Item>, &'static str>
     }))
 }
 
-/// What one member's reaction to a message is now. Some may have several: together they are one.
+/// Reads the current reaction of one member to a message. Several emojis of one member are one reaction.
 fn reaction(change: &Object, update: Option<&str>) -> Result<Item, &'static str> {
     let chat = Chat::of(change)?;
     let message_id = json::int(change, "message_id").ok_or("a reaction to nothing")?;
@@ -220,7 +219,7 @@ fn moment(of: &Object, key: &str) -> Option<Moment> {
     json::seconds(of, key).map(Moment::seconds)
 }
 
-/// A custom emoji is an image, and a paid reaction a star: neither comes as text.
+/// The text of a reaction. A custom emoji is an image and a paid reaction a star, so they are shown as a star.
 fn shown(reaction: &Object) -> String {
     let star = "\u{2b50}";
     json::text(reaction, "emoji")
@@ -228,7 +227,7 @@ fn shown(reaction: &Object) -> String {
         .unwrap_or_else(|| star.to_owned())
 }
 
-/// In a private chat, the bot's own membership is whether it may write.
+/// Reads a change of the bot's own membership. In a private chat it says whether the bot may write.
 fn membership(change: &Object, update: Option<&str>) -> Result<Item, &'static str> {
     let chat = Chat::of(change)?;
     let new = json::inner(change, "new_chat_member").and_then(|new| json::id(new, "status"));
@@ -249,7 +248,8 @@ fn membership(change: &Object, update: Option<&str>) -> Result<Item, &'static st
     })))
 }
 
-/// New kinds appear every few months. One with a chat, an id and a person is somebody's message.
+/// Reads an update of an unknown kind, which Telegram adds every few months. With a chat, an id and a person it is a
+/// person's message.
 fn unknown(kind: &str, object: Object) -> Result<Item, &'static str> {
     let looks_written = json::int(&object, "message_id").is_some()
         && (json::inner(&object, "from").is_some()
@@ -262,7 +262,7 @@ fn unknown(kind: &str, object: Object) -> Result<Item, &'static str> {
     }
 }
 
-/// The chat that something happens in.
+/// The chat of an update.
 struct Chat {
     id: i64,
     /// The connection through which a business lets the bot see its own account's chats.
@@ -302,11 +302,11 @@ impl Chat {
 
     /// The id of a message in this chat.
     ///
-    /// `message_id` counts within one account's chats. A customer's chat with the bot and the same
-    /// customer's chat with a connected business account have the same `chat.id`, yet are independent
-    /// (the Bot API says so at `business_connection_id`), so without the connection the one would
-    /// swallow messages of the other. (A business that connects anew gets a new connection; an edit
-    /// from after that, of a message from before, then names nothing known. That is the smaller loss.)
+    /// `message_id` is unique within the chats of one account only. A customer's chat with the bot and the same customer's
+    /// chat with a connected business account have the same `chat.id`, but are independent (see `business_connection_id` in
+    /// the Bot API). So the connection is a part of the id. Otherwise messages of one chat could be taken for messages of
+    /// the other. If the business connects again, it gets a new connection, and later edits of older messages find no
+    /// message. That is the smaller loss.
     fn message(&self, message_id: i64) -> String {
         match &self.connection {
             Some(connection) => format!("{connection}:{}:{message_id}", self.id),
@@ -327,8 +327,8 @@ fn person(id: i64, named: &Object) -> Contact {
     }
 }
 
-/// In a connected business account's chat, and in the direct messages of a channel, what the customer did not write, the
-/// business did.
+/// The direction of a message. In a connected business account's chat, and in the direct messages of a channel, a message
+/// that the customer did not write is from the business.
 fn direction(message: &Object, chat: &Chat) -> Direction {
     let customer = match (&chat.connection, chat.topic_of) {
         (_, Some(user)) => user,
@@ -343,8 +343,8 @@ fn direction(message: &Object, chat: &Chat) -> Direction {
 
 /// Who wrote a message.
 ///
-/// `sender_chat` comes first: whoever writes in the name of a group or channel is a person, although
-/// `from` is then, for the sake of old bots, one of Telegram's own.
+/// `sender_chat` comes first: a person can write in the name of a group or channel. For old bots, `from` is then one of
+/// Telegram's own accounts.
 fn author(message: &Object, chat: &Chat) -> Result<Author, &'static str> {
     if json::flag(message, "is_automatic_forward") {
         return Ok(Author::Nobody("automatic_forward"));
@@ -400,7 +400,7 @@ fn reply_to(message: &Object, chat: &Chat) -> Option<String> {
     Some(format!("{elsewhere}:{message_id}"))
 }
 
-/// What Telegram sends along of it: the part that was quoted, else its text.
+/// The text of that message: the quoted part, otherwise the whole text.
 fn quoted(message: &Object) -> Option<Box<Quoted>> {
     let text = |of: &Object| json::text(of, "text").or_else(|| json::text(of, "caption"));
     let part = json::inner(message, "quote").and_then(text);
@@ -409,7 +409,8 @@ fn quoted(message: &Object) -> Option<Box<Quoted>> {
     Quoted::of(text, story)
 }
 
-/// In a topic, whatever answers nothing seems to answer the message that opened the topic.
+/// The message that this one answers. In a topic, a message that answers nothing has the message that opened the topic here,
+/// which does not count.
 fn original(message: &Object) -> Option<&Object> {
     let original = json::inner(message, "reply_to_message")?;
     (!original.contains_key("forum_topic_created")).then_some(original)

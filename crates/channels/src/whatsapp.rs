@@ -1,11 +1,9 @@
-//! WhatsApp Cloud API webhooks.
+//! Updates of the WhatsApp Cloud API.
 //!
-//! This file walks the envelope: entries, changes, and the lists inside a change. What one message says
-//! is read in `whatsapp::message` and `whatsapp::content`; signatures are checked in
-//! [`crate::signature`].
+//! This file reads the envelope: entries, changes, and the lists inside a change. `whatsapp::message` and
+//! `whatsapp::content` read messages. [`crate::signature`] checks signatures.
 //!
-//! Invariant: every message and every status comes out as exactly one item, whatever its neighbours
-//! are.
+//! Invariant: every message and every status becomes exactly one item, whatever the others are.
 
 mod content;
 mod message;
@@ -33,7 +31,7 @@ const TEST_NUMBER: &str = "123456123";
 /// Most bytes of a change in a business account that are kept.
 const LONGEST_CHANGE: usize = 64 * 1024;
 
-/// The fields that promise messages. Of any other field it is no surprise if there are none.
+/// The fields whose changes must have messages or statuses.
 const MESSAGE_FIELDS: [&str; 4] = [
     "messages",
     "message_echoes",
@@ -124,11 +122,10 @@ fn promises_messages(field: Option<&str>) -> bool {
     field.is_none_or(|field| MESSAGE_FIELDS.contains(&field))
 }
 
-/// The lists in a change's value.
+/// Reads the lists in a change's value.
 ///
-/// Which of them are looked for does not depend on the field's name: a field that is new tomorrow and
-/// carries people's messages is read like `messages`. What is about no number and has none of them is about the business
-/// account.
+/// All lists are read, whatever the field's name is: a new field with messages of people is read like `messages`. A change
+/// without a number and without lists is about the business account.
 fn contents(
     raw: &RawValue,
     value: &Frame<'_>,
@@ -181,7 +178,7 @@ fn contents(
     }
 }
 
-/// A change that is about a whole business account. What the Test button sends is about none.
+/// Reads a change of a whole business account. An update of the Test button has none.
 fn business_change(raw: &RawValue, field: &str, business: &Business) -> Item {
     let value = Some(raw).filter(|raw| raw.get().len() <= LONGEST_CHANGE);
     let value = value.and_then(|raw| json::object(raw.get()).ok());
@@ -202,10 +199,10 @@ fn knows_a_list(value: &Frame<'_>) -> bool {
         .any(|list| value.contains_key(*list))
 }
 
-/// What takes the items of a change, one after the other.
+/// Adds an item of a change.
 type Add<'a> = dyn FnMut(Item) + 'a;
 
-/// Calls `read` with every element of a list; a list that is none goes to quarantine as a whole.
+/// Calls `read` with every element of the list of a key. If the value is not a list, it goes to quarantine as a whole.
 fn each<'a>(
     frame: &Frame<'a>,
     key: &'static str,
@@ -236,7 +233,7 @@ fn one_author(value: &Frame<'_>) -> bool {
     same && first.is_some()
 }
 
-/// The profiles that can be read. Who is missing among them only lacks a name.
+/// The profiles that can be read. Without a profile, only a person's name is missing.
 fn profiles(value: &Frame<'_>) -> Profiles {
     let mut profiles = Profiles::default();
     if let Some(contacts) = value.get("contacts") {
@@ -249,9 +246,9 @@ fn profiles(value: &Frame<'_>) -> Profiles {
     profiles
 }
 
-/// One chunk of the history that a business hands over when it connects the number of its phone app.
+/// Reads one part of the history, which a business can share when it connects the number of its phone app.
 ///
-/// A business that declines to share it gets a chunk with nothing but `errors`.
+/// If the business does not share it, the part has only `errors`.
 fn history(chunk: &RawValue, scope: &Scope, add: &mut Add<'_>) {
     let Some(frame) = json::frame(chunk.get()) else {
         add(unreadable("a history chunk that is not an object"));
@@ -279,7 +276,7 @@ fn history(chunk: &RawValue, scope: &Scope, add: &mut Add<'_>) {
     });
 }
 
-/// A report about a message that the business sent.
+/// Reads the delivery status of a message that the business has sent.
 fn status(raw: &RawValue) -> Item {
     let status = match json::object(raw.get()) {
         Ok(status) => status,

@@ -1,18 +1,18 @@
 //! Topics: threads within a chat of Telegram.
 //!
-//! A forum is one chat with many members, so that its topics are named on the messages. The direct messages of a channel
-//! are one chat, too, but each topic in it is a conversation with one person.
+//! A forum is one chat with many members, and its messages have their topic. The direct messages of a channel are also one
+//! chat, but each topic of it is a conversation with one person.
 //!
 //! Invariant: two people who write to a channel never share a contact.
 
 use crate::json::{self, Object, put};
 
-/// The topic that a message is in: `id`, and `name` where Telegram says it.
+/// The topic of a message: `id`, and `name` if the message has it.
 pub(super) fn of(message: &Object) -> Option<Object> {
     let direct = json::inner(message, "direct_messages_topic");
     let id = match direct {
         Some(topic) => json::id(topic, "topic_id"),
-        // Elsewhere a thread is just an answer and the answers to it.
+        // In other chats a thread is a message and the answers to it.
         None => json::flag(message, "is_topic_message")
             .then(|| json::id(message, "message_thread_id"))
             .flatten(),
@@ -28,7 +28,7 @@ pub(super) fn of(message: &Object) -> Option<Object> {
     Some(topic)
 }
 
-/// The id of the person with whom a message's topic is, and what is said of that person.
+/// The person of a channel's direct messages, with the id.
 pub(super) fn writer(message: &Object) -> Option<(i64, &Object)> {
     let topic = json::inner(message, "direct_messages_topic")?;
     let user = json::inner(topic, "user")?;

@@ -1,8 +1,8 @@
-//! One WhatsApp message: which way it went, when, and what kind of item it is.
+//! One element of WhatsApp's lists of messages: its direction, its time, and the item that it becomes.
 //!
-//! Not the place for what it says, see [`super::content`], nor for who its people are, see [`super::people`].
+//! The content of a message is read in [`super::content`], and its people in [`super::people`].
 //!
-//! Invariant: every element becomes just one item.
+//! Invariant: every element becomes exactly one item.
 
 use serde_json::value::RawValue;
 
@@ -29,7 +29,7 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
     let kind = content::kind_of(&message);
     let timestamp = json::seconds(&message, "timestamp").map(Moment::seconds);
     match kind.as_str() {
-        // Nobody wrote anything.
+        // Not written by a person.
         "system" => {
             Ok(system::renamed(&message, timestamp, scope).unwrap_or_else(|| ignored(&kind)))
         }
@@ -56,7 +56,7 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
         }
         _ => {
             let provider_id = json::id(&message, "id").ok_or("a message without an id")?;
-            let direction = direction(&message, origin, scope);
+            let direction = direction_of(&message, origin, scope);
             let (contact, sender) =
                 parties(&message, direction, origin, scope).ok_or("a message without a sender")?;
             let context = json::inner(&message, "context");
@@ -85,7 +85,7 @@ fn item(message: Object, origin: &Origin, scope: &Scope) -> Result<Item, &'stati
     }
 }
 
-/// How far a message of history had come.
+/// The delivery status of a message in the history.
 fn status(message: &Object) -> Option<DeliveryStatus> {
     let context = json::inner(message, "history_context")?;
     match json::id(context, "status")?.to_ascii_uppercase().as_str() {
@@ -102,7 +102,7 @@ fn original(change: &Object) -> Result<String, &'static str> {
     json::id(change, "original_message_id").ok_or("a change of a message that it does not name")
 }
 
-/// A reaction. One without an emoji, or with an empty one, takes the earlier one back.
+/// Reads a reaction. Without an emoji, or with an empty one, it removes the earlier reaction.
 fn reaction(
     message: &Object,
     timestamp: Option<Moment>,
@@ -111,7 +111,7 @@ fn reaction(
 ) -> Result<Reaction, &'static str> {
     let reaction = json::inner(message, "reaction").ok_or("a reaction without its object")?;
     let provider_id = json::id(reaction, "message_id").ok_or("a reaction to nothing")?;
-    let by = match direction(message, origin, scope) {
+    let by = match direction_of(message, origin, scope) {
         Direction::Inbound => author(message, scope).map(|author| author.provider_id().to_owned()),
         Direction::Outbound => scope
             .number_id
@@ -133,12 +133,12 @@ fn reaction(
     })
 }
 
-/// Which way a message went.
+/// The direction of a message.
 ///
-/// History does not say it. A thread is the customer's, so what the customer did not write, the
-/// business did; the displayed number comes last, and by its last digits only, for the formats of the
-/// two differ (and in Brazil and Argentina even the digits do).
-fn direction(message: &Object, origin: &Origin, scope: &Scope) -> Direction {
+/// The history does not say it. The `from` of a message is compared with the customer whose thread it is in, and with the
+/// displayed number of the business. Only the last digits are compared, since the formats of the numbers differ. In Brazil
+/// and Argentina even the digits do.
+fn direction_of(message: &Object, origin: &Origin, scope: &Scope) -> Direction {
     let thread = match origin {
         Origin::Live => return Direction::Inbound,
         Origin::Echo => return Direction::Outbound,

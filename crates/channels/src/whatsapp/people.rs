@@ -1,9 +1,9 @@
-//! Who wrote a WhatsApp message to whom.
+//! The people of a WhatsApp message: its sender and its contact.
 //!
-//! Not the place for which way a message went: see [`super::message`].
+//! [`super::message`] reads the direction of a message.
 //!
-//! Invariant: somebody is known by ids that WhatsApp gave, never by a number that is shown, and two spellings of a number
-//! are one person's only if WhatsApp says both of one.
+//! Invariant: a person is identified by ids of WhatsApp, never by a displayed number. Two spellings of a number belong to
+//! the same person only if WhatsApp gives both for one person.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::scope::{Origin, Scope};
 use crate::json::{self, Object};
 use crate::{Contact, Direction, Identity, IdentityKind, Sender};
 
-/// The other side of the conversation, and who wrote the message.
+/// The contact of the conversation, and the sender of the message.
 pub(super) fn parties(
     message: &Object,
     direction: Direction,
@@ -22,7 +22,7 @@ pub(super) fn parties(
     let (sender, person) = match direction {
         Direction::Inbound => {
             let mut author = author(message, scope)?;
-            // A thread of history is the customer's, however his number is spelled in it.
+            // A thread of the history belongs to the customer, even if its number is spelled differently.
             if let Origin::History { thread: Some(id) } = origin
                 && json::phone(id).is_some()
                 && author.identities.iter().all(|one| one.value != *id)
@@ -93,7 +93,7 @@ fn id(message: &Object, key: &str) -> Option<Arc<str>> {
     json::id(message, key).map(Arc::from)
 }
 
-/// What is said of somebody in one place.
+/// The ids of a person in one place.
 #[derive(Default)]
 pub(super) struct Given {
     pub(super) user_id: Option<Arc<str>>,
@@ -102,8 +102,8 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// The identities that it says, the most durable first. The user id is made for the business account, and changes with
-    /// the number; the number is the same for everybody.
+    /// The identities, the most durable first. A user id is specific to a business account, and changes with the number.
+    /// The number is the same for all accounts.
     pub(super) fn identities(self, scope: &Scope) -> impl Iterator<Item = Identity> {
         let account = scope.account.clone();
         let user = self.user_id;
@@ -115,8 +115,8 @@ impl Given {
     }
 }
 
-/// Somebody of whom any id may be missing in the message and be in the profiles, or be nowhere. All that both say is
-/// theirs: in Brazil, Mexico and Argentina the two spell one number differently.
+/// A person with the ids of the message and of the profiles. Each of them may lack an id. Both may have a number that they
+/// spell differently, as in Brazil, Mexico and Argentina.
 fn person(given: Given, scope: &Scope) -> Option<Contact> {
     let known = profile(given.user_id.as_deref(), given.wa_id.as_deref(), scope);
     let shown = given.wa_id.clone().or_else(|| known?.wa_id.clone());
@@ -132,7 +132,7 @@ fn person(given: Given, scope: &Scope) -> Option<Contact> {
             .flat_map(|known| known.identities(scope)),
     );
     identities.sort_by_key(|identity| identity.kind);
-    // The one that the message itself says stays first of its kind.
+    // The id of the message stays the first one of its kind.
     let mut each: Vec<Identity> = Vec::with_capacity(identities.len());
     for identity in identities {
         if each.iter().all(|one| one.value != identity.value) {
@@ -148,11 +148,10 @@ fn person(given: Given, scope: &Scope) -> Option<Contact> {
     })
 }
 
-/// The profile that belongs to an id.
+/// The profile of a person with these ids.
 ///
-/// Profiles name people and are not in the order of the messages. A single one belongs to a single
-/// author even if the two ids differ (`wa_id` is sometimes spelled otherwise than `from`), and to every
-/// message that has no id.
+/// Profiles are not in the order of the messages. If there is only one profile, it belongs to the only author, even if the
+/// ids differ (`wa_id` and `from` may be spelled differently), and to every message without an id.
 fn profile<'a>(
     user_id: Option<&str>,
     wa_id: Option<&str>,
