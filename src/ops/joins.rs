@@ -1,10 +1,10 @@
-//! Joining contacts that turned out to be one: the older one survives, and what the other one has becomes its own.
+//! Joins contacts that are the same person: the older one stays, and gets everything that the other one has.
 //!
-//! Who is one is found by the ingest, which notes it in the store with the messages that say so. A small join is carried
-//! out before the provider is answered, the rest of a large one in the background.
+//! `ingest` finds such contacts, and stores a join together with the messages that have shown it. A small join is done
+//! before the provider gets its answer, the rest of a large one in the background.
 //!
-//! Invariant: nothing is lost on the way. Every message is in one conversation and counted there, and the ids of what is
-//! gone lead to what is left.
+//! Invariant: at every moment, each message is in one conversation and counted there, and the id of a contact or
+//! conversation that is gone leads to the one that stays.
 
 use super::{
     Context,
@@ -24,12 +24,12 @@ use crate::{
 use db::Session;
 use tokio::sync::watch;
 
-/// Messages that are moved in one transaction, and before a provider is answered.
+/// Messages that are moved in one transaction, and before a provider gets its answer.
 const PIECE: i64 = 1000;
 /// Conversations that are moved in one transaction.
 const THREADS: usize = 100;
 
-/// Carries out joins as far as that is quickly done, and leaves the rest to [`work`].
+/// Does the part of these joins that takes little time, and leaves the rest to [`work`].
 pub(super) async fn carry_out(context: &Context, joins: &[Join]) {
     let mut left = PIECE;
     for join in joins {
@@ -48,7 +48,7 @@ pub(super) async fn carry_out(context: &Context, joins: &[Join]) {
     }
 }
 
-/// Carries out what joins are left, of all accounts, until the server stops.
+/// Does the pending joins of all accounts, until the server stops.
 pub async fn work(context: Context, stopped: watch::Receiver<bool>) {
     let all = |stopped| join_all(context.clone(), stopped);
     pieces::work("joining contacts", &context.joins_left, stopped, all).await;
@@ -105,7 +105,7 @@ impl Step<'_> {
             None => contacts::find_channel(self.session, account, &join.other).await?,
         };
         if let Some(channel) = channel {
-            // Rows are locked in one order. Until this ends nobody writes to these contacts.
+            // Rows are locked in one order. Until this transaction ends, nobody else writes to these contacts.
             inboxes::lock_type(self.session, account, channel).await?;
         }
         let (one, other) = (

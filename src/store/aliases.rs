@@ -1,20 +1,20 @@
-//! The `aliases` table: ids of contacts and conversations that were joined with others, and lead to those from then on.
+//! The `aliases` table: the ids of contacts and conversations that were joined with others, and now lead to those.
 //!
-//! Invariant: an alias leads to a thing that is there, never to another alias.
+//! Invariant: an alias leads to an existing contact or conversation, never to another alias.
 
 use super::statements;
 use crate::id::AccountId;
 use db::{Error, Session};
 
 statements! {
-    // What leads to the one that is lost leads to the survivor from now on.
+    // Aliases of the lost one now lead to the one that stays.
     POINT = "UPDATE aliases SET survivor_id = $1 WHERE account_id = $2 AND survivor_id = $3";
     INSERT = "INSERT INTO aliases (account_id, id, survivor_id) VALUES ($1, $2, $3)";
     FIND = "SELECT survivor_id FROM aliases WHERE account_id = $1 AND id = $2";
     OF_SURVIVOR = "SELECT id FROM aliases WHERE account_id = $1 AND survivor_id = $2 ORDER BY id";
 }
 
-/// The id that is meant by a parameter of a statement whose `$1` is the account.
+/// The id that a parameter of a statement leads to. `$1` is the account.
 macro_rules! survivor {
     ($id:literal) => {
         concat!(
@@ -28,7 +28,7 @@ macro_rules! survivor {
 }
 pub(in crate::store) use survivor;
 
-/// Makes an id, and all that lead to it, lead to another one of its kind.
+/// Makes an id, and all its aliases, lead to another id.
 pub async fn add(
     session: &mut Session,
     account: &AccountId,
@@ -42,7 +42,7 @@ pub async fn add(
     Ok(())
 }
 
-/// Where an id leads, if it is an alias.
+/// The id that an alias leads to. `None` if this is not an alias.
 pub async fn find(
     session: &mut Session,
     account: &AccountId,
@@ -52,7 +52,7 @@ pub async fn find(
     session.query_opt(&FIND, &params, |row| row.get(0)).await
 }
 
-/// The ids that lead to this one, oldest first.
+/// The aliases of this id, oldest first.
 pub async fn of_survivor(
     session: &mut Session,
     account: &AccountId,

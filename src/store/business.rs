@@ -1,4 +1,6 @@
-//! The `business_changes` table: what happened to business accounts at their provider, as it came.
+//! The `business_changes` table: changes of business accounts at their provider, as they were received.
+//!
+//! Invariant: the same change is there once.
 
 use super::statements;
 use crate::id::{AccountId, BusinessChangeId};
@@ -16,23 +18,23 @@ const INSERT: Sql = Sql::same(
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (account_id, hash) DO NOTHING RETURNING hash",
 );
-/// Those that run many times at once.
+/// The statements that run many times at once.
 pub(super) const EACH: &[Each] = &[Each::Insert(INSERT)];
 
-/// A change to be kept.
+/// A new change.
 #[derive(Debug)]
 pub struct NewChange<'a> {
-    /// Whose.
+    /// The account.
     pub account: &'a AccountId,
     /// Its id.
     pub id: BusinessChangeId,
     /// The business account's id at the provider.
     pub business_account_id: &'a str,
-    /// The provider's name for what changed.
+    /// The provider's name of the changed field.
     pub field: &'a str,
-    /// What is said of it: a JSON object.
+    /// The provider's value: a JSON object.
     pub value: &'a str,
-    /// By what the same again is known, in lower-case hex.
+    /// The hash by which the same change is recognised, in lower-case hex.
     pub hash: String,
     /// The provider's clock.
     pub timestamp: i64,

@@ -1,4 +1,6 @@
-//! The `contacts` table: people and groups outside. By what they are known is in `identities`.
+//! The `contacts` table: people and groups. Their identities are in `identities`.
+//!
+//! Invariant: an update without a value keeps the stored one.
 
 use super::statements;
 use crate::{
@@ -14,17 +16,17 @@ statements! {
         WHERE account_id = $4 AND id = $5";
     FORGET_PHONE = "UPDATE contacts SET phone = NULL WHERE account_id = $1 AND id = $2 AND phone = $3";
     CHANNEL = "SELECT channel FROM contacts WHERE account_id = $1 AND id = $2";
-    // What only the other one is known to have.
+    // Takes only values that the contact does not have.
     COMPLETE = "UPDATE contacts AS c SET name = COALESCE(c.name, o.name), phone = COALESCE(c.phone, o.phone),
             username = COALESCE(c.username, o.username)
         FROM contacts AS o WHERE c.account_id = $1 AND c.id = $2 AND o.account_id = $1 AND o.id = $3";
     DELETE = "DELETE FROM contacts WHERE account_id = $1 AND id = $2";
 }
 
-/// Those that run many times at once.
+/// The statements that run many times at once.
 pub(super) const EACH: &[Each] = &[Each::Insert(INSERT)];
 
-/// What is stored of a contact.
+/// A stored contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Its id.
@@ -37,18 +39,18 @@ pub struct Stored {
     pub username: Option<String>,
 }
 
-/// What a provider says of a contact.
+/// The details of a contact in an update.
 #[derive(Debug, Clone, Copy)]
 pub struct Said<'a> {
-    /// Whose contact.
+    /// The account.
     pub account: &'a AccountId,
-    /// Through which channel.
+    /// The channel.
     pub channel: Channel,
-    /// The contact's id here.
+    /// The contact's id.
     pub id: &'a ContactId,
-    /// What is said.
+    /// The details.
     pub contact: &'a channels::Contact,
-    /// Whether the number that is said is the contact's own at present.
+    /// Whether the number in the update belongs to the contact now.
     pub with_phone: bool,
 }
 
@@ -57,7 +59,7 @@ impl Said<'_> {
         self.contact.phone.as_deref().filter(|_| self.with_phone)
     }
 
-    /// Whether it is more than what is stored, or something else.
+    /// Whether it differs from the stored contact.
     pub fn is_news(&self, stored: &Stored) -> bool {
         let differs =
             |new: Option<&str>, old: &Option<String>| new.is_some() && new != old.as_deref();
@@ -93,7 +95,7 @@ pub async fn insert_each(
     Ok(())
 }
 
-/// Takes over what the provider now says of a contact. What it does not say stays.
+/// Updates a contact. Values that the update does not have stay as they are.
 pub async fn update(session: &mut Session, said: &Said<'_>) -> Result<(), Error> {
     let params = [
         said.contact.name.as_deref().into(),
@@ -106,7 +108,7 @@ pub async fn update(session: &mut Session, said: &Said<'_>) -> Result<(), Error>
     Ok(())
 }
 
-/// Notes that a contact no longer has this number, if it is the one that is shown.
+/// Removes the phone number of a contact, if it is this one.
 pub async fn forget_phone(
     session: &mut Session,
     account: &AccountId,
@@ -118,7 +120,7 @@ pub async fn forget_phone(
     Ok(())
 }
 
-/// The channel of a contact, if it is there.
+/// The channel of a contact, if the contact exists.
 pub async fn find_channel(
     session: &mut Session,
     account: &AccountId,
@@ -133,7 +135,7 @@ pub async fn find_channel(
         .await
 }
 
-/// Gives a contact what another one has and it has not.
+/// Adds to a contact the values that only another one has.
 pub async fn complete(
     session: &mut Session,
     account: &AccountId,
@@ -157,7 +159,7 @@ pub async fn delete(
     Ok(())
 }
 
-/// Reads a contact from four columns, from this one on.
+/// Reads a contact from the four columns that begin with this one.
 pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Stored, Error> {
     Ok(Stored {
         id: ContactId::from_text(row.get::<String>(from)?),

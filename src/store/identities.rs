@@ -1,8 +1,9 @@
-//! The `identities` table: everything by which a contact is known.
+//! The `identities` table: the identities of contacts.
 //!
-//! Whether an identity is somebody else's now is not decided here.
+//! `ops::ingest` decides which contact an identity belongs to.
 //!
-//! Invariant: an identity leads to one contact. One whose scope was not kept has the scope `''`, until it comes again.
+//! Invariant: an identity belongs to one contact. If its scope was not stored, it has the scope `''` until an update gives
+//! the scope.
 
 use super::{contacts, one_each, statements};
 use crate::{
@@ -13,14 +14,14 @@ use channels::{Identity, IdentityKind};
 use db::{Each, Error, Row, Session, Value};
 
 statements! {
-    // A person's conversation in the inbox comes along.
+    // Also reads the contact's conversation in the inbox.
     FIND = "SELECT i.scope, i.former, i.changed_at, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
         FROM identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
         LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $1 AND v.contact_id = i.contact_id
         WHERE i.account_id = $2 AND i.channel = $3 AND i.kind = $4 AND i.value = $5 AND i.scope IN ($6, '')
         ORDER BY i.scope DESC LIMIT 1";
     OF_CONTACT = "SELECT kind, value, scope, former, changed_at FROM identities WHERE account_id = $1 AND contact_id = $2";
-    // Of two that come at once, the later waits here for the earlier, and is told whose it is.
+    // Of two transactions, the later one waits here for the earlier, and gets its contact.
     CLAIM = "INSERT INTO identities (account_id, channel, kind, value, scope, contact_id, former, changed_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (account_id, channel, kind, value, scope) DO UPDATE SET contact_id = identities.contact_id
@@ -31,21 +32,21 @@ statements! {
     MOVE_ALL = "UPDATE identities SET contact_id = $1 WHERE account_id = $2 AND contact_id = $3";
 }
 
-/// Those that run many times at once.
+/// The statements that run many times at once.
 pub(super) const EACH: &[Each] = &[
     Each::Find(FIND),
     Each::Find(OF_CONTACT),
     Each::Insert(CLAIM),
 ];
 
-/// An identity, where it names somebody.
+/// An identity of an account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key<'a> {
-    /// Whose contact.
+    /// The account.
     pub account: &'a AccountId,
-    /// Through which channel.
+    /// The channel.
     pub channel: Channel,
-    /// What it is.
+    /// The identity.
     pub identity: Identity,
 }
 
@@ -64,29 +65,29 @@ impl Key<'_> {
     }
 }
 
-/// What is kept of an identity beside whose it is.
+/// The state of an identity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct State {
-    /// Whether its provider said that another has taken its place. It leads to the contact all the same.
+    /// Whether its provider has said that it was replaced. It still belongs to the contact.
     pub former: bool,
-    /// When its provider last said that, or the opposite: seconds since 1970.
+    /// When its provider has last said so, or the opposite, in seconds since 1970.
     pub changed_at: i64,
 }
 
-/// Whose an identity is.
+/// The contact of an identity.
 #[derive(Debug, Clone)]
 pub struct Holder {
     /// The contact.
     pub contact: contacts::Stored,
-    /// Its conversation in the inbox that was asked for.
+    /// The contact's conversation in the requested inbox.
     pub conversation: Option<ConversationId>,
     /// Whether the identity is stored without its scope.
     pub unscoped: bool,
-    /// What is kept of it.
+    /// Its state.
     pub state: State,
 }
 
-/// For each identity, whose it is.
+/// The contact of each of these identities.
 pub async fn find_each(
     session: &mut Session,
     asked: &[(&InboxId, &Key<'_>)],
@@ -160,8 +161,8 @@ fn known(kind: &str) -> Result<IdentityKind, Error> {
     known.next().ok_or_else(unknown)
 }
 
-/// Takes identities for contacts, unless somebody has them: the answer is whose each is now. Name each once.
-/// Keep them in one order everywhere, or two transactions can block each other for good.
+/// Adds identities of contacts, unless they belong to a contact already. Returns the contact of each. Each identity must be
+/// there once, and they must be sorted in the same way everywhere, to prevent deadlocks.
 pub async fn claim_each(
     session: &mut Session,
     claims: &[(&Key<'_>, &ContactId, State)],
@@ -187,19 +188,20 @@ pub async fn claim_each(
 /// A change of an identity that is stored.
 #[derive(Debug)]
 pub struct Change<'a> {
-    /// Which.
+    /// The identity.
     pub key: &'a Key<'a>,
     /// Whether it is stored without its scope, and gets it now.
     pub unscoped: bool,
-    /// Whose it was.
+    /// Its contact until now.
     pub from: &'a ContactId,
-    /// Whose it is now.
+    /// Its contact from now on.
     pub to: &'a ContactId,
     /// What is kept of it.
     pub state: State,
 }
 
-/// Changes identities, in one order everywhere. False if one of them is not as it was any more.
+/// Changes identities, which must be sorted in the same way everywhere. Returns false if another transaction has changed one
+/// of them.
 pub async fn change_each(session: &mut Session, changes: &[Change<'_>]) -> Result<bool, Error> {
     let runs: Vec<_> = changes
         .iter()
@@ -223,7 +225,7 @@ pub async fn change_each(session: &mut Session, changes: &[Change<'_>]) -> Resul
     Ok(changed.iter().all(|rows| !rows.is_empty()))
 }
 
-/// Gives all identities of a contact to another one.
+/// Moves all identities of a contact to another one.
 pub async fn move_all(
     session: &mut Session,
     account: &AccountId,

@@ -1,10 +1,10 @@
-//! The `joins` table: pairs of contacts that are one and the same; and how what one of them has becomes the other's, a bounded
-//! number of messages at a time.
+//! The `joins` table: pairs of contacts that are the same person. Also moves the data of one to the other, a bounded number
+//! of messages at a time.
 //!
-//! When to join how much, and which of two survives, is not decided here.
+//! `ops::joins` decides how much is moved at a time, and which contact stays.
 //!
-//! Invariant: after every step each message is counted where it is, and every conversation knows its last message. Whoever
-//! calls this has locked the inboxes of the contacts' channel: see `inboxes::lock_type`.
+//! Invariant: after every step, each message is counted in its conversation, and every conversation has its last message.
+//! The caller must have locked the inboxes of the contacts' channel: see `inboxes::lock_type`.
 
 use super::statements;
 use crate::id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId};
@@ -19,7 +19,7 @@ statements! {
         LEFT JOIN conversations w ON w.account_id = v.account_id AND w.inbox_id = v.inbox_id AND w.contact_id = $1
         WHERE v.account_id = $2 AND v.contact_id = $3 ORDER BY v.id LIMIT 1";
     GIVE = "UPDATE conversations SET contact_id = $1, change_id = $2 WHERE account_id = $3 AND id = $4";
-    // The oldest go first, so that the last one stays the last until there is none.
+    // The oldest messages are moved first, so that the last message stays the last one until none is left.
     OLDEST = "SELECT timestamp, id FROM messages WHERE account_id = $1 AND conversation_id = $2 ORDER BY timestamp, id LIMIT $3";
     MOVE = "UPDATE messages SET conversation_id = $1 WHERE account_id = $2 AND conversation_id = $3 AND (timestamp, id) <= ($4, $5)";
     SHRINK = "UPDATE conversations SET messages_count = messages_count - $1,
@@ -46,7 +46,7 @@ statements! {
     DELETE_CONVERSATION = "DELETE FROM conversations WHERE account_id = $1 AND id = $2";
 }
 
-/// Two contacts that are one and the same.
+/// Two contacts that are the same person.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Join {
     /// Whose.
@@ -57,7 +57,7 @@ pub struct Join {
     pub other: ContactId,
 }
 
-/// Notes that two contacts are one, until that is carried out.
+/// Stores a join, until it is done.
 pub async fn add(session: &mut Session, join: &Join, now: i64) -> Result<(), Error> {
     let params = [
         (&join.account).into(),
@@ -69,7 +69,7 @@ pub async fn add(session: &mut Session, join: &Join, now: i64) -> Result<(), Err
     Ok(())
 }
 
-/// The joins of all accounts that are not carried out.
+/// The pending joins of all accounts.
 pub async fn list(session: &mut Session) -> Result<Vec<Join>, Error> {
     session
         .query(&LIST, &[], |row| {
@@ -82,7 +82,7 @@ pub async fn list(session: &mut Session) -> Result<Vec<Join>, Error> {
         .await
 }
 
-/// Removes a join that is carried out.
+/// Removes a join that is done.
 pub async fn remove(session: &mut Session, join: &Join) -> Result<(), Error> {
     let params = [
         (&join.account).into(),
@@ -93,18 +93,18 @@ pub async fn remove(session: &mut Session, join: &Join) -> Result<(), Error> {
     Ok(())
 }
 
-/// A conversation of a contact that is to be joined with another one.
+/// A conversation of the contact that will be gone.
 #[derive(Debug)]
 pub struct Thread {
     /// Its id.
     pub id: ConversationId,
-    /// In which inbox.
+    /// Its inbox.
     pub inbox: InboxId,
     /// The other contact's conversation in the same inbox.
     pub twin: Option<ConversationId>,
 }
 
-/// The first conversation that `lost` still has.
+/// The first conversation that the contact `lost` still has.
 pub async fn next(
     session: &mut Session,
     account: &AccountId,
@@ -123,7 +123,7 @@ pub async fn next(
         .await
 }
 
-/// Gives a conversation to another contact, which has none in that inbox.
+/// Moves a conversation to another contact, which must have none in that inbox.
 pub async fn give(
     session: &mut Session,
     account: &AccountId,
@@ -141,8 +141,8 @@ pub async fn give(
     Ok(())
 }
 
-/// Moves at most `most` messages from one conversation to another. How many it was: fewer than `most` are all that there
-/// were.
+/// Moves at most `most` messages from one conversation to another. Returns how many. If it is fewer than `most`, none are
+/// left.
 pub async fn move_messages(
     session: &mut Session,
     account: &AccountId,
@@ -180,7 +180,7 @@ pub async fn move_messages(
     Ok(moved)
 }
 
-/// Ends a conversation that holds no message any more: what else it knows goes to the one that is kept.
+/// Removes a conversation without messages, and moves its other data to the one that stays.
 pub async fn end(
     session: &mut Session,
     account: &AccountId,

@@ -1,11 +1,13 @@
-//! Who is who: which contact is meant by the identities that an update names, as far as the store and the batch before it
-//! say. It decides; `contacts` reads what it needs and writes what it says.
+//! Decides which contact is meant by the identities in an update. `contacts` reads the data for this, and writes the
+//! results.
 //!
-//! All that is named for one person is one person's. Only a phone number can be handed on to somebody else: it was, if it
-//! comes with a user id while its contact has another one of the same kind and scope. Then the number moves, and nobody is
-//! joined. Older messages that are handed over move no number.
+//! All identities that an update gives for one person belong to one contact. Only a phone number can be handed on to
+//! another person: this has happened if it comes with a user id while its contact has a different user id of the same kind
+//! and scope. Then the number moves to the other contact, and no contacts are joined. Messages of the history move no
+//! number.
 //!
-//! Invariant: an identity leads to one contact, and two contacts are one only if a provider named both for one person.
+//! Invariant: an identity belongs to one contact, and two contacts are joined only if a provider has given identities of both
+//! for one person.
 
 use crate::{
     domain::Channel,
@@ -19,7 +21,7 @@ use crate::{
 use channels::{Identity, IdentityKind};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// A person as an update names it.
+/// The identities of a person in an update.
 #[derive(Clone, Copy)]
 pub(super) struct Named<'a> {
     pub(super) account: &'a AccountId,
@@ -42,52 +44,52 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Whose an identity is, and whose it was in the store.
+/// The contact of an identity, now and in the store.
 #[derive(Debug, Clone)]
 pub(super) struct Holding {
     pub(super) contact: ContactId,
     pub(super) state: State,
-    /// What the store has, if it has it: whose it is, its state, and whether its scope is missing.
+    /// Its contact and state in the store, and whether its scope is missing there. `None` if it is not stored.
     pub(super) stored: Option<(ContactId, State, bool)>,
 }
 
 impl Holding {
-    /// Whether the store has something else.
+    /// Whether this differs from the store.
     pub(super) fn is_changed(&self) -> bool {
         let stored = self.stored.as_ref();
         stored != Some(&(self.contact.clone(), self.state, false))
     }
 }
 
-/// What is known of a contact.
+/// The known data of a contact.
 #[derive(Default)]
 pub(super) struct Known {
-    /// As it is stored, unless it is new.
+    /// The stored contact. `None` if it is new.
     pub(super) stored: Option<contacts::Stored>,
-    /// Its identities, once they are needed.
+    /// Its identities, if they are needed.
     identities: BTreeSet<Identity>,
     conversations: HashMap<InboxId, ConversationId>,
-    /// The contact that it is one with, if that came out in this batch.
+    /// The contact that it will be joined with, if this batch has shown that both are the same person.
     joined: Option<ContactId>,
 }
 
-/// The people that a batch names.
+/// The people of a batch.
 #[derive(Default)]
 pub(super) struct People<'a> {
     pub(super) holdings: BTreeMap<Key<'a>, Holding>,
     pub(super) contacts: BTreeMap<ContactId, Known>,
     pub(super) joins: BTreeSet<Join>,
-    /// The identities that are stored without their scope, and get it now.
+    /// Identities that are stored without their scope, and get it now.
     unscoped: BTreeMap<(&'a AccountId, Channel, Identity), Key<'a>>,
-    /// Numbers that were handed on, by who had them.
+    /// Numbers that were handed on, with the contacts that had them before.
     pub(super) lost_phones: Vec<(&'a AccountId, ContactId, Identity)>,
 }
 
 impl<'a> People<'a> {
-    /// Notes whose an identity is in the store.
+    /// Adds an identity with its contact in the store.
     pub(super) fn add(&mut self, key: Key<'a>, inbox: &InboxId, holder: Holder) {
         let id = holder.contact.id.clone();
-        // One whose scope is missing is of the first that comes with one.
+        // An identity without a scope gets the first scope that an update gives for it.
         let bare = (
             key.account,
             key.channel,
@@ -112,10 +114,10 @@ impl<'a> People<'a> {
         });
     }
 
-    /// Notes an identity of a contact that no update names.
+    /// Adds an identity of a contact that is not in an update.
     pub(super) fn add_other(&mut self, key: Key<'a>, contact: &ContactId, state: State) {
         let known = self.contacts.entry(contact.clone()).or_default();
-        // One whose scope is missing is there with its scope already.
+        // An identity without a scope was added with its scope already.
         let same =
             |one: &Identity| one.kind == key.identity.kind && one.value == key.identity.value;
         if key.identity.scope.is_none() && known.identities.iter().any(same) {
@@ -129,7 +131,7 @@ impl<'a> People<'a> {
         });
     }
 
-    /// Whether these are not simply all one contact's already, so that its other identities matter.
+    /// Whether these identities do not all belong to the same contact. Then the other identities of their contacts matter.
     pub(super) fn is_mixed(&self, named: &Named<'a>) -> bool {
         let holders: BTreeSet<_> = named
             .keys()
@@ -147,7 +149,7 @@ impl<'a> People<'a> {
         self.contacts.get(contact)?.conversations.get(inbox)
     }
 
-    /// The contact that is meant. `new` makes the id of one that nobody knew.
+    /// The contact with these identities. `new` makes the id of a new contact.
     pub(super) fn meet(
         &mut self,
         named: &Named<'a>,
@@ -181,8 +183,8 @@ impl<'a> People<'a> {
         own
     }
 
-    /// Applies what a provider says of a person whose identities changed. None if nobody knows that person; else the
-    /// contact, and whether that was news.
+    /// Applies a change of a person's identities. Returns the contact, and whether this had an effect. `None` if there is no
+    /// such contact.
     pub(super) fn rename(
         &mut self,
         named: &Named<'a>,
@@ -208,7 +210,7 @@ impl<'a> People<'a> {
             match self.holder(&named.key(phone)) {
                 None => {}
                 Some(holder) if candidates.contains(&holder) => {}
-                // Without a word on the user id, who has one of his own is rather somebody else.
+                // If the update has no user id, a contact with a user id of its own is probably another person.
                 Some(holder)
                     if self.is_another(named, phone, &holder, &ids)
                         || ids.is_empty() && self.has_user_id(named, &holder) =>
@@ -314,7 +316,7 @@ impl<'a> People<'a> {
             return true;
         }
         let own: Vec<_> = self.present_user_ids(named, holder).collect();
-        // One whose scope was not kept may be of any.
+        // An identity without a scope may be of any scope.
         let comparable = |one: &Identity, other: &Identity| {
             one.kind == other.kind
                 && (one.scope == other.scope || one.scope.is_none() || other.scope.is_none())
