@@ -49,7 +49,8 @@ class Person:
         name = f"Ayu Lestari {number}"
         self.sender = json.dumps({"name": name, "phone": f"+{self.phone}"}, separators=(",", ":"))
         insert(connection, "contacts", account_id=account, id=self.contact, channel=channel, provider_id=self.phone, is_group=0,
-               name=name, phone=f"+{self.phone}", created_at=START)  # fmt: skip
+               name=name, phone=f"+{self.phone}", created_at=START,
+               identities=json.dumps([{"channel": channel, "kind": "phone", "value": self.phone}], separators=(",", ":")))  # fmt: skip
         insert(connection, "identities", account_id=account, channel=channel, kind="phone", value=self.phone, scope="", contact_id=self.contact)
         insert(connection, "conversations", account_id=account, id=self.conversation, inbox_id=inbox, contact_id=self.contact,
                status="open", messages_count=messages, created_at=START, updated_at=START)  # fmt: skip

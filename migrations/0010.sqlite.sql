@@ -35,6 +35,13 @@ INSERT INTO identities (account_id, channel, kind, value, scope, contact_id)
     FROM contact_identities n JOIN conversations v ON v.account_id = n.account_id AND v.contact_id = n.contact_id
     WHERE n.channel = 'livechat';
 
+-- A contact knows what it is known by, as it is shown: a JSON list, in one order.
+ALTER TABLE contacts ADD COLUMN identities TEXT NOT NULL DEFAULT '[]';
+UPDATE contacts SET identities = (SELECT COALESCE('[' || string_agg('{"channel":"' || i.channel || '","kind":"' || i.kind
+        || '","value":' || json_quote(i.value) || CASE WHEN i.scope = '' THEN '' ELSE ',"scope":' || json_quote(i.scope) END
+        || '}', ',' ORDER BY i.channel, i.kind, i.value, i.scope) || ']', '[]')
+    FROM identities i WHERE i.account_id = contacts.account_id AND i.contact_id = contacts.id);
+
 -- Two contacts that are one: until the join is done.
 CREATE TABLE joins (
     account_id TEXT NOT NULL,

@@ -300,7 +300,7 @@ pub struct Reaction {
 }
 
 /// A customer, or a group chat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Contact<'a> {
     /// Unique contact identifier.
     #[schema(value_type = String, example = "contact_06cqm0d4vdtqf5b5r9e2k8a1p4")]
@@ -320,7 +320,8 @@ pub struct Contact<'a> {
     /// True for a group chat.
     pub is_group: bool,
     /// All that the contact is known by. Any of them leads to this contact.
-    pub identities: Vec<Identity<'a>>,
+    #[schema(value_type = Vec<Identity>)]
+    pub identities: Cow<'a, RawValue>,
     /// When the contact blocked this inbox. Absent if it has not.
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -330,25 +331,25 @@ pub struct Contact<'a> {
     pub blocked_at: Option<i64>,
 }
 
+// The store keeps it as it is shown: `store::contacts` writes it.
 /// Something that a contact is known by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[schema(as = Identity)]
-pub struct Identity<'a> {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Identity {
     /// The channel on which it is.
     #[schema(schema_with = channel_names)]
-    pub channel: Cow<'a, str>,
+    pub channel: String,
     /// What it is. WhatsApp: `phone`, `user_id`, `parent_user_id`, `group_id`. Instagram: `id`. Telegram: `user_id`,
     /// `chat_id`. Live chat: `visitor`, `user_id`.
     #[schema(schema_with = identity_kinds)]
-    pub kind: Cow<'a, str>,
+    pub kind: String,
     /// The id, as the provider writes it.
-    #[schema(value_type = String, example = "628111111111")]
-    pub value: Cow<'a, str>,
+    #[schema(example = "628111111111")]
+    pub value: String,
     /// The WhatsApp business account, Instagram account or live-chat inbox for which the id was made. Absent if it is
     /// the same for everybody, or the account was not kept when the id was first seen.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    #[schema(value_type = Option<String>, nullable = false)]
-    pub scope: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub scope: Option<String>,
     /// `true` where the provider said that another one has taken its place. Absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(value_type = Option<bool>, nullable = false)]

@@ -4,11 +4,11 @@
 
 use super::{
     Context, found,
-    messages::{LISTED, fold, window},
+    messages::{LISTED, fold, json, window},
     page::{Draft, Page},
 };
 use crate::{
-    domain::{Contact, Conversation, Identity},
+    domain::{Contact, Conversation},
     error::Error,
     id::{AccountId, ConversationId, InboxId, can_be_id},
     store::{
@@ -20,7 +20,6 @@ use crate::{
 };
 
 use serde::Serialize;
-use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// The order of a list of conversations.
@@ -174,7 +173,7 @@ fn whole(stored: Stored<'_>, changes: Changes, now: i64) -> Result<Conversation<
             phone: contact.phone,
             username: contact.username,
             is_group: contact.is_group,
-            identities: identities(contact.identities.as_deref()),
+            identities: json(contact.identities)?,
             blocked_at: contact.blocked_at,
         },
         status: stored.status,
@@ -187,23 +186,6 @@ fn whole(stored: Stored<'_>, changes: Changes, now: i64) -> Result<Conversation<
         created_at: stored.created_at,
         updated_at: stored.updated_at,
     })
-}
-
-/// The identities of a contact, in one order whatever the store's.
-fn identities(text: Option<&str>) -> Vec<Identity<'static>> {
-    let own = |text: &str| Cow::Owned(text.to_owned());
-    let stored = text.into_iter().flat_map(conversations::identities);
-    let mut all: Vec<_> = stored
-        .map(|(channel, kind, value, scope, former)| Identity {
-            channel: own(channel),
-            kind: own(kind),
-            value: own(value),
-            scope: own(scope),
-            former,
-        })
-        .collect();
-    all.sort_unstable();
-    all
 }
 
 #[cfg(test)]

@@ -120,6 +120,8 @@ impl Step<'_> {
         if survivor != lost {
             identities::move_all(self.session, account, &lost, &survivor).await?;
             contacts::complete(self.session, account, &survivor, &lost).await?;
+            let both = [(account, &survivor), (account, &lost)];
+            contacts::show_identities(self.session, &both).await?;
             if !self.take_conversations(&lost, &survivor).await? {
                 return Ok(Progress::More);
             }

@@ -11,7 +11,7 @@ mod send;
 pub use input::NewMessage;
 pub use send::{Sent, WINDOW, send};
 
-pub(super) use fold::fold;
+pub(super) use fold::{fold, json};
 pub(super) use outgoing::{Way, expiry, read as read_outgoing};
 pub(super) use send::{check_sending, window};
 

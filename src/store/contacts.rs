@@ -7,7 +7,7 @@ use crate::{
     domain::Channel,
     id::{AccountId, ContactId},
 };
-use db::{Each, Error, Row, Session};
+use db::{Each, Error, Row, Session, Sql, Value};
 
 statements! {
     INSERT = "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at)
@@ -23,8 +23,52 @@ statements! {
     DELETE = "DELETE FROM contacts WHERE account_id = $1 AND id = $2";
 }
 
+/// SQLite has one writer at a time: its write transaction is the lock.
+const LOCK: Sql = Sql {
+    sqlite: "SELECT id FROM contacts WHERE account_id = $1 AND id = $2",
+    postgres: "SELECT id FROM contacts WHERE account_id = $1 AND id = $2 FOR NO KEY UPDATE",
+};
+
+/// What a row of `contacts` is known by, as it is shown: the engine's way of writing a JSON string stands around the texts.
+macro_rules! identities {
+    ($open:literal, $close:literal) => {
+        concat!(
+            "(SELECT COALESCE('[' || string_agg('{\"channel\":\"' || i.channel || '\",\"kind\":\"' || i.kind || '\",\"value\":' || ",
+            $open,
+            "i.value",
+            $close,
+            " || CASE WHEN i.scope = '' THEN '' ELSE ',\"scope\":' || ",
+            $open,
+            "i.scope",
+            $close,
+            " END || CASE WHEN i.former = 0 THEN '' ELSE ',\"former\":true' END || '}',
+                ',' ORDER BY i.channel, i.kind, i.value, i.scope) || ']', '[]')
+            FROM identities i WHERE i.account_id = contacts.account_id AND i.contact_id = contacts.id)"
+        )
+    };
+}
+
+/// A statement on both engines, with that between its texts.
+macro_rules! of_identities {
+    ($before:literal $(, $after:literal)+) => {
+        db::Sql {
+            sqlite: concat!($before, $(crate::store::contacts::identities!("json_quote(", ")"), $after),+),
+            postgres: concat!($before, $(crate::store::contacts::identities!("CAST(to_json(", ") AS TEXT)"), $after),+),
+        }
+    };
+}
+pub(in crate::store) use {identities, of_identities};
+
+const SHOW: Sql = of_identities!(
+    "UPDATE contacts SET identities = ",
+    " WHERE account_id = $1 AND id = $2"
+);
+
+/// The statements with two texts.
+pub(super) const BY_ENGINE: &[Sql] = &[LOCK, SHOW];
+
 /// The statements that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Insert(INSERT)];
+pub(super) const EACH: &[Each] = &[Each::Insert(INSERT), Each::Find(LOCK)];
 
 /// A stored contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +137,35 @@ pub async fn insert_each(
         .collect();
     session.insert_each(&INSERT, &runs, |_| Ok(())).await?;
     Ok(())
+}
+
+/// Locks contacts, each named once, in one order everywhere.
+pub async fn lock(
+    session: &mut Session,
+    contacts: &[(&AccountId, &ContactId)],
+) -> Result<(), Error> {
+    session
+        .find_each(&LOCK, &keys(contacts), |_| Ok(()))
+        .await?;
+    Ok(())
+}
+
+/// Has contacts show what they are known by. Lock those that are not new before, or the change of another transaction may
+/// be left out.
+pub async fn show_identities(
+    session: &mut Session,
+    contacts: &[(&AccountId, &ContactId)],
+) -> Result<(), Error> {
+    session
+        .query_each(&SHOW, &keys(contacts), |_| Ok(()))
+        .await?;
+    Ok(())
+}
+
+fn keys<'a>(contacts: &[(&'a AccountId, &'a ContactId)]) -> Vec<Vec<Value<'a>>> {
+    let keys = contacts.iter();
+    keys.map(|(account, id)| vec![(*account).into(), (*id).into()])
+        .collect()
 }
 
 /// Updates a contact. Values that the update does not have stay as they are.

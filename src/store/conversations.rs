@@ -4,7 +4,7 @@
 
 mod read;
 
-pub use read::{Contact, Cursor, Stored, find, identities, list};
+pub use read::{Contact, Cursor, Stored, find, list};
 
 use super::{not_deleted, one_each, statements};
 use crate::{

@@ -1,6 +1,6 @@
 //! What must hold of the data, as statements that find what does not. Each gives one line of text for a breach.
 
-use super::statements;
+use super::{contacts::of_identities, statements};
 use crate::id::{AccountId, InboxId};
 use db::{Error, Session, Sql};
 
@@ -37,6 +37,9 @@ statements! {
     ORPHAN_IDENTITIES = "SELECT 'an identity leads to contact ' || n.contact_id || ', which is not there'
         FROM identities n LEFT JOIN contacts c ON c.account_id = n.account_id AND c.id = n.contact_id
         WHERE c.id IS NULL";
+    KNOWN_CONTACTS = "SELECT 'contact ' || c.id || ' is known by nothing' FROM contacts c
+        WHERE NOT EXISTS (SELECT 1 FROM identities i WHERE i.account_id = c.account_id AND i.contact_id = c.id)
+          AND NOT EXISTS (SELECT 1 FROM joins j WHERE j.account_id = c.account_id AND (j.contact_id = c.id OR j.other_id = c.id))";
     LIVING_ALIASES = "SELECT 'the alias ' || a.id || ' is there itself, or leads to ' || a.survivor_id || ', which is not'
         FROM aliases a
         WHERE EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = a.account_id AND c.id = a.id)
@@ -94,8 +97,20 @@ statements! {
             AND c.inbox_id = messages.inbox_id AND c.provider_id = messages.provider_id)";
 }
 
+const SHOWN_IDENTITIES: Sql = of_identities!(
+    "SELECT 'contact ' || id || ' shows other identities than it has' FROM contacts WHERE identities <> ",
+    ""
+);
+const REPAIR_IDENTITIES: Sql = of_identities!(
+    "UPDATE contacts SET identities = ",
+    " WHERE identities <> ",
+    ""
+);
+/// The statements with two texts.
+pub(super) const BY_ENGINE: &[Sql] = &[SHOWN_IDENTITIES, REPAIR_IDENTITIES];
+
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 20] = [
+const CHECKS: [(&str, Sql); 21] = [
     ("an inbox counts its messages", INBOX_COUNTS),
     ("a conversation counts its messages", CONVERSATION_COUNTS),
     ("a conversation knows its last message", LAST_MESSAGES),
@@ -120,6 +135,11 @@ const CHECKS: [(&str, Sql); 20] = [
         ORPHAN_CONVERSATIONS,
     ),
     ("an identity leads to a contact", ORPHAN_IDENTITIES),
+    (
+        "a contact is known by something, unless it is to be joined",
+        KNOWN_CONTACTS,
+    ),
+    ("a contact shows what it is known by", SHOWN_IDENTITIES),
     (
         "the id of what was joined leads to what is there",
         LIVING_ALIASES,
@@ -184,6 +204,7 @@ pub async fn repair_counts(session: &mut Session) -> Result<u64, Error> {
         REPAIR_CONVERSATIONS,
         REPAIR_LAST_MESSAGES,
         REPAIR_CHANGED_MESSAGES,
+        REPAIR_IDENTITIES,
     ] {
         repaired += session.execute(&statement, &[]).await?;
     }

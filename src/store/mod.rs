@@ -65,6 +65,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     aliases::ALL,
     business::ALL,
     contacts::ALL,
+    contacts::BY_ENGINE,
     conversations::ALL,
     conversations::READING,
     echoes::ALL,
@@ -75,6 +76,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     inboxes::OF_LONG_LISTS,
     instance::ALL,
     invariants::ALL,
+    invariants::BY_ENGINE,
     joins::ALL,
     keys::ALL,
     messages::READING,
@@ -92,7 +94,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
 ];
 
 /// The statements that read all data, as `inboxd verify` does.
-pub const OF_ALL_DATA: &[Sql] = invariants::ALL;
+pub const OF_ALL_DATA: &[&[Sql]] = &[invariants::ALL, invariants::BY_ENGINE];
 
 /// The statements that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[

@@ -44,6 +44,9 @@ async fn delete_and_be_killed(app: &TestApp, inbox: &InboxId) {
     deleted.expect("deleted");
 }
 
+/// What a contact shows that is known by the number `p` and its own.
+const KNOWN_BY: &str = r#"'[{"channel":"whatsapp","kind":"phone","value":"p' || t || '"}]'"#;
+
 /// Fills an inbox with contacts, each of whom wrote two messages, the first of which was read.
 async fn fill(db: &Database, account: &AccountId, inbox: &str, contacts: usize) {
     let rows = |count: usize, select: &str| {
@@ -55,10 +58,10 @@ async fn fill(db: &Database, account: &AccountId, inbox: &str, contacts: usize) 
     };
     let statements = [
         format!(
-            "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, created_at) {}",
+            "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, created_at, identities) {}",
             rows(
                 contacts,
-                &format!("'{account}', 'contact_' || t, 'whatsapp', 'p' || t, 0, 0")
+                &format!("'{account}', 'contact_' || t, 'whatsapp', 'p' || t, 0, 0, {KNOWN_BY}")
             )
         ),
         format!(

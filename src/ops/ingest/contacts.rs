@@ -1,9 +1,12 @@
 //! The contacts of a batch: finds, creates and updates them.
 //!
-//! `people` decides which contact is meant. `ops::joins` joins two contacts that are one person, after the commit.
+//! `people` decides which contact is meant, and `write` stores it. `ops::joins` joins two contacts that are one person,
+//! after the commit.
 //!
 //! Invariant: a decision is written only if the rows that it is based on are unchanged. If another node has changed them,
 //! nothing is written, and the batch is tried again.
+
+mod write;
 
 use super::{
     arrival::{Arrival, Outcome},
@@ -12,16 +15,15 @@ use super::{
 };
 use crate::{
     error::Error,
-    id::{AccountId, ContactId, InboxId},
+    id::{ContactId, InboxId},
     ops::Context,
     store::{
-        contacts::{self, Said},
         conversations::{self, Block},
-        identities::{self, Change, Key},
+        identities::{self, Key},
         joins::{self, Join},
     },
 };
-use channels::{Blocked, Identity, IdentityKind, Item, Renamed};
+use channels::{Blocked, Identity, Item, Renamed};
 use db::Session;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,10 +94,10 @@ pub(super) async fn resolve(
             }
         }
     }
-    if !write_identities(session, &people).await? {
+    if !write::identities(session, &people).await? {
         return Ok(None);
     }
-    write_contacts(session, &people, incoming, &renamed, now).await?;
+    write::contacts(session, &people, incoming, &renamed, now).await?;
     let joins: Vec<_> = people.joins.into_iter().collect();
     for join in &joins {
         joins::add(session, join, now).await?;
@@ -184,99 +186,4 @@ async fn read<'a>(
         }
     }
     Ok(people)
-}
-
-/// Writes the contact of each identity. Returns false if another node has changed the same rows.
-async fn write_identities(session: &mut Session, people: &People<'_>) -> Result<bool, Error> {
-    let mut claims = Vec::new();
-    let mut changes = Vec::new();
-    for (key, holding) in &people.holdings {
-        match &holding.stored {
-            None => claims.push((key, &holding.contact, holding.state)),
-            Some((from, _, unscoped)) if holding.is_changed() => changes.push(Change {
-                key,
-                unscoped: *unscoped,
-                from,
-                to: &holding.contact,
-                state: holding.state,
-            }),
-            Some(_) => {}
-        }
-    }
-    let holders = identities::claim_each(session, &claims).await?;
-    let ours = claims.iter().map(|(_, contact, _)| *contact);
-    Ok(ours.eq(holders.iter()) && identities::change_each(session, &changes).await?)
-}
-
-/// The pending changes of a contact.
-#[derive(Default)]
-struct Writing<'a> {
-    /// The details from the latest message, and whether it is from before the connection.
-    latest: Option<(Said<'a>, bool)>,
-    renamed: Vec<Said<'a>>,
-    lost_phones: Vec<(&'a AccountId, String)>,
-}
-
-/// Adds the new contacts, and updates the others. The rows are written in the order of their ids.
-async fn write_contacts(
-    session: &mut Session,
-    people: &People<'_>,
-    incoming: &[Incoming<'_>],
-    renamed: &[(ContactId, &Arrival, &Renamed)],
-    now: i64,
-) -> Result<(), Error> {
-    let mut writing: BTreeMap<&ContactId, Writing<'_>> = BTreeMap::new();
-    for one in incoming {
-        let named = one.named();
-        let numbers = named
-            .keys()
-            .filter(|key| key.identity.kind == IdentityKind::Phone);
-        let said = Said {
-            account: named.account,
-            channel: named.channel,
-            id: one.contact()?,
-            contact: &one.message.contact,
-            with_phone: numbers.take(1).all(|key| people.is_present(&key)),
-        };
-        let latest = &mut writing.entry(said.id).or_default().latest;
-        let historic = one.message.historic;
-        // A message of the history has older details.
-        if !historic || latest.is_none_or(|(_, historic)| historic) {
-            *latest = Some((said, historic));
-        }
-    }
-    for (id, arrival, said) in renamed {
-        let said = Said {
-            account: &arrival.account,
-            channel: arrival.channel,
-            id,
-            contact: &said.contact,
-            with_phone: true,
-        };
-        writing.entry(id).or_default().renamed.push(said);
-    }
-    for (account, id, number) in &people.lost_phones {
-        let number = format!("+{}", number.value.trim_start_matches('+'));
-        let lost = &mut writing.entry(id).or_default().lost_phones;
-        lost.push((account, number));
-    }
-    let stored = |id: &ContactId| {
-        let known = people.contacts.get(id);
-        known.and_then(|known| known.stored.as_ref())
-    };
-    let new = writing.iter().filter(|(id, _)| stored(id).is_none());
-    let new = new.filter_map(|(_, writing)| writing.latest.map(|(said, _)| said));
-    contacts::insert_each(session, &new.collect::<Vec<_>>(), now).await?;
-    for (id, writing) in writing {
-        let latest = writing.latest.filter(|(_, historic)| !historic);
-        let latest = latest.map(|(said, _)| said);
-        let latest = latest.filter(|said| stored(id).is_some_and(|stored| said.is_news(stored)));
-        for said in latest.iter().chain(&writing.renamed) {
-            contacts::update(session, said).await?;
-        }
-        for (account, number) in writing.lost_phones {
-            contacts::forget_phone(session, account, id, &number).await?;
-        }
-    }
-    Ok(())
 }

@@ -162,7 +162,7 @@ impl<'a> Content<'a> {
 }
 
 /// Checks that a text is JSON, without copying it.
-fn json(text: Cow<'_, str>) -> Result<Cow<'_, RawValue>, Error> {
+pub(in crate::ops) fn json(text: Cow<'_, str>) -> Result<Cow<'_, RawValue>, Error> {
     let json = match text {
         Cow::Borrowed(text) => serde_json::from_str(text).map(Cow::Borrowed),
         Cow::Owned(text) => RawValue::from_string(text).map(Cow::Owned),

@@ -343,6 +343,7 @@ async fn open(
                     with_phone: true,
                 };
                 contacts::insert_each(session, &[said], now).await?;
+                contacts::show_identities(session, &[(account, &new)]).await?;
             }
             holder
         }

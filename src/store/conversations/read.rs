@@ -20,9 +20,7 @@ macro_rules! conversation {
         concat!(
             "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at, v.last_message_at,
                 c.id, c.is_group, c.name, c.phone, c.username, v.blocked_at,
-                (SELECT string_agg(i.channel || '\u{1f}' || i.kind || '\u{1f}' || i.value || '\u{1f}' || i.scope || '\u{1f}'
-                    || CAST(i.former AS TEXT), '\u{1e}')
-                 FROM identities i WHERE i.account_id = v.account_id AND i.contact_id = c.id), v.last_inbound_at, c.channel, ",
+                c.identities, v.last_inbound_at, c.channel, ",
             listed!(),
             " FROM conversations v CROSS JOIN contacts c
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.id = v.last_message_id",
@@ -89,21 +87,8 @@ pub struct Contact<'a> {
     pub username: Option<Cow<'a, str>>,
     /// Since when this inbox cannot write to it.
     pub blocked_at: Option<i64>,
-    /// What it is known by: see [`identities`].
-    pub identities: Option<Cow<'a, str>>,
-}
-
-/// Between the parts of an identity, and between identities. What providers and websites give as an id has neither.
-const PART: char = '\u{1f}';
-const IDENTITY: char = '\u{1e}';
-
-/// Reads the identities of a contact: channel, kind, value, scope, and whether it is a former one.
-pub fn identities(text: &str) -> impl Iterator<Item = (&str, &str, &str, &str, bool)> {
-    text.split(IDENTITY).filter_map(|identity| {
-        let mut parts = identity.split(PART);
-        let mut next = || parts.next();
-        Some((next()?, next()?, next()?, next()?, next()? != "0"))
-    })
+    /// What it is known by: a JSON list.
+    pub identities: Cow<'a, str>,
 }
 
 impl Stored<'_> {
@@ -128,7 +113,7 @@ impl Stored<'_> {
                 phone: contact.phone.map(own),
                 username: contact.username.map(own),
                 blocked_at: contact.blocked_at,
-                identities: contact.identities.map(own),
+                identities: own(contact.identities),
             },
             last_message: self.last_message.map(messages::Stored::into_owned),
         }
@@ -206,7 +191,7 @@ fn read<'a>(row: &'a Row<'_>) -> Result<Stored<'a>, Error> {
             phone: text_or_null(10)?,
             username: text_or_null(11)?,
             blocked_at: row.get(12)?,
-            identities: text_or_null(13)?,
+            identities: text(13)?,
         },
         last_inbound_at: row.get(14)?,
         channel: text(15)?,
