@@ -110,7 +110,7 @@ const REPAIR_IDENTITIES: Sql = of_identities!(
 pub(super) const BY_ENGINE: &[Sql] = &[SHOWN_IDENTITIES, REPAIR_IDENTITIES];
 
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 21] = [
+const CHECKS: [(&str, Sql); 22] = [
     ("an inbox counts its messages", INBOX_COUNTS),
     ("a conversation counts its messages", CONVERSATION_COUNTS),
     ("a conversation knows its last message", LAST_MESSAGES),

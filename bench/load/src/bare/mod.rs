@@ -42,8 +42,9 @@ const CLAIM_IDENTITY: &str =
     "INSERT INTO identities (account_id, channel, kind, value, scope, contact_id)
     VALUES ($1, 'whatsapp', 'phone', $2, '', $3)";
 const ADD_CONTACT: &str =
-    "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at)
-    VALUES ($1, $2, 'whatsapp', $3, 0, $4, $5, NULL, $6)";
+    "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at, identities)
+    VALUES ($1, $2, 'whatsapp', $3, 0, $4, $5, NULL, $6,
+        '[{\"channel\":\"whatsapp\",\"kind\":\"phone\",\"value\":\"' || CAST($3 AS TEXT) || '\"}]')";
 const ADD_CONVERSATION: &str =
     "INSERT INTO conversations (account_id, inbox_id, contact_id, id, status, created_at, updated_at)
     VALUES ($1, $2, $3, $4, 'open', $5, $5)";
