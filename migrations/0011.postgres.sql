@@ -10,6 +10,9 @@ CREATE INDEX channel_addresses_by_business ON channel_addresses (channel, busine
 CREATE INDEX inboxes_waiting ON inboxes (type, id) WHERE proved_at IS NULL AND deleted_at IS NULL;
 CREATE INDEX inboxes_proved ON inboxes (type, id) WHERE proved_at IS NOT NULL AND deleted_at IS NULL;
 
+-- A phone number is in one inbox of its account.
+CREATE INDEX inboxes_by_number ON inboxes (account_id, phone_number) WHERE phone_number IS NOT NULL;
+
 -- What happened to a business account at its provider, as it came: the latest of each account.
 CREATE TABLE business_changes (
     account_id TEXT COLLATE "C" NOT NULL REFERENCES accounts (account_id),

@@ -182,6 +182,10 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         );
     }
     add(
+        Refusal::HeadTooLarge.into(),
+        "The URL and the headers are too long, or there are more than 100 headers",
+    );
+    add(
         Error::Internal(String::new()).into(),
         "An error in the server. Its log has the cause, with the request id",
     );

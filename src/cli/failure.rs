@@ -54,7 +54,7 @@ const CHANNEL: &str = "channel.";
 /// The same for what a message says.
 const CONTENT: &str = "content.";
 
-/// Replaces the names of a channel's fields in a message by their flags.
+/// Replaces the names of an address' and a channel's fields in a message by their flags.
 fn with_flags(message: &str) -> String {
     let mut text = String::new();
     let mut rest = message;
@@ -67,7 +67,8 @@ fn with_flags(message: &str) -> String {
         text += &flag(field);
         rest = after;
     }
-    text + rest
+    // The one field of an address outside the channel.
+    (text + rest).replace("instagram_account_id", "--instagram-account-id")
 }
 
 /// What the user can do about a conflict.
@@ -94,6 +95,10 @@ mod tests {
         assert_eq!(
             with_flags("taken (channel.phone_number_id), and channel.bot_token is of bot 7"),
             "taken (--phone-number-id), and --bot-token is of bot 7"
+        );
+        assert_eq!(
+            with_flags("taken (instagram_account_id)"),
+            "taken (--instagram-account-id)"
         );
         assert_eq!(with_flags("the channel is away"), "the channel is away");
     }

@@ -4,7 +4,7 @@ use super::{
     Global,
     failure::Failure,
     output::Output,
-    settings::{Whose, Within},
+    settings::{Whose, Within, within},
 };
 use crate::{
     clock::rfc3339,
@@ -27,7 +27,7 @@ pub(super) enum Hooks {
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         /// The most updates to list
-        #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=100_000))]
+        #[arg(long, default_value_t = 1000, value_name = "N", value_parser = |text: &str| within(text, 1, 100_000))]
         limit: i64,
     },
     /// Show an update, with its headers and body

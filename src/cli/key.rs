@@ -4,13 +4,13 @@ use super::{
     Global,
     failure::Failure,
     output::{Output, or_dash},
-    settings::{Whose, Within, duration},
+    settings::{Whose, Within, duration, within},
 };
 use crate::{
     clock::rfc3339,
     domain::{ApiKey, Scope},
     id::KeyId,
-    ops::keys::{self, NewKey},
+    ops::keys::{self, MOST_REQUESTS, NewKey},
     store::accounts::Thing,
 };
 use clap::Subcommand;
@@ -39,7 +39,7 @@ pub(super) enum Key {
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires_in: Option<i64>,
         /// Requests per minute that the key may make; 0 for no limit. By default the server's limit applies
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = |text: &str| within(text, 0, MOST_REQUESTS))]
         rate_limit: Option<i64>,
     },
     /// List the keys, without their secrets

@@ -5,7 +5,7 @@ use super::{
     failure::Failure,
     open_files,
     output::say,
-    settings::{ProviderFlags, duration, network, public_url, send_patience},
+    settings::{ProviderFlags, duration, network, public_url, send_patience, whole, within},
 };
 use crate::{
     clock::Clock,
@@ -15,7 +15,7 @@ use crate::{
     ops::{self, Context, SecretKey, accounts, keys::MOST_REQUESTS},
     serve::Server,
 };
-use clap::{Args, value_parser};
+use clap::Args;
 use db::{Address, Missing};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
@@ -31,13 +31,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Runs the server until SIGTERM or SIGINT. Requests in flight are finished first
 #[derive(Args)]
 pub(super) struct Serve {
-    /// The address to listen on: ADDRESS:PORT. Port 0 picks a free port
+    /// Where to listen. Port 0 picks a free port
     #[arg(
         long,
         env = "INBOXD_LISTEN",
         default_value = "127.0.0.1:8080",
         value_parser = socket_address,
-        value_name = "ADDRESS"
+        value_name = "ADDRESS:PORT"
     )]
     listen: SocketAddr,
     /// The URL under which providers and browsers reach this server, used in webhook URLs. By default the address that
@@ -53,40 +53,40 @@ pub(super) struct Serve {
     #[arg(long)]
     demo: bool,
     /// Size of the cache for API keys, answers and app secrets, in bytes; 0 turns it off
-    #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_name = "N")]
+    #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_parser = whole::<u64>, value_name = "N")]
     cache_bytes: u64,
     /// Connections that may be open at the same time
-    #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_CONNECTIONS", default_value_t = Limits::default().connections, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_connections: usize,
     /// Streams of events and live-chat sockets open at once, beside the connections; more are refused
-    #[arg(long, env = "INBOXD_MAX_STREAMS", default_value_t = Limits::default().streams, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_STREAMS", default_value_t = Limits::default().streams, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_streams: usize,
     /// Bytes of a request's URL and headers
-    #[arg(long, env = "INBOXD_MAX_HEADER_BYTES", default_value_t = Limits::default().head, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_HEADER_BYTES", default_value_t = Limits::default().head, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_header_bytes: usize,
     /// Longest body of an API request, in bytes
-    #[arg(long, env = "INBOXD_MAX_BODY_BYTES", default_value_t = Limits::default().body, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_BODY_BYTES", default_value_t = Limits::default().body, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_body_bytes: usize,
     /// Bytes of an update that a provider sends
-    #[arg(long, env = "INBOXD_MAX_UPDATE_BYTES", default_value_t = Limits::default().update, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_UPDATE_BYTES", default_value_t = Limits::default().update, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_update_bytes: usize,
     /// The former name of `--max-update-bytes`, for one version
-    #[arg(long, env = "INBOXD_MAX_DELIVERY_BYTES", hide = true)]
+    #[arg(long, env = "INBOXD_MAX_DELIVERY_BYTES", value_parser = whole::<usize>, hide = true)]
     max_delivery_bytes: Option<usize>,
     /// Bytes of memory for requests' bodies and what is read from them; one address gets an eighth of it
-    #[arg(long, env = "INBOXD_MAX_BODY_MEMORY", default_value_t = Limits::default().body_memory, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_BODY_MEMORY", default_value_t = Limits::default().body_memory, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_body_memory: usize,
     /// Updates that may wait for the store; more are told to come again
-    #[arg(long, env = "INBOXD_MAX_QUEUE", default_value_t = Limits::default().queue, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_QUEUE", default_value_t = Limits::default().queue, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_queue: usize,
     /// Live-chat sockets that one client address may have open
-    #[arg(long, env = "INBOXD_MAX_SOCKETS_PER_ADDRESS", default_value_t = Limits::default().sockets_per_address, value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_MAX_SOCKETS_PER_ADDRESS", default_value_t = Limits::default().sockets_per_address, value_parser = whole::<usize>, value_name = "N", help_heading = "Limits")]
     max_sockets_per_address: usize,
     /// Requests per minute of an API key that has no limit of its own; 0 for no limit
-    #[arg(long, env = "INBOXD_RATE_LIMIT", default_value_t = Limits::default().rate_limit, value_parser = value_parser!(i64).range(0..=MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_RATE_LIMIT", default_value_t = Limits::default().rate_limit, value_parser = |text: &str| within(text, 0, MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
     rate_limit: i64,
     /// Wrong API keys per minute from one client address; 0 for no limit
-    #[arg(long, env = "INBOXD_AUTH_FAILURES", default_value_t = Limits::default().auth_failures, value_parser = value_parser!(i64).range(0..=MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
+    #[arg(long, env = "INBOXD_AUTH_FAILURES", default_value_t = Limits::default().auth_failures, value_parser = |text: &str| within(text, 0, MOST_REQUESTS), value_name = "N", help_heading = "Limits")]
     auth_failures: i64,
     /// Proxies whose X-Forwarded-For is trusted: addresses and ranges, for example 127.0.0.1,10.0.0.0/8. By default
     /// none

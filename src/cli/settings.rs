@@ -17,6 +17,7 @@ use std::{
     fs,
     io::{self, Read},
     net::IpAddr,
+    str::FromStr,
     time::Duration,
 };
 
@@ -184,6 +185,19 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
             .map_err(|_| RULE.to_owned()),
         _ => Ok(network),
     }
+}
+
+/// Parses a whole number, 0 or more.
+pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse()
+        .map_err(|_| "must be a whole number, 0 or more")
+}
+
+/// Parses a whole number within these bounds.
+pub(super) fn within(text: &str, least: i64, most: i64) -> Result<i64, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
 }
 
 /// Parses a duration: a number with the unit `s`, `m`, `h` or `d`. Returns seconds.

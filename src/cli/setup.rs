@@ -28,6 +28,10 @@ pub(super) fn rows(setup: &Setup) -> Vec<(&'static str, String)> {
         ("bot_username", setup.bot_username.clone()),
         ("proved_at", setup.proved_at.map(rfc3339)),
         ("missing_proof", setup.missing_proof.map(str::to_owned)),
+        (
+            "warnings",
+            (!setup.warnings.is_empty()).then(|| setup.warnings.join("; ")),
+        ),
     ];
     let mut rows = vec![
         ("id", setup.id.to_string()),

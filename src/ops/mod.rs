@@ -216,6 +216,10 @@ pub fn engine_name(context: &Context) -> &'static str {
     }
 }
 
+/// What the document says of such a name. It allows no more than [`check_name`] does.
+pub const NAME_PATTERN: &str =
+    r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
+
 /// Checks a name that a person has chosen, and removes surrounding white space. It must have 1 to 100 characters and no
 /// control characters.
 pub fn check_name(name: &str) -> Result<String, &'static str> {

@@ -6,12 +6,12 @@
 
 use super::{
     Context, credentials, found,
-    inboxes::{SendingStopped, read_settings},
+    inboxes::{SendingStopped, Settings, read_settings},
     livechat,
 };
 use crate::{
     clock,
-    domain::{Channel, InboxStatus},
+    domain::{Channel, Inbox, InboxStatus},
     error::Error,
     id::{AccountId, InboxId},
     store::{inboxes, secrets},
@@ -95,6 +95,9 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub sending: Option<SendingStopped>,
+    /// What looks unlike what the provider gives, and may be the reason why no update arrives. Absent if nothing does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What the provider itself reports, read for this answer. For telegram, once the inbox was connected with
     /// `connect`. For whatsapp and instagram, only in the answer to `connect`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,6 +174,8 @@ pub(super) async fn stored(
     let details = found(details, "inbox")?;
     let set = secrets::names(&mut session, account, id).await?;
     let settings = read_settings(&details.settings)?;
+    let secret = credentials::find(context, &mut session, account, id, "app_secret").await?;
+    let warnings = warnings(&details.inbox, &settings, secret.as_deref());
     let channel = details.inbox.channel;
     let url = &context.public_url;
     let webhook_url = match channel {
@@ -203,8 +208,31 @@ pub(super) async fn stored(
         missing_proof: details.proved_at.is_none().then(|| missing_proof(channel)),
         pace: settings.pace,
         sending: settings.sending_stopped,
+        warnings,
         provider: None,
     })
+}
+
+/// What looks unlike Meta's own. It may be right all the same: Meta promises no form.
+fn warnings(inbox: &Inbox, settings: &Settings, app_secret: Option<&str>) -> Vec<String> {
+    let ids = [
+        ("phone_number_id", &settings.phone_number_id),
+        ("business_account_id", &settings.business_account_id),
+        ("instagram_account_id", &inbox.instagram_account_id),
+    ];
+    let long_number = |id: &str| id.len() >= 8 && id.bytes().all(|byte| byte.is_ascii_digit());
+    let odd = ids
+        .into_iter()
+        .filter_map(|(name, id)| Some((name, id.as_deref()?)));
+    let odd = odd.filter(|(_, id)| !long_number(id));
+    let mut warnings: Vec<_> = odd
+        .map(|(name, _)| format!("{name} looks unlike Meta's ids, which are long numbers"))
+        .collect();
+    let secret = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if app_secret.is_some_and(|text| !secret(text)) {
+        warnings.push("app_secret looks unlike Meta's, which are 32 hex digits".to_owned());
+    }
+    warnings
 }
 
 /// The webhook URL of a Telegram inbox.

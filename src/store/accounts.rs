@@ -7,7 +7,7 @@ use crate::{
     domain::Account,
     id::{AccountId, InboxId, KeyId, QuarantineId},
 };
-use db::{Each, Error, Row, Session, Value};
+use db::{Each, Error, Row, Session, Sql, Value};
 
 statements! {
     INSERT = "INSERT INTO accounts (account_id, name, created_at) VALUES ($1, $2, $3)";
@@ -20,6 +20,13 @@ statements! {
     HOLDS_QUARANTINED = "SELECT account_id FROM quarantine WHERE account_id = $1 AND id = $2";
 }
 
+/// SQLite has one writer at a time: its write transaction is the lock.
+const LOCK: Sql = Sql {
+    sqlite: "SELECT account_id FROM accounts WHERE account_id = $1",
+    postgres: "SELECT account_id FROM accounts WHERE account_id = $1 FOR NO KEY UPDATE",
+};
+/// The statements with two texts.
+pub(super) const BY_ENGINE: &[Sql] = &[LOCK];
 /// The statements that run many times at once.
 pub(super) const EACH: &[Each] = &[
     Each::Find(HOLDS_KEY),
@@ -62,6 +69,12 @@ pub async fn first_two(session: &mut Session) -> Result<Vec<Account>, Error> {
 /// One account.
 pub async fn find(session: &mut Session, id: &AccountId) -> Result<Option<Account>, Error> {
     session.query_opt(&FIND, &[id.into()], read).await
+}
+
+/// Holds off every other transaction that locks this account, until this one ends. It is the last that a transaction locks.
+pub async fn lock(session: &mut Session, id: &AccountId) -> Result<(), Error> {
+    session.query(&LOCK, &[id.into()], |_| Ok(())).await?;
+    Ok(())
 }
 
 /// The one of these accounts that owns the thing.

@@ -70,6 +70,7 @@ statements! {
     UPDATE = "UPDATE inboxes SET name = $1, settings = $2, proved_at = $3,
             switched_off_at = CASE WHEN CAST($4 AS BIGINT) IS NULL THEN NULL ELSE COALESCE(switched_off_at, $4) END, change_id = $5
         WHERE account_id = $6 AND id = $7";
+    OF_NUMBER = "SELECT id FROM inboxes WHERE account_id = $1 AND phone_number = $2 AND id <> $3 AND deleted_at IS NULL LIMIT 1";
     SET_SETTINGS = "UPDATE inboxes SET settings = $1 WHERE account_id = $2 AND id = $3";
     SET_SETTINGS_AND_TELL = "UPDATE inboxes SET settings = $1, change_id = $2 WHERE account_id = $3 AND id = $4";
     PROVE = "UPDATE inboxes SET proved_at = $1, change_id = $2 WHERE account_id = $3 AND id = $4 AND proved_at IS NULL
@@ -187,6 +188,18 @@ pub async fn find(
     session
         .query_opt(&FIND, &[account.into(), id.into()], |row| read(row, 0))
         .await
+}
+
+/// Another inbox of the account that has this phone number.
+pub async fn of_number(
+    session: &mut Session,
+    account: &AccountId,
+    number: &str,
+    but: &InboxId,
+) -> Result<Option<InboxId>, Error> {
+    let params = [account.into(), number.into(), but.into()];
+    let id = |row: &Row<'_>| Ok(InboxId::from_text(row.get::<String>(0)?));
+    session.query_opt(&OF_NUMBER, &params, id).await
 }
 
 /// An inbox with the columns that a list does not show.

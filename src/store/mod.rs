@@ -61,6 +61,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
 /// Every statement of the program, by file.
 pub const STATEMENTS: &[&[Sql]] = &[
     accounts::ALL,
+    accounts::BY_ENGINE,
     addresses::ALL,
     aliases::ALL,
     business::ALL,

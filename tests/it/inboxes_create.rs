@@ -13,6 +13,8 @@ on_both_stores![
     the_answer_is_the_inbox_and_its_location,
     the_name_is_trimmed,
     a_taken_phone_number_id_is_a_conflict,
+    a_number_of_another_inbox_is_a_conflict_that_names_it,
+    a_number_is_given_once_at_once,
     a_taken_instagram_account_is_a_conflict,
     a_taken_bot_is_a_conflict_whatever_its_token,
     of_many_that_claim_one_address_at_once_one_gets_it,
@@ -124,6 +126,57 @@ async fn a_taken_phone_number_id_is_a_conflict(store: Store) {
     let second = with(whatsapp_body("1001"), "phone_number", "+49301234567".into());
     let message = taken("whatsapp", "channel.phone_number_id");
     assert_conflict(store, &whatsapp_body("1001"), &second, &message).await;
+}
+
+/// The number is in one inbox of its account: two would wait for the same updates.
+async fn a_number_of_another_inbox_is_a_conflict_that_names_it(store: Store) {
+    let creator = Creator::start(store).await;
+    let first = creator.create(&whatsapp_body("1001")).await.data();
+    let second = with(whatsapp_body("1002"), "phone_number", "+62812345678".into());
+    let refused = creator.create(&second).await;
+    let id = first["id"].as_str().expect("an id");
+    let message = format!("The number +62812345678 belongs to inbox {id} of this account already");
+    refused.assert_status(409);
+    let error = &refused.json()["error"];
+    assert_eq!(error["message"], message);
+    assert_eq!(error["reason"], "address_taken");
+    assert_eq!(
+        creator.app.listing().await.as_array().map(Vec::len),
+        Some(1)
+    );
+
+    // Another account may have it, too, and the number is free once its inbox is gone.
+    let other = creator.app.another_account().await;
+    creator.app.inbox_of(&other, second.clone()).await;
+    let gone = creator
+        .app
+        .delete(&format!("/inboxes/{id}"))
+        .key(&creator.key);
+    gone.send().await.assert_status(204);
+    creator
+        .create(&with(second, "channel.phone_number_id", "1003".into()))
+        .await
+        .assert_status(201);
+}
+
+/// At the same moment, too, one gets it.
+async fn a_number_is_given_once_at_once(store: Store) {
+    let creator = Creator::start(store).await;
+    let bodies: Vec<_> = (0..8)
+        .map(|at| {
+            with(
+                whatsapp_body(&at.to_string()),
+                "phone_number",
+                "+62812345678".into(),
+            )
+        })
+        .collect();
+    let answers =
+        futures_util::future::join_all(bodies.iter().map(|body| creator.create(body))).await;
+    let made = answers
+        .iter()
+        .filter(|answer| answer.json()["success"] == true);
+    assert_eq!(made.count(), 1);
 }
 
 async fn a_taken_instagram_account_is_a_conflict(store: Store) {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 on_both_stores![
     whatsapp_shows_the_hook_and_the_verify_token,
+    what_looks_unlike_metas_own_is_taken_with_a_warning,
     instagram_shows_its_own_hook,
     telegram_shows_a_hook_and_a_secret_token,
     livechat_shows_the_snippet,
@@ -46,13 +47,48 @@ async fn whatsapp_shows_the_hook_and_the_verify_token(store: Store) {
             "phone_number_id": "1001",
             "credentials": {"access_token": false, "app_secret": true},
             "missing_proof": META_PROOF,
+            "warnings": [
+                "phone_number_id looks unlike Meta's ids, which are long numbers",
+                "app_secret looks unlike Meta's, which are 32 hex digits",
+            ],
         })
     );
 }
 
+async fn what_looks_unlike_metas_own_is_taken_with_a_warning(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = |id: &str, secret: &str, business: &str| {
+        let mut body = whatsapp_body(id);
+        body["channel"]["app_secret"] = secret.into();
+        body["channel"]["business_account_id"] = business.into();
+        body
+    };
+    let good = "0123456789abcdef0123456789ABCDEF";
+    let odd = |name: &str| format!("{name} looks unlike Meta's ids, which are long numbers");
+    let odd_secret = "app_secret looks unlike Meta's, which are 32 hex digits".to_owned();
+    let instagram = json!({"name": "DM", "type": "instagram", "instagram_account_id": "ig_789", "channel": {"app_secret": good}});
+    for (body, warnings) in [
+        (inbox("106540352242922", good, "102290129340398"), vec![]),
+        (
+            inbox("1065403522429-22", good, "102290129340398"),
+            vec![odd("phone_number_id")],
+        ),
+        (
+            inbox("106540352242923", "x", "WABA"),
+            vec![odd("business_account_id"), odd_secret],
+        ),
+        (instagram, vec![odd("instagram_account_id")]),
+    ] {
+        let inbox = app.inbox(body).await;
+        let shown = setup(&app, &inbox).await;
+        let shown = shown.get("warnings").cloned().unwrap_or(json!([]));
+        assert_eq!(shown, json!(warnings));
+    }
+}
+
 async fn instagram_shows_its_own_hook(store: Store) {
     let app = TestApp::start(store).await;
-    let body = json!({"name": "DM", "type": "instagram", "instagram_account_id": "ig_1", "channel": {"app_secret": "s"}});
+    let body = json!({"name": "DM", "type": "instagram", "instagram_account_id": "17841400000000000", "channel": {"app_secret": "0123456789abcdef0123456789abcdef"}});
     let inbox = app.inbox(body).await;
     let setup = setup(&app, &inbox).await;
     assert_eq!(

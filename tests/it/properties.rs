@@ -100,8 +100,10 @@ async fn make(app: &TestApp, kind: &str, number: i64) -> InboxId {
     let name = format!("Inbox {number}");
     let secret = json!({"app_secret": "s"});
     app.inbox(match kind {
-        "whatsapp" => json!({"name": name, "type": kind, "phone_number": "+62812345678",
-            "channel": {"app_secret": "s", "phone_number_id": number.to_string()}}),
+        "whatsapp" => {
+            json!({"name": name, "type": kind, "phone_number": format!("+62812{number:06}"),
+            "channel": {"app_secret": "s", "phone_number_id": number.to_string()}})
+        }
         "instagram" => json!({"name": name, "type": kind, "channel": secret,
             "instagram_account_id": format!("ig_{number}")}),
         "telegram" => json!({"name": name, "type": kind,

@@ -295,11 +295,14 @@ async fn wrong_flags_are_an_error_at_the_start(store: Store) {
         ("--max-connections", "0"),
         ("--max-header-bytes", "1"),
         ("--header-timeout", "10"),
+        ("--cache-bytes", "-1"),
+        ("--max-queue", "many"),
+        ("--rate-limit", "-1"),
     ] {
         let flag_and_value = format!("{flag}={value}");
         shell
             .run(&["serve", &flag_and_value])
-            .assert_error(2, &[flag]);
+            .assert_error(2, &[flag, "must be"]);
     }
 }
 

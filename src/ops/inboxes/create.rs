@@ -7,10 +7,13 @@ use super::{
 };
 use crate::{
     domain::{Channel, Inbox},
-    error::Error,
+    error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
     ops::{Context, changes::commit, credentials::put_all, events::What, transaction::again},
-    store::inboxes::{self, Details},
+    store::{
+        accounts,
+        inboxes::{self, Details},
+    },
 };
 use serde_json::{Map, Value};
 
@@ -68,10 +71,22 @@ pub async fn create(
         let change = EventId::new(&context.clock);
         inboxes::insert(&mut session, account, &details, &change).await?;
         claim_address(&mut session, account, &details.inbox, &settings).await?;
+        if let Some(number) = &details.inbox.phone_number {
+            accounts::lock(&mut session, account).await?;
+            let same = inboxes::of_number(&mut session, account, number, &id).await?;
+            same.map_or(Ok(()), |other| Err(number_taken(number, &other)))?;
+        }
         put_all(context, &mut session, account, &id, &credentials).await?;
         let changes = inbox_event(account, &id, change, What::InboxChanged);
         commit(context, session, changes).await
     })
     .await?;
     Ok(details.inbox)
+}
+
+fn number_taken(number: &str, other: &InboxId) -> Error {
+    Error::Conflict(
+        Reason::AddressTaken,
+        format!("The number {number} belongs to inbox {other} of this account already"),
+    )
 }

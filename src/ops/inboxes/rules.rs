@@ -4,7 +4,7 @@
 
 use crate::{
     input::{At, Content, Text, text, word},
-    ops::check_name,
+    ops::{NAME_PATTERN, check_name},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
 text! {
     /// A display name.
     pub struct Name(String): check_name,
-    |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S")).examples(["Customer Support"]);
+    |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(NAME_PATTERN)).examples(["Customer Support"]);
 }
 
 text! {

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     id::MessageId,
     input::{self, Given, Source, Text, input, text},
-    ops::check_name,
+    ops::{NAME_PATTERN, check_name},
 };
 use serde_json::{Map, Value};
 use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
@@ -16,22 +16,25 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Type, schema::Schema};
 /// The longest text of one message, in characters.
 const LONGEST_TEXT: usize = 4096;
 
+/// 200 bytes at most: so many of ASCII, or 50 of any characters.
+const USER_ID: &str = r"^([ -~]{1,200}|[^\x00-\x1f\x7f-\x9f]{1,50})$";
+
 text! {
     /// A visitor's name.
     pub struct VisitorName(String): check_name,
-    |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(r"\S")).examples(["Ayu"]);
+    |text| text.min_length(Some(1)).max_length(Some(100)).pattern(Some(NAME_PATTERN)).examples(["Ayu"]);
 }
 
 text! {
     /// The website's own id for a visitor.
     pub struct UserId(String): user_id,
-    |text| text.min_length(Some(1)).max_length(Some(200)).examples(["customer-17"]);
+    |text| text.pattern(Some(USER_ID)).examples(["customer-17"]);
 }
 
 text! {
     /// The proof of a `user_id`.
     pub struct UserHash(String): |text| Ok(text.to_owned()),
-    |text| text;
+    |text| text.pattern(Some("^[0-9a-f]{64}$"));
 }
 
 text! {
@@ -43,7 +46,7 @@ text! {
 text! {
     /// The text of a visitor's message.
     pub struct VisitorText(String): text,
-    |text| text.min_length(Some(1)).max_length(Some(LONGEST_TEXT)).pattern(Some(r"\S")).examples(["Is the blue one still available?"]);
+    |text| text.min_length(Some(1)).max_length(Some(LONGEST_TEXT)).pattern(Some(r"[^\s\x85]")).examples(["Is the blue one still available?"]);
 }
 
 text! {

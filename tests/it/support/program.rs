@@ -1,7 +1,9 @@
 //! The program itself, run as its users run it: commands that end, and a server that answers until it is told to stop.
 
 use super::{
-    Answer, Call, client,
+    Answer, Call,
+    bodies::phone_number,
+    client,
     store::{SECRET_KEY, Store, TempDatabase},
     whatsapp,
 };
@@ -167,7 +169,8 @@ impl Shell {
     /// Makes a WhatsApp inbox of the only account, with the usual secret. Returns its id.
     pub(crate) fn whatsapp(&self, phone_number_id: &str) -> String {
         let create = ["inbox", "create", "--type", "whatsapp", "--name", "Support"];
-        let fields = ["--phone-number", "+62812345678", "--app-secret"];
+        let number = phone_number(phone_number_id);
+        let fields = ["--phone-number", &number, "--app-secret"];
         let values = [whatsapp::APP_SECRET, "--phone-number-id", phone_number_id];
         text(&self.json(&[&create[..], &fields, &values].concat())["id"])
     }
