@@ -44,7 +44,8 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub secret_token: Option<String>,
-    /// The HTML to paste into the website (livechat).
+    /// The HTML to paste into the website (livechat). The script that it names is not part of this version: until then a
+    /// page of your own speaks the live-chat protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub embed_snippet: Option<String>,

@@ -136,10 +136,7 @@ async fn a_number_of_another_inbox_is_a_conflict_that_names_it(store: Store) {
     let refused = creator.create(&second).await;
     let id = first["id"].as_str().expect("an id");
     let message = format!("The number +62812345678 belongs to inbox {id} of this account already");
-    refused.assert_status(409);
-    let error = &refused.json()["error"];
-    assert_eq!(error["message"], message);
-    assert_eq!(error["reason"], "address_taken");
+    refused.assert_conflict("address_taken", &message);
     assert_eq!(
         creator.app.listing().await.as_array().map(Vec::len),
         Some(1)
