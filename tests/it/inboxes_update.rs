@@ -232,7 +232,9 @@ async fn a_moved_number_is_found_under_its_new_id_only(store: Store) {
     hello(&app, "1001", "w1").await.assert_status(404);
     hello(&app, "2002", "w1").await.assert_status(200);
     // The old one is free for another inbox.
-    app.whatsapp("1001").await;
+    let mut other = whatsapp_body("1001");
+    other["phone_number"] = "+49301234567".into();
+    app.inbox(other).await;
     hello(&app, "1001", "w1").await.assert_status(200);
 }
 

@@ -20,6 +20,8 @@ pub mod signature;
 pub mod telegram;
 pub mod whatsapp;
 
+pub use meta::BusinessChange;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -324,19 +326,6 @@ pub struct Edit {
 pub struct Revoke {
     /// The provider's id of the message.
     pub provider_id: String,
-    /// The provider's clock.
-    pub timestamp: Option<Moment>,
-}
-
-/// What happened to a business account at its provider, such as a verdict on a template.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BusinessChange {
-    /// The account's id at the provider. Shared by all changes of an entry.
-    pub business_account_id: Arc<str>,
-    /// The provider's name for what changed.
-    pub field: String,
-    /// What is said of it: a JSON object.
-    pub value: Content,
     /// The provider's clock.
     pub timestamp: Option<Moment>,
 }

@@ -3,14 +3,28 @@
 //! Invariant: the envelope is read without its items, so that an unreadable item does not affect others.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
 use crate::addresses::{self, Addresses};
-use crate::{Item, Malformed, json};
+use crate::{Content, Item, Malformed, Moment, json};
 
 /// What Meta's dashboard puts where an account's id belongs when somebody presses Test.
 pub(crate) const TEST_ENTRY: &str = "0";
+
+/// What happened to a business account at its provider, such as a verdict on a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusinessChange {
+    /// The account's id at the provider. Shared by all changes of an entry.
+    pub business_account_id: Arc<str>,
+    /// The provider's name for what changed.
+    pub field: String,
+    /// What is said of it: a JSON object.
+    pub value: Content,
+    /// The provider's clock.
+    pub timestamp: Option<Moment>,
+}
 
 /// Reads each entry of an update.
 pub(crate) fn entries(body: &str, read: impl FnMut(&RawValue)) -> Result<(), Malformed> {

@@ -415,13 +415,9 @@ fn explain(error: tokio_postgres::Error) -> Error {
             _ => Error::Broken(text),
         };
     };
-    if *code == SqlState::UNIQUE_VIOLATION {
-        return Error::Taken(text);
-    }
-    if *code == SqlState::T_R_DEADLOCK_DETECTED {
-        return Error::Deadlock(text);
-    }
     match &code.code()[..2] {
+        _ if *code == SqlState::UNIQUE_VIOLATION => Error::Taken(text),
+        _ if *code == SqlState::T_R_DEADLOCK_DETECTED => Error::Deadlock(text),
         // Classes of errors that may pass: connection, serialization, resources (such as a full disk), intervention by
         // an operator, system, locks, and a server that is read-only.
         "08" | "40" | "53" | "57" | "58" | "25" | "55" => Error::Unavailable(text),

@@ -8,6 +8,7 @@ use super::{
     whatsapp,
 };
 use reqwest::{Client, Method};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::{
     env, fs,
@@ -379,6 +380,16 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
         sleep(STEP).await;
     }
     panic!("waited in vain until {what}");
+}
+
+/// Raises the limit of open files of the tests themselves.
+pub(crate) fn open_as_many_files_as_allowed() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised).expect("as high as it goes");
 }
 
 /// A JSON string's text.
