@@ -110,11 +110,17 @@ impl Server {
             self.following,
             self.purging,
             self.joining,
-            self.sending,
         ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task of the server failed");
             }
+        }
+        // What is being sent may take longer than a stop: then nobody knows what came of it.
+        let sending = self.sending.abort_handle();
+        match timeout(self.shutdown_timeout, self.sending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "sending failed"),
+            Err(_) => sending.abort(),
         }
         // This ends when nobody can add an update any more. A live-chat socket whose client reads nothing may still exist.
         let storing = self.storing.abort_handle();

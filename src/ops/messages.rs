@@ -6,14 +6,15 @@ mod cut;
 mod fold;
 mod input;
 mod outgoing;
+mod queue;
 mod send;
 
 pub use input::NewMessage;
-pub use send::{Sent, WINDOW, send};
+pub use send::{Sent, send};
 
 pub(super) use fold::{fold, json};
 pub(super) use outgoing::{Way, expiry, read as read_outgoing};
-pub(super) use send::{check_sending, window};
+pub(super) use queue::{check_sending, window};
 
 use super::{
     Context, found,

@@ -1,11 +1,9 @@
-//! `POST /messages`: what is accepted, is sent once, in order; and what is shown of it.
+//! `POST /messages`: what is accepted, is sent once on each channel; and what is shown of it. What comes of attempts is in
+//! `sending_outcomes`, and what people do meanwhile in `sending_requests`.
 
 use crate::support::{
-    Answer, Store, TestApp,
-    counting::{Counting, Does},
-    eventually, on_both_stores,
-    program::text,
-    whatsapp,
+    Answer, Store, TestApp, counting::Counting, eventually, on_both_stores, program::text,
+    whatsapp, whatsapp_body,
 };
 use inboxd::{domain::Scope, id::InboxId};
 use serde_json::{Value, json};
@@ -14,22 +12,12 @@ use std::time::Duration;
 on_both_stores![
     an_answer_on_telegram_is_sent_and_shown,
     an_answer_on_whatsapp_is_sent_and_its_statuses_find_it,
+    an_answer_on_instagram_is_sent_and_its_echo_known,
     an_answer_on_the_website_is_sent_at_once,
     a_first_message_to_a_number_opens_a_conversation,
     every_wrong_field_is_reported,
     only_a_key_with_the_scope_sends,
     what_cannot_be_sent_there_now_is_a_conflict,
-    messages_of_a_conversation_leave_in_order,
-    what_is_refused_says_why_and_holds_nothing_back,
-    what_was_not_sent_is_tried_again,
-    what_may_have_been_sent_is_unknown_and_not_repeated,
-    a_status_that_comes_before_the_answer_finds_its_message,
-    an_echo_of_what_was_sent_is_no_second_message,
-    a_dead_token_stops_the_inbox_until_there_is_a_new_one,
-    what_waited_long_for_a_token_is_sent_when_a_person_says_so,
-    what_waits_can_be_canceled,
-    a_client_can_wait_for_the_provider,
-    a_request_with_an_idempotency_key_can_be_repeated,
 ];
 
 /// A server with a WhatsApp inbox and a provider.
@@ -37,21 +25,21 @@ pub(crate) struct Sending {
     pub(crate) app: TestApp,
     pub(crate) provider: Counting,
     pub(crate) inbox: InboxId,
-    key: String,
+    pub(crate) key: String,
 }
 
 const LONG: Duration = Duration::from_secs(60);
 
 impl Sending {
-    async fn start(store: Store) -> Self {
+    pub(crate) async fn start(store: Store) -> Self {
         Self::patient(store, LONG).await
     }
 
     /// The provider has so long to answer.
-    async fn patient(store: Store, patience: Duration) -> Self {
+    pub(crate) async fn patient(store: Store, patience: Duration) -> Self {
         let provider = Counting::start().await;
         let app = TestApp::asking(store, provider.settings(patience)).await;
-        let mut body = crate::support::whatsapp_body("1001");
+        let mut body = whatsapp_body("1001");
         body["channel"]["access_token"] = "EAAG".into();
         let inbox = app.inbox(body).await;
         let key = app.key(&[Scope::Read, Scope::Send]).await;
@@ -64,18 +52,18 @@ impl Sending {
     }
 
     /// The conversation that begins with a customer's greeting.
-    async fn greeted(&self) -> String {
+    pub(crate) async fn greeted(&self) -> String {
         let hello = whatsapp::hello("wamid.in1");
         self.app.deliver(&hello).await.assert_status(200);
         self.first("/conversations").await
     }
 
-    async fn first(&self, path: &str) -> String {
+    pub(crate) async fn first(&self, path: &str) -> String {
         let listed = self.app.get(path).key(&self.key).send().await.data();
         text(&listed[0]["id"])
     }
 
-    async fn post(&self, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, body: &Value) -> Answer {
         self.app
             .post("/messages")
             .key(&self.key)
@@ -84,7 +72,7 @@ impl Sending {
             .await
     }
 
-    async fn say(&self, conversation: &str, words: &str) -> Value {
+    pub(crate) async fn say(&self, conversation: &str, words: &str) -> Value {
         let body =
             json!({"conversation_id": conversation, "type": "text", "content": {"text": words}});
         let answer = self.post(&body).await;
@@ -92,29 +80,39 @@ impl Sending {
         answer.data()
     }
 
-    async fn get(&self, message: &Value) -> Value {
+    pub(crate) async fn get(&self, message: &Value) -> Value {
         let path = format!("/messages/{}", text(&message["id"]));
         self.app.get(&path).key(&self.key).send().await.data()
     }
 
     /// Waits until a message has this status. Returns the message.
-    async fn reaches(&self, message: &Value, status: &str) -> Value {
+    pub(crate) async fn reaches(&self, message: &Value, status: &str) -> Value {
         let mut now = Value::Null;
         eventually(&format!("{status}: {}", message["id"]), async || {
             now = self.get(message).await;
             now["status"] == status
         })
         .await;
-        now
+        // The status is read after the message, and may be newer.
+        self.get(message).await
     }
 
-    async fn act(&self, message: &Value, action: &str) -> Answer {
+    /// Waits until something was tried, and nothing is under way: then the clock may go on.
+    pub(crate) async fn comes_to_rest(&self) {
+        eventually("nothing is under way", async || {
+            let under_way = self.app.count("outbox WHERE state = 'attempting'").await;
+            under_way == 0 && self.app.count("outbox WHERE attempts > 0").await > 0
+        })
+        .await;
+    }
+
+    pub(crate) async fn act(&self, message: &Value, action: &str) -> Answer {
         let path = format!("/messages/{}/{action}", text(&message["id"]));
         self.app.post(&path).key(&self.key).send().await
     }
 }
 
-fn status(id: &str, name: &str, our_id: Option<&str>) -> Value {
+pub(crate) fn status(id: &str, name: &str, our_id: Option<&str>) -> Value {
     let mut status =
         json!({"id": id, "status": name, "timestamp": "1736928005", "recipient_id": "628111"});
     if let Some(our_id) = our_id {
@@ -230,6 +228,48 @@ async fn an_answer_on_whatsapp_is_sent_and_its_statuses_find_it(store: Store) {
     assert_eq!(thanks["quoted"]["provider_id"], "wamid.out1");
     assert_eq!(sending.get(&message).await["reactions"][0]["emoji"], "👍");
     sending.app.verify().await;
+}
+
+async fn an_answer_on_instagram_is_sent_and_its_echo_known(store: Store) {
+    let sending = Sending::start(store).await;
+    let app = &sending.app;
+    let body = json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "1784",
+        "channel": {"app_secret": whatsapp::APP_SECRET, "access_token": "IGAA"}});
+    let inbox = app.inbox(body).await;
+    let deliver = async |event: Value| {
+        let update = json!({"object": "instagram", "entry": [{"id": "1784", "time": 1_736_928_000_000_i64, "messaging": [event]}]});
+        let body = update.to_string();
+        let call = app.post("/hooks/instagram");
+        let call = call.header(
+            "x-hub-signature-256",
+            &whatsapp::sign(whatsapp::APP_SECRET, body.as_bytes()),
+        );
+        call.raw_json(body).send().await.assert_status(200);
+    };
+    deliver(json!({"sender": {"id": "900"}, "recipient": {"id": "1784"}, "timestamp": 1_736_928_000_000_i64,
+        "message": {"mid": "mid.in1", "text": "Hello"}}))
+    .await;
+    let conversation = sending
+        .first(&format!("/conversations?inbox_id={inbox}"))
+        .await;
+    let place = json!({"conversation_id": conversation, "type": "location", "content": {"latitude": 1, "longitude": 2}});
+    sending
+        .post(&place)
+        .await
+        .assert_wrong_fields(&[("type", "Instagram takes no location")]);
+    let message = sending.say(&conversation, "Yes").await;
+    let sent = sending.reaches(&message, "sent").await;
+    assert_eq!(sent["provider_id"], "mid.out1");
+    assert_eq!(sending.provider.took()[0].body["recipient"]["id"], "900");
+    deliver(json!({"sender": {"id": "1784"}, "recipient": {"id": "900"}, "timestamp": 1_736_928_001_000_i64,
+        "message": {"mid": "mid.out1", "text": "Yes", "is_echo": true}}))
+    .await;
+    deliver(json!({"sender": {"id": "900"}, "recipient": {"id": "1784"}, "timestamp": 1_736_928_002_000_i64,
+        "read": {"mid": "mid.out1"}}))
+    .await;
+    assert_eq!(sending.get(&message).await["status"], "read");
+    assert_eq!(app.shown(&inbox).await["messages_count"], 2);
+    app.verify().await;
 }
 
 async fn an_answer_on_the_website_is_sent_at_once(store: Store) {
@@ -406,461 +446,4 @@ async fn what_cannot_be_sent_there_now_is_a_conflict(store: Store) {
         "credential_missing",
         "This inbox has no access_token to send with. Set the credential with PATCH, as a field of channel",
     );
-}
-
-async fn messages_of_a_conversation_leave_in_order(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    // Each third is told to come again.
-    sending.provider.does(|_, before| match before % 3 {
-        1 => Does::Answer(
-            400,
-            json!({"error": {"code": 131_016, "message": "Service unavailable"}}),
-        ),
-        _ => Does::Take,
-    });
-    let words: Vec<_> = (0..8).map(|n| format!("{n}")).collect();
-    let mut last = Value::Null;
-    for word in &words {
-        last = sending.say(&conversation, word).await;
-    }
-    eventually("all are sent", async || {
-        // The clock of the test stands still, and waits end by it.
-        sending.app.context.clock.advance(1);
-        sending.get(&last).await["status"] == "sent"
-    })
-    .await;
-    assert_eq!(sending.provider.texts(), words);
-    sending.app.verify().await;
-}
-
-async fn what_is_refused_says_why_and_holds_nothing_back(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    sending.provider.does(|_, before| match before {
-        0 => Does::Answer(
-            400,
-            json!({"error": {"code": 131_026, "message": "Message undeliverable"}}),
-        ),
-        _ => Does::Take,
-    });
-    let first = sending.say(&conversation, "One").await;
-    let second = sending.say(&conversation, "Two").await;
-    let failed = sending.reaches(&first, "failed").await;
-    let error = json!({"code": "recipient_unreachable", "message": "Message undeliverable", "provider_code": "131026"});
-    assert_eq!(failed["error"], error);
-    sending.reaches(&second, "sent").await;
-    sending.act(&second, "retry").await.assert_conflict(
-        "not_now",
-        "Only what failed or is unknown can be tried again",
-    );
-    let again = sending.act(&first, "retry").await;
-    again.assert_status(200);
-    assert_eq!(again.data()["error"], Value::Null);
-    sending.reaches(&first, "sent").await;
-    assert_eq!(sending.provider.texts(), ["Two", "One"]);
-    // It failed again, as the provider says later.
-    let mut update = status("wamid.out2", "failed", None);
-    update["entry"][0]["changes"][0]["value"]["statuses"][0]["errors"] =
-        json!([{"code": 131_047, "title": "Re-engagement message"}]);
-    sending.app.deliver(&update).await.assert_status(200);
-    let failed = sending.get(&first).await;
-    assert_eq!(failed["status"], "failed");
-    assert_eq!(failed["error"]["code"], "outside_window");
-    sending.app.verify().await;
-}
-
-async fn what_was_not_sent_is_tried_again(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    let key = sending.app.key(&[Scope::Write]).await;
-    let busy = json!({"error": {"code": 130_429, "message": "Rate limit hit"}});
-    sending
-        .provider
-        .does(move |_, _| Does::Answer(429, busy.clone()));
-    let message = sending.say(&conversation, "One").await;
-    eventually("it was tried", async || sending.provider.asked() == 1).await;
-    assert_eq!(sending.get(&message).await["status"], "queued");
-    sending.app.context.clock.advance(25 * 3600);
-    let failed = sending.reaches(&message, "failed").await;
-    assert_eq!(failed["error"]["code"], "expired");
-    assert_eq!(sending.provider.texts(), [""; 0]);
-    drop(key);
-    sending.app.verify().await;
-}
-
-async fn what_may_have_been_sent_is_unknown_and_not_repeated(store: Store) {
-    let sending = Sending::patient(store, Duration::from_millis(300)).await;
-    let conversation = sending.greeted().await;
-    let ways = [
-        Does::TakeAndCut,
-        Does::TakeAndBreak,
-        Does::Cut,
-        Does::Nothing,
-        Does::Answer(502, json!("Bad gateway")),
-    ];
-    let count = ways.len();
-    sending
-        .provider
-        .does(move |_, before| ways.get(before).cloned().unwrap_or(Does::Take));
-    let mut messages = Vec::new();
-    for n in 0..count {
-        messages.push(sending.say(&conversation, &format!("{n}")).await);
-    }
-    for message in &messages {
-        sending.reaches(message, "unknown").await;
-    }
-    // Nothing is held back by them.
-    let last = sending.say(&conversation, "last").await;
-    sending.reaches(&last, "sent").await;
-    assert_eq!(sending.provider.texts(), ["0", "1", "last"]);
-    assert_eq!(sending.provider.asked(), count + 1);
-    sending.app.verify().await;
-    // A person knows.
-    let path = format!("/messages/{}/settle", text(&messages[0]["id"]));
-    let settle = |status: &str| {
-        sending
-            .app
-            .post(&path)
-            .key(&sending.key)
-            .json(&json!({"status": status}))
-    };
-    settle("read")
-        .send()
-        .await
-        .assert_wrong_fields(&[("status", "must be sent or failed")]);
-    assert_eq!(settle("sent").send().await.data()["status"], "sent");
-    settle("failed")
-        .send()
-        .await
-        .assert_conflict("not_now", "Only what is unknown can be settled");
-    sending.act(&messages[2], "retry").await.assert_status(200);
-    sending.reaches(&messages[2], "sent").await;
-    assert_eq!(sending.provider.texts(), ["0", "1", "last", "2"]);
-    sending.app.verify().await;
-}
-
-async fn a_status_that_comes_before_the_answer_finds_its_message(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    sending
-        .provider
-        .does(|_, _| Does::TakeLate(Duration::from_millis(700)));
-    let message = sending.say(&conversation, "One").await;
-    eventually("the provider has it", async || {
-        sending.provider.took().len() == 1
-    })
-    .await;
-    let ours = format!("{}:1", text(&message["id"]));
-    let update = status("wamid.out1", "delivered", Some(&ours));
-    sending.app.deliver(&update).await.assert_status(200);
-    assert_eq!(sending.get(&message).await["status"], "delivered");
-    // The same without our id, as of something that was sent before this version.
-    let update = status("wamid.out1", "read", None);
-    sending.app.deliver(&update).await.assert_status(200);
-    eventually("the outbox is empty", async || {
-        sending.app.count("outbox").await == 0
-    })
-    .await;
-    let shown = sending.get(&message).await;
-    assert_eq!(
-        (&shown["status"], &shown["provider_id"]),
-        (&json!("read"), &json!("wamid.out1"))
-    );
-    assert_eq!(sending.provider.asked(), 1);
-    sending.app.verify().await;
-}
-
-async fn an_echo_of_what_was_sent_is_no_second_message(store: Store) {
-    let sending = Sending::patient(store, Duration::from_millis(500)).await;
-    let conversation = sending.greeted().await;
-    let echo = |id: &str, words: &str| {
-        let mut update = whatsapp::value(
-            "1001",
-            "message_echoes",
-            json!([
-                {"from": "62812345678", "to": "628111", "id": id, "timestamp": "1736928003", "type": "text", "text": {"body": words}}
-            ]),
-        );
-        update["entry"][0]["changes"][0]["field"] = "smb_message_echoes".into();
-        update
-    };
-    // After the answer.
-    let first = sending.say(&conversation, "One").await;
-    sending.reaches(&first, "sent").await;
-    sending
-        .app
-        .deliver(&echo("wamid.out1", "One"))
-        .await
-        .assert_status(200);
-    // While there is none: the same words settle it, others are a message of their own.
-    sending.provider.does(|_, _| Does::TakeAndCut);
-    let second = sending.say(&conversation, "Two").await;
-    sending.reaches(&second, "unknown").await;
-    sending
-        .app
-        .deliver(&echo("wamid.out2", "Two"))
-        .await
-        .assert_status(200);
-    sending
-        .app
-        .deliver(&echo("wamid.phone", "From the phone"))
-        .await
-        .assert_status(200);
-    assert_eq!(sending.app.count("echoes").await, 2);
-    assert_eq!(sending.app.shown(&sending.inbox).await["messages_count"], 3);
-    sending.app.context.clock.advance(61);
-    let settled = sending.reaches(&second, "sent").await;
-    assert_eq!(settled["provider_id"], "wamid.out2");
-    eventually("the other one is a message", async || {
-        sending.app.shown(&sending.inbox).await["messages_count"] == 4
-    })
-    .await;
-    sending
-        .app
-        .deliver(&echo("wamid.out2", "Two"))
-        .await
-        .assert_status(200);
-    sending
-        .app
-        .deliver(&echo("wamid.phone", "From the phone"))
-        .await
-        .assert_status(200);
-    assert_eq!(sending.app.shown(&sending.inbox).await["messages_count"], 4);
-    sending.app.verify().await;
-}
-
-async fn a_dead_token_stops_the_inbox_until_there_is_a_new_one(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    let dead = json!({"error": {"code": 190, "message": "Session has expired"}});
-    sending
-        .provider
-        .does(move |_, _| Does::Answer(401, dead.clone()));
-    let first = sending.say(&conversation, "One").await;
-    let key = sending.app.key(&[Scope::Write]).await;
-    let setup = async || {
-        let path = format!("/inboxes/{}/setup", sending.inbox);
-        sending.app.get(&path).key(&key).send().await.data()
-    };
-    eventually("sending is stopped", async || {
-        setup().await["sending"]["error"]["code"] == "credential"
-    })
-    .await;
-    let second = sending.say(&conversation, "Two").await;
-    assert_eq!(sending.get(&first).await["status"], "queued");
-    assert_eq!(sending.provider.asked(), 1);
-    sending.provider.does(|_, _| Does::Take);
-    let token = json!({"channel": {"access_token": "EAAH"}});
-    let path = format!("/inboxes/{}", sending.inbox);
-    sending
-        .app
-        .patch(&path)
-        .key(&key)
-        .json(&token)
-        .send()
-        .await
-        .assert_status(200);
-    sending.reaches(&second, "sent").await;
-    assert_eq!(sending.provider.texts(), ["One", "Two"]);
-    assert_eq!(setup().await["sending"], Value::Null);
-    sending.app.verify().await;
-}
-
-async fn what_waited_long_for_a_token_is_sent_when_a_person_says_so(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    let other = whatsapp::update("1001", &[whatsapp::text("628222", "wamid.in4", "Hi")]);
-    sending.app.deliver(&other).await.assert_status(200);
-    let other = sending.first("/conversations").await;
-    let dead = json!({"error": {"code": 190, "message": "Session has expired"}});
-    sending
-        .provider
-        .does(move |_, _| Does::Answer(401, dead.clone()));
-    let old = sending.say(&conversation, "Old").await;
-    let older = sending.say(&other, "Discarded").await;
-    eventually("sending is stopped", async || {
-        sending
-            .app
-            .count("outbox WHERE attempts > 0 AND state = 'queued'")
-            .await
-            > 0
-    })
-    .await;
-    sending.app.context.clock.advance(660);
-    let new = sending.say(&conversation, "New").await;
-    sending.provider.does(|_, _| Does::Take);
-    let key = sending.app.key(&[Scope::Write]).await;
-    let path = format!("/inboxes/{}", sending.inbox);
-    let change = json!({"channel": {"access_token": "EAAH"}, "pace": 20});
-    sending
-        .app
-        .patch(&path)
-        .key(&key)
-        .json(&change)
-        .send()
-        .await
-        .assert_status(200);
-    let third = whatsapp::update("1001", &[whatsapp::text("628333", "wamid.in5", "Hi")]);
-    sending.app.deliver(&third).await.assert_status(200);
-    let third = sending.first("/conversations").await;
-    let fresh = sending.say(&third, "Fresh").await;
-    sending.reaches(&fresh, "sent").await;
-    assert_eq!(sending.provider.texts(), ["Fresh"]);
-    sending.app.verify().await;
-    let queue = |body: Value| {
-        sending
-            .app
-            .post(&format!("{path}/queue"))
-            .key(&sending.key)
-            .json(&body)
-            .send()
-    };
-    queue(json!({}))
-        .await
-        .assert_wrong_fields(&[("send", "give either send or discard")]);
-    let discarded = queue(json!({"discard": [older["id"]]})).await;
-    assert_eq!(discarded.data(), json!({"released": 0, "discarded": 1}));
-    let released = queue(json!({"send": "all"})).await;
-    assert_eq!(released.data(), json!({"released": 1, "discarded": 0}));
-    sending.reaches(&new, "sent").await;
-    assert_eq!(sending.get(&older).await["status"], "canceled");
-    assert_eq!(sending.get(&old).await["status"], "sent");
-    assert_eq!(sending.provider.texts(), ["Fresh", "Old", "New"]);
-    sending.app.verify().await;
-}
-
-async fn what_waits_can_be_canceled(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    let again = json!({"error": {"code": 131_016, "message": "Service unavailable"}});
-    sending
-        .provider
-        .does(move |_, _| Does::Answer(400, again.clone()));
-    let first = sending.say(&conversation, "One").await;
-    let second = sending.say(&conversation, "Two").await;
-    let third = sending.say(&conversation, "Three").await;
-    eventually("it was tried", async || {
-        sending
-            .app
-            .count("outbox WHERE state = 'queued' AND attempts = 1")
-            .await
-            == 1
-    })
-    .await;
-    assert_eq!(
-        sending.act(&second, "cancel").await.data()["status"],
-        "canceled"
-    );
-    sending.provider.does(|_, _| Does::Take);
-    assert_eq!(
-        sending.act(&first, "cancel").await.data()["status"],
-        "canceled"
-    );
-    sending.reaches(&third, "sent").await;
-    assert_eq!(sending.provider.texts(), ["Three"]);
-    sending
-        .act(&third, "cancel")
-        .await
-        .assert_conflict("not_now", "Only what is queued can be canceled");
-    let inbound = sending
-        .first(&format!("/messages?conversation_id={conversation}"))
-        .await;
-    let inbound = json!({"id": inbound});
-    sending
-        .act(&inbound, "cancel")
-        .await
-        .assert_conflict("not_now", "It was not sent through this program");
-    assert_eq!(sending.app.shown(&sending.inbox).await["messages_count"], 4);
-    sending.app.verify().await;
-}
-
-async fn a_client_can_wait_for_the_provider(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    let body = json!({"conversation_id": conversation, "type": "text", "content": {"text": "x"}});
-    let call = sending
-        .app
-        .post("/messages")
-        .key(&sending.key)
-        .header("prefer", "wait=30");
-    let answer = call.json(&body).send().await;
-    answer.assert_status(201);
-    assert_eq!(answer.data()["status"], "sent");
-}
-
-async fn a_request_with_an_idempotency_key_can_be_repeated(store: Store) {
-    let sending = Sending::start(store).await;
-    let conversation = sending.greeted().await;
-    let body = |words: &str| json!({"conversation_id": conversation, "type": "text", "content": {"text": words}});
-    let call = |words: &str, key: &str| {
-        let call = sending.app.post("/messages").key(&sending.key);
-        call.header("idempotency-key", key).json(&body(words))
-    };
-    // Many at once, on one server: one of them sends.
-    let answers =
-        futures_util::future::join_all((0..6).map(|_| call("One", "order-17").send())).await;
-    for answer in &answers {
-        answer.assert_status(201);
-        assert_eq!(answer.data(), answers[0].data());
-        assert_eq!(answer.header("location"), answers[0].header("location"));
-    }
-    let replayed = answers
-        .iter()
-        .filter(|one| one.headers.contains_key("idempotent-replayed"));
-    assert_eq!(replayed.count(), 5);
-    let first = answers[0].data();
-    assert_eq!(first["status"], "queued");
-    sending.reaches(&first, "sent").await;
-    assert_eq!(
-        call("One", "order-17").send().await.data(),
-        first,
-        "as it was then"
-    );
-    let reused = "This Idempotency-Key was used for another request within 24 hours";
-    call("Two", "order-17")
-        .send()
-        .await
-        .assert_conflict("key_reused", reused);
-    let rule = "must have 1 to 255 visible ASCII characters";
-    call("One", &"x".repeat(256))
-        .send()
-        .await
-        .assert_wrong_fields(&[("Idempotency-Key", rule)]);
-    // An error is not kept.
-    sending.provider.does(|_, _| Does::Take);
-    let other = sending.app.key(&[Scope::Send]).await;
-    let others = sending
-        .app
-        .post("/messages")
-        .key(&other)
-        .header("idempotency-key", "order-17");
-    assert_ne!(
-        others.json(&body("One")).send().await.data()["id"],
-        first["id"],
-        "another key's"
-    );
-    sending.app.context.clock.advance(24 * 3600 - 1);
-    call("One", "order-17").send().await.assert_status(201);
-    sending.app.context.clock.advance(2);
-    let hello = whatsapp::update(
-        "1001",
-        &[{
-            let mut hello = whatsapp::text("628111", "wamid.in8", "Hello again");
-            hello["timestamp"] = (crate::support::START + 24 * 3600).to_string().into();
-            hello
-        }],
-    );
-    sending.app.deliver(&hello).await.assert_status(200);
-    assert_ne!(
-        call("One", "order-17").send().await.data()["id"],
-        first["id"],
-        "a day later"
-    );
-    eventually("all are sent", async || {
-        sending.app.count("outbox").await == 0
-    })
-    .await;
-    assert_eq!(sending.provider.texts(), ["One", "One", "One"]);
-    sending.app.verify().await;
 }

@@ -59,6 +59,21 @@ pub enum Ended {
     Expired(Option<String>),
 }
 
+impl Ended {
+    /// Its name in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Ended::Answered(Outcome::Taken(_)) => "taken",
+            Ended::Answered(Outcome::Again { .. } | Outcome::Moved { .. }) => "again",
+            Ended::Answered(Outcome::Stopped(_)) => "stopped",
+            Ended::Answered(Outcome::Refused(_)) | Ended::Refused(_) => "refused",
+            Ended::NotSent(_) => "not_sent",
+            Ended::Answered(Outcome::Perhaps { .. }) | Ended::Perhaps(_) | Ended::Lost => "unknown",
+            Ended::Expired(_) => "expired",
+        }
+    }
+}
+
 /// Something that is known of a message's way from now on.
 #[derive(Debug)]
 pub(in crate::ops) struct Fact {
@@ -126,7 +141,12 @@ pub async fn conclude(
     events.extend(note(context, &mut session, &facts).await?);
     let mut changes = Changes::of(events);
     changes.queued = queued;
-    commit(context, session, changes).await
+    commit(context, session, changes).await?;
+    for one in &list {
+        let outcome = one.ended.name();
+        metrics::counter!("inboxd_send_attempts_total", "outcome" => outcome).increment(1);
+    }
+    Ok(())
 }
 
 /// Notes facts of messages, and returns what is to be told.
