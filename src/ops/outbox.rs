@@ -8,6 +8,7 @@ mod by_hand;
 mod conclude;
 mod echoes;
 mod held;
+mod patience;
 mod route;
 mod take;
 mod traffic;
@@ -55,9 +56,13 @@ impl From<outbox::Entry> for Which {
     }
 }
 
-/// When something will be due that is not due yet, in milliseconds from now.
+/// In how many milliseconds something will be due; 0 if something is.
 pub async fn next_due(context: &Context) -> Result<Option<i64>, Error> {
     let now = context.clock.millis();
-    let next = outbox::next_due(&mut context.db.read().await?, now).await?;
+    let mut session = context.db.read().await?;
+    if outbox::is_due(&mut session, now).await? {
+        return Ok(Some(0));
+    }
+    let next = outbox::next_due(&mut session, now).await?;
     Ok(next.map(|at| at - now))
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 
 /// Requests that are under way at once.
@@ -23,8 +23,10 @@ const AT_ONCE: usize = 512;
 const LOOK: Duration = Duration::from_secs(1);
 /// Ends that are stored in one transaction, at most.
 const ENDS: usize = 256;
-/// How often what was kept aside is looked at, in looks.
-const ECHOES: u32 = 5;
+/// How soon it is looked at again if there is more than fits into one look.
+const MORE: Duration = Duration::from_millis(20);
+/// How often what was kept aside and what is over is looked at.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// Sends what is due until the server stops, and then waits for what is under way.
 pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
@@ -32,7 +34,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
     let mut traffic = Traffic::default();
     let mut under_way = JoinSet::new();
     let mut ended = Vec::new();
-    let mut looks = 0;
+    let mut tidying = interval(TIDY);
     loop {
         let stopping = *stopped.borrow();
         if stopping && under_way.is_empty() && ended.is_empty() {
@@ -65,16 +67,14 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         tokio::select! {
             _ = stopped.changed(), if !stopping => {}
             Some(one) = under_way.join_next() => ended.extend(finished(&mut traffic, one)),
-            _ = timeout(wait, context.outbox_filled.notified()), if !stopping => {
-                looks += 1;
-                if looks % ECHOES == 0 {
-                    traffic.tidy(context.clock.millis());
-                    if let Err(error) = outbox::release(&context).await {
-                        log("what was kept aside cannot be looked at", &error);
-                    }
-                    if let Err(error) = idempotency::forget(&context).await {
-                        log("old answers cannot be forgotten", &error);
-                    }
+            _ = timeout(wait, context.outbox_filled.notified()), if !stopping => {}
+            _ = tidying.tick(), if !stopping => {
+                traffic.tidy(context.clock.millis());
+                if let Err(error) = outbox::release(&context).await {
+                    log("what was kept aside cannot be looked at", &error);
+                }
+                if let Err(error) = idempotency::forget(&context).await {
+                    log("old answers cannot be forgotten", &error);
                 }
             }
             () = sleep(LOOK), if stopping => {}
@@ -85,7 +85,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
 /// How long nothing will be due.
 async fn until_next(context: &Context) -> Duration {
     match outbox::next_due(context).await {
-        Ok(Some(millis)) => LOOK.min(Duration::from_millis(millis.unsigned_abs())),
+        Ok(Some(millis)) => Duration::from_millis(millis.unsigned_abs()).clamp(MORE, LOOK),
         Ok(None) | Err(_) => LOOK,
     }
 }

@@ -175,6 +175,18 @@ async fn what_may_have_been_sent_is_unknown_and_not_repeated(store: Store) {
         .send()
         .await
         .assert_conflict("not_now", "Only what is unknown can be settled");
+    // The provider knows better.
+    let path = format!("/messages/{}/settle", text(&messages[1]["id"]));
+    let failed = sending
+        .app
+        .post(&path)
+        .key(&sending.key)
+        .json(&json!({"status": "failed"}));
+    assert_eq!(failed.send().await.data()["status"], "failed");
+    let ours = format!("{}:1", text(&messages[1]["id"]));
+    let update = status("wamid.out2", "sent", Some(&ours));
+    sending.app.deliver(&update).await.assert_status(200);
+    assert_eq!(sending.get(&messages[1]).await["status"], "sent");
     sending.act(&messages[2], "retry").await.assert_status(200);
     sending.reaches(&messages[2], "sent").await;
     assert_eq!(sending.provider.texts(), ["0", "1", "last", "2"]);

@@ -73,9 +73,10 @@ async fn change(
     if let Some(name) = change.name {
         inbox.name = name.0;
     }
+    let was_off = inbox.status == InboxStatus::Inactive;
     let off = match change.status {
         Some(switch) => switch.is_off(),
-        None => inbox.status == InboxStatus::Inactive,
+        None => was_off,
     };
     let switched_off_at = off.then(|| context.clock.now());
     inbox.status = status(proved_at, switched_off_at);
@@ -89,7 +90,7 @@ async fn change(
     };
     inboxes::update(&mut session, account, id, &update).await?;
     let mut changes = inbox_event(account, id, event.clone(), What::InboxChanged);
-    if is_new_token || inbox.status != InboxStatus::Inactive {
+    if is_new_token || was_off && !off {
         if was_stopped {
             // What has waited for long may be out of place by now.
             let before = MessageId::new(&context.clock).earlier(STALE);

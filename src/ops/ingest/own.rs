@@ -169,6 +169,10 @@ async fn by_our_id(
         let entry = outbox::lock(session, &[(&arrival.account, &message)]).await?;
         let entry = entry.into_iter().flatten().next();
         let is_superseded = entry.is_some_and(|entry| entry.attempts > attempt);
+        if !is_superseded {
+            // A person may have said that it was not sent: the provider knows better.
+            messages::forget_failure(session, &id).await?;
+        }
         let arrival = arrival.to_mut();
         let Item::Status(status) = &mut arrival.items[at] else {
             continue;

@@ -3,7 +3,10 @@
 //! Invariant: inboxes are locked first, so that an update about a message is stored before its end here or after it, and
 //! never beside it. What came before it under the provider's id becomes the message's own.
 
-use super::{Traffic, Which};
+use super::{
+    Traffic, Which,
+    patience::{backoff, expired},
+};
 use crate::{
     domain::DeliveryError,
     error::Error,
@@ -28,10 +31,7 @@ use channels::{
     send::outcome::{Outcome, Taken, Wait},
 };
 use db::Session;
-use std::collections::BTreeSet;
-
-/// The longest wait between two tries, in milliseconds.
-const LONGEST: i64 = 600_000;
+use std::{collections::BTreeSet, slice};
 
 /// The end of an attempt, or of a message.
 #[derive(Debug)]
@@ -89,12 +89,32 @@ pub(in crate::ops) struct Fact {
     pub(in crate::ops) error: Option<DeliveryError>,
 }
 
-/// Stores how attempts ended, and tells of it.
+/// Stores how attempts ended, and tells of it. One that cannot be stored does not keep the others from it: it is logged, and
+/// over when its lease is.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the store is away: then all of it is still to be stored.
 pub async fn conclude(
     context: &Context,
     traffic: &mut Traffic,
     list: &[Conclusion],
 ) -> Result<(), Error> {
+    let cause = match store(context, traffic, list).await {
+        Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
+        Err(error) => error.cause().unwrap_or_default().to_owned(),
+        Ok(()) => return Ok(()),
+    };
+    if let [one] = list {
+        tracing::error!(message = %one.of.message, cause, "the end of an attempt cannot be stored");
+        return Ok(());
+    }
+    for one in list {
+        Box::pin(conclude(context, traffic, slice::from_ref(one))).await?;
+    }
+    Ok(())
+}
+
+async fn store(context: &Context, traffic: &mut Traffic, list: &[Conclusion]) -> Result<(), Error> {
     let mut list: Vec<_> = list.iter().collect();
     list.sort_by_key(|one| (&one.of.account, &one.of.message));
     let mut session = context.db.write().await?;
@@ -214,12 +234,13 @@ impl<'a> End<'a, '_> {
         match &one.ended {
             // That the provider has it is true in any case.
             Ended::Answered(Outcome::Taken(taken)) => {
-                self.taken(of, taken).await?;
                 if current.is_some() {
                     outbox::delete(self.session, &of.account, &of.message).await?;
                     self.left.insert((&of.account, &of.conversation));
+                } else {
+                    self.correct(of).await?;
                 }
-                Ok(())
+                self.taken(of, taken).await
             }
             _ if !is_open => Ok(()),
             Ended::Answered(Outcome::Again { after, wait, error }) => {
@@ -282,6 +303,18 @@ impl<'a> End<'a, '_> {
         let given = &taken.provider_id;
         messages::give_id(self.session, &of.account, &of.message, given).await?;
         self.fact(of, "sent", None);
+        Ok(())
+    }
+
+    /// A person may have said that it was not sent: the provider knows better.
+    async fn correct(&mut self, of: &Which) -> Result<(), Error> {
+        let key = messages::own_key(&of.message);
+        let key = messages::Key {
+            account: &of.account,
+            inbox: &of.inbox,
+            provider_id: &key,
+        };
+        messages::forget_failure(self.session, &key).await?;
         Ok(())
     }
 
@@ -384,45 +417,4 @@ pub(super) async fn adopt(
         messages::mark_changed(session, &[key]).await?;
     }
     Ok(())
-}
-
-fn expired(last: Option<&str>) -> DeliveryError {
-    DeliveryError {
-        code: "expired".to_owned(),
-        message: match last {
-            Some(last) => format!("It could not be sent in time. The last try failed: {last}"),
-            None => "It could not be sent in time".to_owned(),
-        },
-        provider_code: None,
-    }
-}
-
-/// How long to wait after so many attempts, in milliseconds.
-fn backoff(base: i64, attempts: i64) -> i64 {
-    let power = u32::try_from(attempts.clamp(1, 10) - 1).unwrap_or(0);
-    let wait = base.saturating_pow(power).saturating_mul(1000).min(LONGEST);
-    let [random] = crate::clock::random::<1>();
-    wait + wait * i64::from(random) / 1024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_and_end() {
-        for (attempts, least, most) in [(1, 1000, 1250), (4, 8000, 10_000), (90, 512_000, 640_000)]
-        {
-            let wait = backoff(2, attempts);
-            assert!((least..=most).contains(&wait), "{wait} after {attempts}");
-        }
-        assert!(backoff(4, 90) >= LONGEST);
-    }
-
-    #[test]
-    fn what_ran_out_of_time_says_why_it_failed() {
-        let error = expired(Some("connection refused"));
-        assert_eq!(error.code, "expired");
-        assert!(error.message.ends_with("connection refused"));
-    }
 }

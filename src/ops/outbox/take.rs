@@ -9,6 +9,7 @@ use super::{
     route,
 };
 use crate::{
+    domain::DeliveryError,
     error::Error,
     id::InboxId,
     ops::{
@@ -167,9 +168,18 @@ async fn decide(
         return Ok(Decision::Postpone(at));
     }
     let our_id = our_id(entry);
-    match route::request(job, &settings, token, &our_id)? {
-        Ok(call) => Ok(Decision::Send(call)),
-        Err(error) => Ok(Decision::End(Ended::Refused(error))),
+    match route::request(job, &settings, token, &our_id) {
+        Ok(Ok(call)) => Ok(Decision::Send(call)),
+        Ok(Err(error)) => Ok(Decision::End(Ended::Refused(error))),
+        // Whatever is wrong with one message must not keep the others.
+        Err(error) => {
+            tracing::error!(message = %entry.message, cause = error.cause(), "a message cannot be sent");
+            Ok(Decision::End(Ended::Refused(DeliveryError {
+                code: "unsupported".to_owned(),
+                message: "It cannot be sent".to_owned(),
+                provider_code: None,
+            })))
+        }
     }
 }
 
