@@ -57,6 +57,9 @@ pub enum Error {
         /// How many seconds the provider asks us to wait, if it says so.
         retry_after: Option<u64>,
     },
+    /// An update that would be kept for more inboxes than there is room for.
+    #[error("The update is too large for so many inboxes: nothing was accepted")]
+    TooLarge,
     /// An internal failure. The text is for the log.
     #[error("An unexpected error occurred")]
     Internal(String),

@@ -329,7 +329,11 @@ impl<'a> Fields<'a> {
     /// Records an error for each field that is left, since it is unknown.
     pub fn finish(mut self) {
         for (name, _) in std::mem::take(&mut self.left) {
-            self.at(&name).wrong("is not a known field");
+            // Unlike `wrong`, this does not search for an earlier error of the field, which would make many fields quadratic.
+            // An object has each name once.
+            let path = format!("{}{name}", self.prefix);
+            let error = FieldError::new(path, "is not a known field");
+            self.errors.push(error);
         }
     }
 }

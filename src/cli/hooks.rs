@@ -82,8 +82,8 @@ impl Hooks {
             }
             Hooks::Show(which) => {
                 let (account, id) = which.find(&context).await?;
-                let entry = quarantine::get(&context, &account, &id).await?;
-                let body = String::from_utf8_lossy(&entry.body).into_owned();
+                let (entry, body) = quarantine::get(&context, &account, &id).await?;
+                let body = String::from_utf8_lossy(&body).into_owned();
                 let mut shown = summary(&entry);
                 shown["headers"] = serde_json::from_str(&entry.headers).unwrap_or(Value::Null);
                 shown["body"] = body.clone().into();
@@ -137,7 +137,7 @@ fn summary(entry: &Entry) -> Value {
         "channel": entry.channel,
         "reason": entry.reason,
         "received_at": rfc3339(entry.received_at),
-        "bytes": entry.body.len(),
+        "bytes": entry.bytes,
     })
 }
 

@@ -268,9 +268,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = with_type(self.parts().0, self.body());
         if matches!(self, Refusal::TooManyBodies | Refusal::TooManyStreams) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER);
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
     }
@@ -386,6 +385,7 @@ fn status(error: &Error) -> StatusCode {
         Error::Unavailable(_) | Error::Deadlock(_) | Error::ProviderAway { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        Error::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -437,17 +437,12 @@ impl IntoResponse for Error {
 }
 
 fn failure(error: Problem) -> Vec<u8> {
-    let failure = Failure {
-        success: false,
-        error,
-    };
-    serde_json::to_vec(&failure).expect("a struct of texts is always JSON")
+    let success = false;
+    serde_json::to_vec(&Failure { success, error }).expect("a struct of texts is always JSON")
 }
 
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
-    match chars.next() {
-        Some(first) => first.to_uppercase().chain(chars).collect(),
-        None => String::new(),
-    }
+    let first = chars.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(chars).collect()
 }

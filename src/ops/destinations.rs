@@ -19,6 +19,9 @@ use db::Session;
 use secrecy::SecretString;
 use std::sync::Arc;
 
+/// The maximum number of addresses in one statement.
+const AT_ONCE: usize = 1000;
+
 /// Looks up the destinations of one request.
 pub(super) struct Search<'a> {
     context: &'a Context,
@@ -40,14 +43,28 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The inbox that has this address.
-    pub(super) async fn by_address(
+    /// The inbox that has each of these addresses.
+    pub(super) async fn by_addresses(
         &mut self,
         channel: Channel,
-        address: &str,
-    ) -> Result<Option<Arc<Destination>>, Error> {
-        let address = HookAddress::Provider(channel, address.to_owned());
-        self.find(address).await
+        addresses: &[String],
+    ) -> Result<Vec<Option<Arc<Destination>>>, Error> {
+        let address = |place: usize| HookAddress::Provider(channel, addresses[place].clone());
+        let cache = &self.context.cache;
+        let cached = |place| cache.destination(self.freshness, &address(place));
+        let mut found: Vec<_> = (0..addresses.len()).map(cached).collect();
+        let unknown = (0..found.len()).filter(|place| found[*place].is_none());
+        let unknown: Vec<_> = unknown.collect();
+        for places in unknown.chunks(AT_ONCE) {
+            let asked = places.iter().map(|place| addresses[*place].as_str());
+            let asked: Vec<_> = asked.collect();
+            let session = self.session().await?;
+            let holders = addresses::find_each(session, channel, &asked).await?;
+            for (place, holder) in places.iter().zip(holders) {
+                found[*place] = self.open(address(*place), holder)?;
+            }
+        }
+        Ok(found)
     }
 
     /// The inbox that has this id.
@@ -56,30 +73,32 @@ impl<'a> Search<'a> {
         channel: Channel,
         inbox: &InboxId,
     ) -> Result<Option<Arc<Destination>>, Error> {
-        self.find(HookAddress::Inbox(channel, inbox.clone())).await
-    }
-
-    async fn find(&mut self, address: HookAddress) -> Result<Option<Arc<Destination>>, Error> {
-        let cache = &self.context.cache;
-        if let Some(cached) = cache.destination(self.freshness, &address) {
+        let address = HookAddress::Inbox(channel, inbox.clone());
+        if let Some(cached) = self.context.cache.destination(self.freshness, &address) {
             return Ok(Some(cached));
         }
-        let session = match &mut self.session {
+        let found = addresses::find_inbox(self.session().await?, channel, inbox).await?;
+        self.open(address, found)
+    }
+
+    async fn session(&mut self) -> Result<&mut Session, Error> {
+        Ok(match &mut self.session {
             Some(session) => session,
             none => none.insert(self.context.db.read().await?),
-        };
-        let found = match &address {
-            HookAddress::Provider(channel, address) => {
-                addresses::find(session, *channel, address).await?
-            }
-            HookAddress::Inbox(channel, inbox) => {
-                addresses::find_inbox(session, *channel, inbox).await?
-            }
-        };
-        // An unknown address is not cached, since anybody can invent such addresses.
+        })
+    }
+
+    /// Opens the destination with an address and caches it. An unknown address is not cached, since anybody can invent such
+    /// addresses.
+    fn open(
+        &self,
+        address: HookAddress,
+        found: Option<addresses::Holder>,
+    ) -> Result<Option<Arc<Destination>>, Error> {
         let Some(found) = found else {
             return Ok(None);
         };
+        let cache = &self.context.cache;
         let destination = Arc::new(open(self.context, found)?);
         if let Some(token) = self.token {
             cache.fill_destination(token, address, &destination);

@@ -10,6 +10,7 @@ use super::{
     destinations::{Destination, Search},
     inboxes::prove,
     ingest::{Arrival, Source},
+    on_blocking_thread,
     transaction::again,
 };
 use crate::{
@@ -23,9 +24,19 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{HashMap, HashSet},
+    iter,
     sync::Arc,
 };
 use tokio::task::yield_now;
+
+/// The maximum number of items of an update. The largest of Meta's, of 3 MB, has room for no more that people wrote.
+const MOST_ITEMS: usize = 10_000;
+
+/// The maximum size of an update in quarantine, in bytes. Each inbox that it is for has its own copy.
+const MOST_KEPT: usize = 64 * 1024 * 1024;
+
+/// The length in bytes from which an update is read on a thread that may block.
+const LONG: usize = 64 * 1024;
 
 /// The functions that read a channel's updates.
 pub struct Format {
@@ -108,57 +119,101 @@ pub async fn check_signature(
 ) -> Result<Option<SignedUpdate>, Error> {
     let format = format(request.channel).ok_or(Error::NotFound("inbox"))?;
     let body = &request.source.body;
-    let addressed = find_addressed(context, request.channel, (format.addresses)(body)).await?;
+    let mut addressed = find_addressed(context, request.channel, (format.addresses)(body)).await?;
     if addressed.is_empty() {
         let update = unaddressed::check_signature(context, &request, &format).await?;
         return update.map(Some).ok_or(Error::NotFound("inbox"));
     }
     let tried = addressed.iter().map(|one| &*one.to);
-    let Some(signer) = signer(&request, tried)
-        .await
-        .and_then(|at| addressed.get(at))
-    else {
+    let Some(at) = signer(&request, tried).await else {
         return Ok(None);
     };
-    let parts = match (format.parse)(body) {
+    let signer = addressed.remove(at);
+    let (context, channel, source) = (context.clone(), request.channel, request.source);
+    let length = source.body.len();
+    let work = async move { sort(&context, channel, &source, &format, signer, addressed).await };
+    by_length(length, work).await.map(Some)
+}
+
+/// The items of an update for each inbox whose secret signed it: that of `signer`. `others` are the other inboxes whose
+/// addresses were found before it was parsed.
+async fn sort(
+    context: &Context,
+    channel: Channel,
+    source: &Arc<Source>,
+    format: &Format,
+    signer: Addressed,
+    others: Vec<Addressed>,
+) -> Result<SignedUpdate, Error> {
+    let length = source.body.len();
+    let parts = match read(format, &source.body) {
         Ok(update) => by_address(update, &signer.address),
-        // The whole update goes to quarantine, for each inbox whose secret signed it.
-        Err(malformed) => addressed
-            .iter()
+        // The whole update goes to quarantine, for as many of these inboxes as there is room for.
+        Err(malformed) => iter::once(&signer)
+            .chain(&others)
+            .take((MOST_KEPT / length.max(1)).max(1))
             .map(|one| (one.address.clone(), vec![unreadable(&malformed)]))
             .collect(),
     };
+    // The update proves the signer, even if it has no items for it.
+    let mut addresses = vec![signer.address.clone()];
+    let mut items_at = vec![Vec::new()];
+    let mut places = HashMap::from([(signer.address, 0)]);
+    for (address, items) in parts {
+        let place = *places.entry(address).or_insert_with_key(|address| {
+            addresses.push(address.clone());
+            items_at.push(Vec::new());
+            items_at.len() - 1
+        });
+        items_at[place].extend(items);
+    }
 
     // There is one signature, so other inboxes have signed the update only if they have the same secret.
     let secret = signer.to.app_secret.as_ref();
-    let mut signed = Vec::new();
-    let mut known: HashMap<String, Option<usize>> = HashMap::new();
     let mut search = Search::new(context);
-    let mut foreign = 0;
-    // The update proves the signer, even if it has no items for it.
-    for (address, items) in [(signer.address.clone(), Vec::new())]
-        .into_iter()
-        .chain(parts)
-    {
-        let place = match known.get(&address) {
-            Some(place) => *place,
-            None => {
-                let to = search.by_address(request.channel, &address).await?;
-                let to = to.filter(|to| same_secret(to.app_secret.as_ref(), secret));
-                let place = to.map(|to| {
-                    signed.push(arrival(&to, request.channel, &request.source, Vec::new()));
-                    signed.len() - 1
-                });
-                known.insert(address, place);
-                place
+    let found = search.by_addresses(channel, &addresses).await?;
+    let mut arrivals = Vec::new();
+    let (mut foreign, mut kept) = (0, 0);
+    for (to, items) in found.into_iter().zip(items_at) {
+        match to.filter(|to| same_secret(to.app_secret.as_ref(), secret)) {
+            Some(to) => {
+                let unreadable = |item: &Item| matches!(item, Item::Unreadable { .. });
+                kept += usize::from(items.iter().any(unreadable));
+                arrivals.push(arrival(&to, channel, source, items));
             }
-        };
-        match place.and_then(|place| signed.get_mut(place)) {
-            Some(arrival) => arrival.items.extend(items),
             None => foreign += items.iter().map(Item::count).sum::<u64>(),
         }
     }
-    Ok(Some(SignedUpdate::new(request.channel, signed, foreign)))
+    if kept > 1 && kept * length > MOST_KEPT {
+        return Err(Error::TooLarge);
+    }
+    Ok(SignedUpdate::new(channel, arrivals, foreign))
+}
+
+/// Parses an update. If it has too many items, all of them are unreadable.
+fn read(format: &Format, body: &[u8]) -> Result<Update, Malformed> {
+    let mut update = (format.parse)(body)?;
+    let items: usize = update.parts.iter().map(|part| part.items.len()).sum();
+    if items > MOST_ITEMS {
+        for part in &mut update.parts {
+            part.items = vec![Item::Unreadable {
+                reason: "one of more than 10,000 items in one update".into(),
+                count: part.items.iter().map(Item::count).sum(),
+            }];
+        }
+    }
+    Ok(update)
+}
+
+/// Reads an update of this length in bytes: a long one on a thread that may block.
+async fn by_length<T: Send + 'static>(
+    length: usize,
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match length > LONG {
+        true => on_blocking_thread(work).await,
+        false => work.await,
+    }
 }
 
 impl SignedUpdate {
@@ -217,13 +272,10 @@ async fn find_addressed(
     addresses: Vec<String>,
 ) -> Result<Vec<Addressed>, Error> {
     let mut search = Search::new(context);
-    let mut addressed = Vec::new();
-    for address in addresses {
-        if let Some(to) = search.by_address(channel, &address).await? {
-            addressed.push(Addressed { address, to });
-        }
-    }
-    Ok(addressed)
+    let found = search.by_addresses(channel, &addresses).await?;
+    let both = addresses.into_iter().zip(found);
+    let addressed = both.filter_map(|(address, to)| to.map(|to| Addressed { address, to }));
+    Ok(addressed.collect())
 }
 
 /// The place of the first of these inboxes whose secret signed the body. Each secret is tried once, since the inboxes of one
@@ -276,15 +328,19 @@ pub async fn check_token(
     if !signature::equal(expected.as_bytes(), token.as_bytes()) {
         return Ok(None);
     }
-    let items = match (format.parse)(&source.body) {
-        Ok(update) => update
-            .parts
-            .into_iter()
-            .flat_map(|part| part.items)
-            .collect(),
-        Err(malformed) => vec![unreadable(&malformed)],
+    let length = source.body.len();
+    let work = async move {
+        let items = match read(&format, &source.body) {
+            Ok(update) => update
+                .parts
+                .into_iter()
+                .flat_map(|part| part.items)
+                .collect(),
+            Err(malformed) => vec![unreadable(&malformed)],
+        };
+        Ok(vec![arrival(&to, channel, &source, items)])
     };
-    Ok(Some(vec![arrival(&to, channel, &source, items)]))
+    by_length(length, work).await.map(Some)
 }
 
 fn arrival(to: &Destination, channel: Channel, source: &Arc<Source>, items: Vec<Item>) -> Arrival {

@@ -15,17 +15,18 @@ mod message_changes;
 mod messages;
 mod own;
 mod people;
+mod pieces;
 mod quarantine;
 mod queue;
-mod refused;
 
 pub use arrival::{Arrival, Outcome, Source};
 pub(super) use batch::{contention, store_in};
 pub(super) use message_changes::announce;
+pub(super) use pieces::PIECE;
 
-use super::Context;
+use super::{Context, on_blocking_thread};
 use crate::error::Error;
-use queue::{Batch, Queue};
+use queue::Queue;
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -34,6 +35,9 @@ use tokio::{
 
 /// The maximum number of updates in one transaction. With more, the wait for the disk is only a small part of the cost.
 const BATCH: usize = 256;
+
+/// The maximum weight of a batch that a thread of the runtime stores. A heavier one would block the thread for too long.
+const LIGHT: usize = 50;
 
 /// The queue of updates that wait for the store. Cheap to clone.
 #[derive(Clone)]
@@ -105,10 +109,10 @@ async fn work(context: Context, mut receiver: mpsc::UnboundedReceiver<Waiting>) 
             push(&mut queue, waiting);
         }
         while writers.len() < context.db.writers()
-            && let Some(Batch { taken, inboxes }) = queue.take(BATCH)
+            && let Some(batch) = queue.take(BATCH, PIECE)
         {
-            let writer = writers.spawn(answer(context.clone(), taken));
-            busy.insert(writer.id(), inboxes);
+            let writer = writers.spawn(store(context.clone(), batch.taken, batch.weight));
+            busy.insert(writer.id(), batch.inboxes);
         }
     }
 }
@@ -116,11 +120,26 @@ async fn work(context: Context, mut receiver: mpsc::UnboundedReceiver<Waiting>) 
 /// Adds an update to the queue. If it is for several inboxes, it waits in the queue of the first one.
 fn push(queue: &mut Queue<Waiting>, waiting: Waiting) {
     let inbox = waiting.arrivals.first().map(|one| one.inbox.clone());
-    queue.push(inbox, waiting);
+    let weight = waiting.arrivals.iter().map(Arrival::weight).sum();
+    queue.push(inbox, weight, waiting);
 }
 
-/// Stores a batch, and answers all who wait for it.
-async fn answer(context: Context, batch: Vec<Waiting>) {
+/// Stores a batch of this weight, and answers all who wait for it.
+async fn store(context: Context, batch: Vec<Waiting>, weight: usize) {
+    let stored = answer(context, batch, weight);
+    if weight <= LIGHT {
+        return stored.await;
+    }
+    let done = on_blocking_thread(async move {
+        stored.await;
+        Ok(())
+    });
+    if let Err(error) = done.await {
+        tracing::error!(cause = error.cause(), "storing a batch failed");
+    }
+}
+
+async fn answer(context: Context, batch: Vec<Waiting>, weight: usize) {
     metrics::histogram!("inboxd_ingest_batch_updates").record(batch.len() as f64);
     let (arrivals, answers): (Vec<_>, Vec<_>) = batch
         .into_iter()
@@ -133,6 +152,9 @@ async fn answer(context: Context, batch: Vec<Waiting>) {
             answer.send(outcome).ok();
         }
     };
+    if weight > PIECE {
+        return pieces::store(&context, arrivals, answer).await;
+    }
     let batch: Vec<_> = arrivals.iter().map(Vec::as_slice).collect();
     match batch::store(&context, &batch).await {
         Ok(outcomes) => outcomes
@@ -141,6 +163,6 @@ async fn answer(context: Context, batch: Vec<Waiting>) {
         Err(Error::Unavailable(cause)) => arrivals
             .iter()
             .for_each(|_| answer(Err(Error::Unavailable(cause.clone())))),
-        Err(_) => refused::store(&context, arrivals, answer).await,
+        Err(_) => pieces::store(&context, arrivals, answer).await,
     }
 }

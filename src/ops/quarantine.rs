@@ -1,6 +1,6 @@
 //! Quarantined updates: correctly signed, but not readable. Lists them, reads them again, and deletes them.
 //!
-//! Invariant: a replay stores each part that can be read now once, and deletes the entry in the same transaction.
+//! Invariant: a replay stores each part that can be read now once, and deletes the entry with the last of it.
 
 use super::{
     Context,
@@ -35,12 +35,12 @@ pub async fn list(
     Ok(quarantine::list(&mut session, account, after.unwrap_or(&start), limit).await?)
 }
 
-/// One quarantined update.
+/// One quarantined update, and its body.
 pub async fn get(
     context: &Context,
     account: &AccountId,
     id: &QuarantineId,
-) -> Result<Entry, Error> {
+) -> Result<(Entry, Vec<u8>), Error> {
     let mut session = context.db.read().await?;
     let entry = quarantine::find(&mut session, account, id).await?;
     found(entry, "quarantined update")
@@ -68,11 +68,11 @@ pub async fn replay(
     account: &AccountId,
     id: &QuarantineId,
 ) -> Result<Outcome, Error> {
-    let entry = get(context, account, id).await?;
+    let (entry, body) = get(context, account, id).await?;
     let mut session = context.db.read().await?;
     let details = inboxes::find_details(&mut session, account, &entry.inbox).await?;
-    let details = found(details, "inbox")?;
     drop(session);
+    let details = found(details, "inbox")?;
     let format = format(entry.channel).ok_or_else(|| {
         Error::Conflict(
             Reason::Unreadable,
@@ -85,9 +85,9 @@ pub async fn replay(
         Channel::Telegram | Channel::Livechat => None,
     };
     // One that names no inbox is for the inbox whose quarantine it is in: a person has looked at it.
-    let named = (format.unaddressed)(&entry.body).is_none();
+    let named = (format.unaddressed)(&body).is_none();
     let address = address.filter(|_| named);
-    let items = match (format.parse)(&entry.body) {
+    let items = match (format.parse)(&body) {
         Ok(update) => items_for(update, address.as_deref()),
         Err(malformed) => {
             let reason = malformed.reason;
@@ -100,28 +100,39 @@ pub async fn replay(
     let unreadable = |item: &Item| matches!(item, Item::Unreadable { .. });
     let left = items.iter().filter(|item| unreadable(item));
     let left = left.map(Item::count).sum();
-    let arrival = Arrival {
-        source: Arc::new(Source::default()),
-        account: account.clone(),
-        inbox: entry.inbox.clone(),
-        channel: entry.channel,
-        proved: true,
-        items: items.into_iter().filter(|item| !unreadable(item)).collect(),
-    };
-    let batch = [slice::from_ref(&arrival)];
-    let stored = again(|| async {
-        let mut session = context.db.write().await?;
-        let stored = ingest::store_in(context, &mut session, &batch).await?;
-        let mut stored = stored.ok_or_else(ingest::contention)?;
-        if left == 0 {
-            quarantine::delete(&mut session, account, id).await?;
+    let mut items: Vec<_> = items.into_iter().filter(|item| !unreadable(item)).collect();
+    let mut outcome = Outcome::default();
+    loop {
+        // Others can write in between.
+        let rest = items.split_off(items.len().min(ingest::PIECE));
+        let last = rest.is_empty();
+        let arrival = Arrival {
+            source: Arc::new(Source::default()),
+            account: account.clone(),
+            inbox: entry.inbox.clone(),
+            channel: entry.channel,
+            proved: true,
+            items,
+        };
+        let batch = [slice::from_ref(&arrival)];
+        let stored = again(|| async {
+            let mut session = context.db.write().await?;
+            let stored = ingest::store_in(context, &mut session, &batch).await?;
+            let mut stored = stored.ok_or_else(ingest::contention)?;
+            if last && left == 0 {
+                quarantine::delete(&mut session, account, id).await?;
+            }
+            commit(context, session, std::mem::take(&mut stored.changes)).await?;
+            Ok(stored)
+        })
+        .await?;
+        joins::carry_out(context, &stored.joins).await;
+        stored.outcomes.into_iter().for_each(|one| outcome.add(one));
+        if last {
+            break;
         }
-        commit(context, session, std::mem::take(&mut stored.changes)).await?;
-        Ok(stored)
-    })
-    .await?;
-    joins::carry_out(context, &stored.joins).await;
-    let mut outcome = stored.outcomes.into_iter().next().unwrap_or_default();
+        items = rest;
+    }
     outcome.quarantined = left;
     Ok(outcome)
 }

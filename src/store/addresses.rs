@@ -7,7 +7,7 @@ use crate::{
     domain::Channel,
     id::{AccountId, InboxId},
 };
-use db::{Error, Row, Session};
+use db::{Each, Error, Row, Session};
 
 /// An inbox that has an address.
 macro_rules! by_address {
@@ -47,6 +47,9 @@ statements! {
     WAITING = newest!("i.proved_at IS NULL");
     PROVED = newest!("i.proved_at IS NOT NULL");
 }
+
+/// The statement that runs many times at once.
+pub(super) const EACH: &[Each] = &[Each::Find(FIND)];
 
 /// Gives an address, of this business account at the provider, to an inbox. False if another has it.
 pub async fn claim(
@@ -92,14 +95,18 @@ pub struct Holder {
     pub app_secret: Option<Vec<u8>>,
 }
 
-/// The inbox that has this address.
-pub async fn find(
+/// The inbox that has each of these addresses.
+pub async fn find_each(
     session: &mut Session,
     channel: Channel,
-    address: &str,
-) -> Result<Option<Holder>, Error> {
-    let params = [channel.as_str().into(), address.into()];
-    session.query_opt(&FIND, &params, read).await
+    addresses: &[&str],
+) -> Result<Vec<Option<Holder>>, Error> {
+    let runs: Vec<_> = addresses
+        .iter()
+        .map(|address| vec![channel.as_str().into(), (*address).into()])
+        .collect();
+    let found = session.find_each(&FIND, &runs, read).await?;
+    Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
 /// An inbox that is known by its id alone.

@@ -100,6 +100,7 @@ pub const OF_ALL_DATA: &[&[Sql]] = &[invariants::ALL, invariants::BY_ENGINE];
 /// The statements that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[
     accounts::EACH,
+    addresses::EACH,
     business::EACH,
     contacts::EACH,
     conversations::EACH,

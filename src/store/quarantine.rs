@@ -13,9 +13,9 @@ statements! {
     INSERT = "INSERT INTO quarantine (account_id, inbox_id, body_hash, id, channel, reason, headers, body, received_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         ON CONFLICT (account_id, inbox_id, body_hash) DO NOTHING";
-    LIST = concat!("SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
+    LIST = concat!("SELECT id, inbox_id, channel, reason, headers, received_at, CAST(LENGTH(body) AS BIGINT) FROM quarantine
         WHERE account_id = $1 AND id > $2", not_deleted!("inbox_id"), "ORDER BY id LIMIT $3");
-    FIND = concat!("SELECT id, inbox_id, channel, reason, headers, received_at, body FROM quarantine
+    FIND = concat!("SELECT id, inbox_id, channel, reason, headers, received_at, CAST(LENGTH(body) AS BIGINT), body FROM quarantine
         WHERE account_id = $1 AND id = $2", not_deleted!("inbox_id"));
     DELETE = "DELETE FROM quarantine WHERE account_id = $1 AND id = $2";
     COUNT = "SELECT COUNT(*) FROM (SELECT 1 FROM quarantine ORDER BY account_id, id LIMIT 10000) AS first";
@@ -75,8 +75,8 @@ pub struct Entry {
     pub headers: String,
     /// When it was received, in seconds since 1970.
     pub received_at: i64,
-    /// The body as it was received.
-    pub body: Vec<u8>,
+    /// The length of the body in bytes.
+    pub bytes: i64,
 }
 
 /// The entries of an account after an entry, oldest first.
@@ -90,14 +90,16 @@ pub async fn list(
     session.query(&LIST, &params, read).await
 }
 
-/// One entry.
+/// One entry, and the body as it was received.
 pub async fn find(
     session: &mut Session,
     account: &AccountId,
     id: &QuarantineId,
-) -> Result<Option<Entry>, Error> {
+) -> Result<Option<(Entry, Vec<u8>)>, Error> {
     session
-        .query_opt(&FIND, &[account.into(), id.into()], read)
+        .query_opt(&FIND, &[account.into(), id.into()], |row| {
+            Ok((read(row)?, row.get(7)?))
+        })
         .await
 }
 
@@ -126,6 +128,6 @@ fn read(row: &Row<'_>) -> Result<Entry, Error> {
         reason: row.get(3)?,
         headers: row.get(4)?,
         received_at: row.get(5)?,
-        body: row.get(6)?,
+        bytes: row.get(6)?,
     })
 }

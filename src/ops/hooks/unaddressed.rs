@@ -5,7 +5,7 @@
 //! message only if no other inbox has the same secret.
 
 use super::{
-    Format, MetaRequest, SignedUpdate, arrival, same_secret, set_aside, signer, unreadable,
+    Format, MetaRequest, SignedUpdate, arrival, read, same_secret, set_aside, signer, unreadable,
 };
 use crate::{
     error::Error,
@@ -38,7 +38,7 @@ pub(super) async fn check_signature(
     let Some(first) = signed.first() else {
         return Ok(None);
     };
-    let items: Vec<Item> = match (format.parse)(body) {
+    let items: Vec<Item> = match read(format, body) {
         Ok(update) => update
             .parts
             .into_iter()

@@ -42,6 +42,19 @@ pub struct Arrival {
 }
 
 impl Arrival {
+    /// The work of storing it, in items. An item that cannot be read costs more, since the whole update is kept for it.
+    pub(super) fn weight(&self) -> usize {
+        /// The bytes that are as much work as an item.
+        const BYTES: usize = 8192;
+        let unreadable = |item: &Item| matches!(item, Item::Unreadable { .. });
+        let kept = match self.items.iter().any(unreadable) {
+            true => self.source.body.len() / BYTES,
+            false => 0,
+        };
+        // An update without items still proves its inbox.
+        self.items.len().max(1) + kept
+    }
+
     /// The same without items.
     pub(super) fn empty(&self) -> Arrival {
         Arrival {
@@ -75,7 +88,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn add(&mut self, other: Outcome) {
+    pub(in crate::ops) fn add(&mut self, other: Outcome) {
         self.stored += other.stored;
         self.known += other.known;
         self.changes += other.changes;

@@ -17,6 +17,8 @@ pub(super) async fn store(
     outcomes: &mut [Outcome],
 ) -> Result<(), Error> {
     for (update, arrivals) in batch.iter().enumerate() {
+        // All of them are of one update, which may be long.
+        let mut hash = None;
         for arrival in arrivals {
             let mut first = None;
             let mut items = 0;
@@ -38,7 +40,7 @@ pub(super) async fn store(
                 reason,
                 headers: &source.headers,
                 body: &source.body,
-                body_hash: Sha256::digest(&source.body).into(),
+                body_hash: *hash.get_or_insert_with(|| Sha256::digest(&source.body).into()),
                 received_at: now,
             };
             if quarantine::insert(session, &entry).await? {

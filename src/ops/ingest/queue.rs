@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The queue. `None` stands for updates without an inbox.
 pub(super) struct Queue<T> {
-    waiting: HashMap<Option<InboxId>, VecDeque<T>>,
+    /// The waiting updates with their weights.
+    waiting: HashMap<Option<InboxId>, VecDeque<(usize, T)>>,
     /// The inboxes with waiting updates that are not busy, in the order of their turns.
     turn: VecDeque<Option<InboxId>>,
     /// The inboxes with updates that are being stored.
@@ -21,6 +22,8 @@ pub(super) struct Queue<T> {
 pub(super) struct Batch<T> {
     /// The updates in order.
     pub(super) taken: Vec<T>,
+    /// The sum of their weights.
+    pub(super) weight: usize,
     /// Their inboxes, which are busy until [`Queue::release`].
     pub(super) inboxes: Vec<Option<InboxId>>,
 }
@@ -34,24 +37,30 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Adds an update at the end of its inbox's queue.
-    pub(super) fn push(&mut self, inbox: Option<InboxId>, one: T) {
+    /// Adds an update of this weight at the end of its inbox's queue.
+    pub(super) fn push(&mut self, inbox: Option<InboxId>, weight: usize, one: T) {
         let waiting = self.waiting.entry(inbox.clone()).or_default();
         if waiting.is_empty() && !self.busy.contains(&inbox) {
             self.turn.push_back(inbox);
         }
-        waiting.push_back(one);
+        waiting.push_back((weight, one));
     }
 
-    /// Takes at most `most` updates, one of each inbox in turn. `None` if there are none of inboxes that are not busy.
-    pub(super) fn take(&mut self, most: usize) -> Option<Batch<T>> {
+    /// Takes at most `most` updates, one of each inbox in turn, and no more once they weigh `heaviest`. `None` if there are none
+    /// of inboxes that are not busy.
+    pub(super) fn take(&mut self, most: usize, heaviest: usize) -> Option<Batch<T>> {
         let mut taken = Vec::new();
+        let mut weight = 0;
         let mut inboxes = HashSet::new();
         while taken.len() < most
+            && weight < heaviest
             && let Some(inbox) = self.turn.pop_front()
         {
             let waiting = self.waiting.entry(inbox.clone()).or_default();
-            taken.extend(waiting.pop_front());
+            if let Some((more, one)) = waiting.pop_front() {
+                weight += more;
+                taken.push(one);
+            }
             if !waiting.is_empty() {
                 self.turn.push_back(inbox.clone());
             }
@@ -60,7 +69,11 @@ impl<T> Queue<T> {
         self.turn.retain(|inbox| !inboxes.contains(inbox));
         self.busy.extend(inboxes.iter().cloned());
         let inboxes = inboxes.into_iter().collect();
-        (!taken.is_empty()).then_some(Batch { taken, inboxes })
+        (!taken.is_empty()).then_some(Batch {
+            taken,
+            weight,
+            inboxes,
+        })
     }
 
     /// Marks these inboxes as no longer busy.
@@ -92,7 +105,7 @@ mod tests {
     fn queue(of: &[(&str, u32)]) -> Queue<u32> {
         let mut queue = Queue::new();
         for (name, one) in of {
-            queue.push(inbox(name), *one);
+            queue.push(inbox(name), 1, *one);
         }
         queue
     }
@@ -100,29 +113,41 @@ mod tests {
     #[test]
     fn inboxes_take_turns_and_each_keeps_its_order() {
         let mut queue = queue(&[("a", 1), ("a", 2), ("a", 3), ("b", 4), ("c", 5), ("b", 6)]);
-        let batch = queue.take(5).expect("some wait");
+        let batch = queue.take(5, 99).expect("some wait");
         assert_eq!(batch.taken, [1, 4, 5, 2, 6]);
-        assert!(queue.take(5).is_none(), "a is busy");
+        assert!(queue.take(5, 99).is_none(), "a is busy");
         queue.release(batch.inboxes);
-        assert_eq!(queue.take(5).expect("one is left").taken, [3]);
+        assert_eq!(queue.take(5, 99).expect("one is left").taken, [3]);
+    }
+
+    #[test]
+    fn a_heavy_update_is_taken_alone() {
+        let mut queue = Queue::new();
+        for (name, weight, one) in [("a", 9, 1), ("a", 1, 2), ("b", 1, 3), ("c", 1, 4)] {
+            queue.push(inbox(name), weight, one);
+        }
+        let heavy = queue.take(9, 5).expect("some wait");
+        assert_eq!((heavy.taken, heavy.weight), (vec![1], 9));
+        let light = queue.take(9, 5).expect("b and c are not busy");
+        assert_eq!((light.taken, light.weight), (vec![3, 4], 2));
     }
 
     #[test]
     fn a_busy_inbox_does_not_hold_up_another() {
         let mut queue = queue(&[("a", 1), ("a", 2)]);
-        let first = queue.take(1).expect("some wait");
-        queue.push(inbox("a"), 3);
-        queue.push(inbox("b"), 4);
-        let second = queue.take(9).expect("b may leave");
+        let first = queue.take(1, 99).expect("some wait");
+        queue.push(inbox("a"), 1, 3);
+        queue.push(inbox("b"), 1, 4);
+        let second = queue.take(9, 99).expect("b may leave");
         assert_eq!(second.taken, [4]);
         queue.release(first.inboxes);
-        assert_eq!(queue.take(9).expect("a may, too").taken, [2, 3]);
+        assert_eq!(queue.take(9, 99).expect("a may, too").taken, [2, 3]);
     }
 
     #[test]
     fn nothing_stays_of_who_is_gone() {
         let mut queue = queue(&[("a", 1), ("b", 2)]);
-        let batch = queue.take(9).expect("some wait");
+        let batch = queue.take(9, 99).expect("some wait");
         queue.release(batch.inboxes);
         assert!(queue.waiting.is_empty() && queue.turn.is_empty() && queue.busy.is_empty());
     }

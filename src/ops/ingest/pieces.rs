@@ -1,7 +1,8 @@
-//! Stores a batch in which the store refuses something: finds it by halving the batch, and puts only that into quarantine.
+//! Stores a batch in pieces, if it is too much for one transaction, or if the store refuses something in it. That is found by
+//! halving the batch, and only that goes to quarantine.
 //!
-//! Invariant: one update takes a bounded number of transactions, however much of it is refused. No other update goes to
-//! quarantine with it. Each update is answered as soon as all of it is stored.
+//! Invariant: no transaction keeps a writer for long, and one update takes a bounded number of them, however much of it is
+//! refused. No other update goes to quarantine with it. Each update is answered as soon as all of it is stored.
 
 use super::{
     arrival::{Arrival, Outcome},
@@ -15,10 +16,13 @@ use std::slice;
 /// update is in quarantine anyway.
 const SEARCHED: usize = 8;
 
+/// The maximum weight of what one transaction stores. On SQLite this takes about 50 ms, in which nobody else can write.
+pub(in crate::ops) const PIECE: usize = 1000;
+
 /// Parts of updates, in order, each with the index of its update in the batch.
 type Pieces = Vec<(usize, Arrival)>;
 
-/// Stores a batch that was refused as a whole. Calls `answer` for each update, in order.
+/// Stores a batch. Calls `answer` for each update, in order.
 pub(super) async fn store(
     context: &Context,
     updates: Vec<Vec<Arrival>>,
@@ -34,6 +38,11 @@ pub(super) async fn store(
     let mut searched = vec![0; totals.len()];
     let mut left = vec![all];
     while let Some(pieces) = left.pop() {
+        if items(&pieces) > 1 && weight(&pieces) > PIECE {
+            let (first, second) = halve(pieces);
+            left.extend([second, first]);
+            continue;
+        }
         let mut stored = attempt(context, &pieces).await;
         if let Err(error) = &stored
             && !matches!(error, Error::Unavailable(_))
@@ -93,6 +102,10 @@ async fn attempt(context: &Context, pieces: &Pieces) -> Result<Vec<Outcome>, Err
 fn one_update(pieces: &Pieces) -> Option<usize> {
     let (first, last) = (pieces.first()?.0, pieces.last()?.0);
     (first == last).then_some(first)
+}
+
+fn weight(pieces: &Pieces) -> usize {
+    pieces.iter().map(|(_, arrival)| arrival.weight()).sum()
 }
 
 fn items(pieces: &Pieces) -> usize {
