@@ -26,8 +26,11 @@ pub(super) use pieces::PIECE;
 
 use super::{Context, on_blocking_thread};
 use crate::error::Error;
-use queue::Queue;
-use std::{collections::HashMap, sync::Arc};
+use queue::{Batch, Queue};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::{JoinHandle, JoinSet},
@@ -87,6 +90,10 @@ async fn work(context: Context, mut receiver: mpsc::UnboundedReceiver<Waiting>) 
     let mut writers = JoinSet::new();
     // Kept outside the tasks, so that the inboxes of a task that panics are released.
     let mut busy = HashMap::new();
+    // Batches that are stored in pieces, one batch after the other. They do not count as writers, since others can write
+    // between two pieces.
+    let mut long = VecDeque::new();
+    let mut storing_long = None;
     let mut open = true;
     while open || !writers.is_empty() {
         tokio::select! {
@@ -102,17 +109,31 @@ async fn work(context: Context, mut receiver: mpsc::UnboundedReceiver<Waiting>) 
                         error.id()
                     }
                 };
+                storing_long = storing_long.filter(|long| *long != task);
                 queue.release(busy.remove(&task).unwrap_or_default());
             }
         }
         while let Ok(waiting) = receiver.try_recv() {
             push(&mut queue, waiting);
         }
-        while writers.len() < context.db.writers()
-            && let Some(batch) = queue.take(BATCH, PIECE)
-        {
+        let mut begin = |writers: &mut JoinSet<()>, batch: Batch<Waiting>| {
             let writer = writers.spawn(store(context.clone(), batch.taken, batch.weight));
             busy.insert(writer.id(), batch.inboxes);
+            writer.id()
+        };
+        while writers.len() < context.db.writers() + usize::from(storing_long.is_some())
+            && let Some(batch) = queue.take(BATCH, PIECE)
+        {
+            if batch.weight > PIECE {
+                long.push_back(batch);
+            } else {
+                begin(&mut writers, batch);
+            }
+        }
+        if storing_long.is_none()
+            && let Some(batch) = long.pop_front()
+        {
+            storing_long = Some(begin(&mut writers, batch));
         }
     }
 }

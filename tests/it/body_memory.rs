@@ -38,20 +38,6 @@ async fn serve(store: Store, bytes: usize) -> (Shell, Running) {
     (shell, server)
 }
 
-/// Bytes of memory that a process has.
-fn resident(server: &Running) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process()));
-    let status = status.expect("the system tells");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    number
-        .expect("a line")
-        .trim()
-        .parse::<usize>()
-        .expect("a number")
-        * KIB
-}
-
 /// The head of an update.
 fn head(fields: &str) -> String {
     format!(
@@ -76,7 +62,7 @@ async fn a_body_in_tiny_pieces_takes_no_more_than_its_bytes() {
         .deliver(&whatsapp::hello("wamid.1"))
         .await
         .assert_status(200);
-    let before = resident(&server);
+    let before = server.resident();
     let pieces = "1\r\nx\r\n".repeat(BYTES);
     let mut streams = Vec::new();
     for last in 1..=BODIES {
@@ -87,7 +73,7 @@ async fn a_body_in_tiny_pieces_takes_no_more_than_its_bytes() {
         streams.push(stream);
     }
     taken(&server, usize::from(BODIES) * BYTES).await;
-    let grown = resident(&server).saturating_sub(before);
+    let grown = server.resident().saturating_sub(before);
     // Less than one megabyte of bodies. Kept piece by piece it would be some thirty.
     assert!(grown < 12 * MIB, "{} KiB", grown / KIB);
     drop(streams);
@@ -107,7 +93,7 @@ async fn taken(server: &Running, bytes: usize) {
 #[tokio::test]
 async fn bodies_that_never_end_have_a_bound() {
     let (_shell, server) = serve(Store::Sqlite, 16 * MIB).await;
-    let before = resident(&server);
+    let before = server.resident();
     let body = vec![b' '; MIB - 1];
     let mut streams = Vec::new();
     for _ in 0..100 {
@@ -119,7 +105,7 @@ async fn bodies_that_never_end_have_a_bound() {
         sent.await.ok();
         streams.push(stream);
     }
-    let grown = resident(&server).saturating_sub(before);
+    let grown = server.resident().saturating_sub(before);
     // An address gets a megabyte; without a bound it would be a hundred.
     assert!(grown < 40 * MIB, "{} MiB", grown / MIB);
     // All but those that fit are told so.

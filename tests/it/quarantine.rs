@@ -38,7 +38,10 @@ async fn a_bad_item_goes_aside_and_its_neighbours_are_stored(store: Store) {
     let kept = quarantine::list(&app.context, &app.account, None, 10).await;
     let kept = kept.expect("a list");
     assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].body, payload.to_string().into_bytes());
+    let body = quarantine::get(&app.context, &app.account, &kept[0].id).await;
+    let (_, body) = body.expect("it is there");
+    assert_eq!(body, payload.to_string().into_bytes());
+    assert_eq!(kept[0].bytes, body.len() as i64);
     assert!(kept[0].headers.contains("x-hub-signature-256"));
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod provider;
 mod some;
 mod store;
 pub(crate) mod three;
+mod usage;
 pub(crate) mod whatsapp;
 
 pub(crate) use bodies::whatsapp_body;
