@@ -4,7 +4,7 @@
 //! What a stranger's costs is in `growth.rs`.
 
 use crate::support::{
-    Running, Shell, Store, TestApp, on_both_stores,
+    Running, Shell, Store, TestApp, eventually, on_both_stores,
     program::text,
     whatsapp::{APP_SECRET, sign, text as message, update},
     whatsapp_body,
@@ -24,8 +24,8 @@ on_both_stores![
 const LONGEST: usize = 4 * 1024 * 1024;
 /// As much as one update may say.
 const MOST: usize = 10_000;
-/// CPU time of the whole server, from the request to its answer.
-const LIMIT: Duration = Duration::from_secs(1);
+/// CPU time of the whole server, from the request to its answer: a second, or two where the program is not optimised.
+const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 2 } else { 1 });
 
 /// An update as long as one may be, and by what it may be longer.
 type Shape = (&'static str, fn(usize) -> String);
@@ -390,7 +390,9 @@ async fn more_than_one_update_may_say_goes_aside_and_can_be_replayed(store: Stor
 async fn others_are_answered_while_a_long_update_is_stored(store: Store) {
     let app = TestApp::start(store).await;
     app.whatsapp("1001").await;
-    app.inbox(whatsapp_body("1002")).await;
+    let mut other = whatsapp_body("1002");
+    other["phone_number"] = "+62812345679".into();
+    app.inbox(other).await;
     let long = whatsapp_messages(r##"{"id":"a#","from":"1#"}"##, LONGEST, MOST);
     let short = update("1002", &[message("628111", "wamid.1", "Hi")]);
     let long = async {
@@ -401,7 +403,7 @@ async fn others_are_answered_while_a_long_update_is_stored(store: Store) {
     };
     let others = async {
         // Some of it is there: its pieces can be seen.
-        crate::support::eventually("the long one is being stored", async || {
+        eventually("the long one is being stored", async || {
             app.count("messages").await > 0
         })
         .await;

@@ -130,6 +130,10 @@ pub(crate) fn frame(raw: &str) -> Option<Frame<'_>> {
             Ok(frame)
         }
     }
+    // The reader's error would cost far more than this look.
+    if !raw.trim_start().starts_with('{') {
+        return None;
+    }
     let mut reader = serde_json::Deserializer::from_str(raw);
     let frame = reader.deserialize_map(Keys).ok()?;
     reader.end().ok().map(|()| frame)
