@@ -5,6 +5,7 @@
 use super::{
     Context, found,
     messages::{LISTED, fold, json, window},
+    on_blocking_thread,
     page::{Draft, Page},
 };
 use crate::{
@@ -107,6 +108,27 @@ pub async fn get_with_former_ids(
 
 /// A page of conversations after a cursor.
 pub async fn list(
+    context: &Context,
+    account: &AccountId,
+    inbox: Option<&InboxId>,
+    status: Option<&str>,
+    cursor: &Cursor,
+    limit: i64,
+) -> Result<Page, Error> {
+    if status.is_none() {
+        return page(context, account, inbox, None, cursor, limit).await;
+    }
+    // It may have to read all conversations to find a few that match.
+    let (context, account, inbox) = (context.clone(), account.clone(), inbox.cloned());
+    let (status, cursor) = (status.map(str::to_owned), cursor.clone());
+    let read = async move {
+        let status = status.as_deref();
+        page(&context, &account, inbox.as_ref(), status, &cursor, limit).await
+    };
+    on_blocking_thread(read).await
+}
+
+async fn page(
     context: &Context,
     account: &AccountId,
     inbox: Option<&InboxId>,

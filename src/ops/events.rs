@@ -5,7 +5,7 @@
 //!
 //! Invariant: an event is published only after its change is durable.
 
-use super::Context;
+use super::{Context, on_blocking_thread};
 use crate::{
     error::Error,
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
@@ -164,6 +164,16 @@ impl<Id: Ord> FromIterator<Id> for RecentIds<Id> {
 /// The next page of events in an account after an event, oldest first. An empty page is the end. If an inbox
 /// or a conversation was changed several times, only the last change is returned. Deletions of inboxes are never returned.
 pub async fn catch_up(
+    context: &Context,
+    account: &AccountId,
+    after: &EventId,
+) -> Result<Vec<Event>, Error> {
+    // It also reads rows of the account that are no events, however many there are.
+    let (context, account, after) = (context.clone(), account.clone(), after.clone());
+    on_blocking_thread(async move { read_after(&context, &account, &after).await }).await
+}
+
+async fn read_after(
     context: &Context,
     account: &AccountId,
     after: &EventId,

@@ -17,7 +17,7 @@ pub(super) use outgoing::{Way, expiry, read as read_outgoing};
 pub(super) use queue::{check_sending, window};
 
 use super::{
-    Context, found,
+    Context, found, on_blocking_thread,
     page::{Draft, MOST, Page},
 };
 use crate::{
@@ -162,8 +162,21 @@ pub(super) async fn after(
     after: Option<&MessageId>,
     limit: i64,
 ) -> Result<Vec<(Message<'static>, String)>, Error> {
-    let start = MessageId::from_text("");
-    let after = after.unwrap_or(&start);
+    let (context, account) = (context.clone(), account.clone());
+    let after = after.cloned().unwrap_or(MessageId::from_text(""));
+    let conversation = conversation.clone();
+    // It may have to sort all messages of the conversation.
+    let read = async move { read_after(&context, &account, &conversation, &after, limit).await };
+    on_blocking_thread(read).await
+}
+
+async fn read_after(
+    context: &Context,
+    account: &AccountId,
+    conversation: &ConversationId,
+    after: &MessageId,
+    limit: i64,
+) -> Result<Vec<(Message<'static>, String)>, Error> {
     let mut session = context.db.read().await?;
     let stored = messages::after(&mut session, account, conversation, after, limit).await?;
     let changed: Vec<_> = stored.iter().filter(|one| one.has_changes).collect();

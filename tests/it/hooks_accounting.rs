@@ -86,7 +86,7 @@ fn with_lists<const N: usize>(mut value: Value, lists: [(&str, Option<Piece>); N
 }
 
 fn id() -> impl Strategy<Value = String> {
-    (0..30_u8).prop_map(|id| format!("id.{id}"))
+    (0..12_u8).prop_map(|id| format!("id.{id}"))
 }
 
 fn of_whatsapp() -> impl Strategy<Value = Piece> {

@@ -23,8 +23,8 @@ pub async fn list(
     let cache = &context.cache;
     let state = cache.account(account);
     let marks = cache.marks(cache.freshness(), &state);
-    let mut session = context.db.read().await?;
     if let Some(marks) = marks {
+        let mut session = context.db.read().await?;
         let found = inboxes::page(&mut session, account, page, &marks).await?;
         // Page and total are from the same moment only if no inbox was changed in between.
         let still = cache.marks(cache.freshness(), &state);
@@ -32,12 +32,25 @@ pub async fn list(
             return Ok((found, marks.total(page.filter)));
         }
     }
-    let (found, total) = inboxes::list(&mut session, account, page).await?;
-    drop(session);
+    let (found, total) = read(context, account, page).await?;
     if let Some(fill) = cache.begin_marks(cache.freshness(), &state, total) {
         make_marks(context, account, fill).await;
     }
     Ok((found, total))
+}
+
+/// Reads a page of a list that may be long, and how many inboxes match.
+async fn read(
+    context: &Context,
+    account: &AccountId,
+    page: Page,
+) -> Result<(Vec<Inbox>, i64), Error> {
+    let (context, account) = (context.clone(), account.clone());
+    let read = async move {
+        let mut session = context.db.read().await?;
+        Ok(inboxes::list(&mut session, &account, page).await?)
+    };
+    on_blocking_thread(read).await
 }
 
 /// Reads the marks of a long list, for later requests.
