@@ -9,9 +9,10 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard};
 
 /// What a change makes untrue of an account's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +28,10 @@ pub struct AccountState {
     /// A number that is unique in this process. It is a part of the pages' cache key.
     pub(super) serial: u64,
     state: Mutex<State>,
+    /// Whether the last page of messages or conversations that was read took long.
+    slow: AtomicBool,
+    /// Held while such a page is read, so that they are read one after the other.
+    turn: AsyncMutex<()>,
 }
 
 struct State {
@@ -68,6 +73,21 @@ pub(super) struct UncachedRead {
 }
 
 impl AccountState {
+    /// Whether the account's last page took long, so that its next one may, too.
+    pub fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    /// Records whether a page took long.
+    pub fn note_slow(&self, slow: bool) {
+        self.slow.store(slow, Ordering::Relaxed);
+    }
+
+    /// Waits for the turn to read a page that takes long.
+    pub async fn turn(&self) -> AsyncMutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic cannot leave the state half-changed: the code below only assigns values.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -234,6 +254,8 @@ impl Accounts {
                 pages: KnownPages::default(),
                 marking: false,
             }),
+            slow: AtomicBool::new(false),
+            turn: AsyncMutex::new(()),
         });
         states.by_id.insert(id.clone(), Arc::downgrade(&state));
         state

@@ -5,21 +5,26 @@
 
 use super::{
     App,
-    body_memory::{Reservation, Reservations},
+    body_memory::{AnswerMemory, Reservation, Reservations},
     client,
     envelope::{ApiError, Refusal},
 };
 use crate::error::Error;
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use std::fmt;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 use tokio::time::timeout;
 
 /// The first capacity of a body's buffer, in bytes. It grows by doubling.
@@ -121,6 +126,34 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
         }
     }
     Ok(None)
+}
+
+/// The body of a long answer. Its memory stays reserved until the client has all of it.
+pub struct Held {
+    /// The body.
+    pub body: Body,
+    /// The memory that it takes.
+    pub memory: AnswerMemory,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The body's length by its `Content-Length` header.

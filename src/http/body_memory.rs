@@ -1,15 +1,15 @@
-//! How much memory the bodies of requests may take, in all and from one network.
+//! How much memory the bodies of requests and of long answers may take, in all and for one network.
 //!
 //! One half is for bytes that have arrived, the other for the values that are parsed from them. They are separate so that
-//! complete bodies never take the memory that is needed to parse them. One network ([`super::client::network`]) gets an
-//! eighth of each half. A single body may take more if its network has no other, so that the largest allowed body still
-//! gets through.
+//! complete bodies never take the memory that is needed to parse them. Answers have a part of their own, as large as a half.
+//! One network ([`super::client::network`]) gets an eighth of each part. A single body may take more if its network has no
+//! other, so that the largest allowed body still gets through.
 //!
 //! If there is no room for arriving bytes, the slowest body is evicted: its request is refused, and its memory is freed. A
 //! body is judged only when it is older than a second. If all bodies are younger, none is evicted, and the new one is
 //! refused.
 //!
-//! Invariant: the reserved memory never exceeds either half, and is free again when its request is answered or gone.
+//! Invariant: no part is exceeded. Memory is free again when its request is answered or gone, or its answer was received.
 
 use super::envelope::Refusal;
 use std::{
@@ -60,6 +60,7 @@ struct Inner {
 struct State {
     arrived: Half,
     parsed: Half,
+    answered: Half,
     /// Bodies that have not arrived completely, by their ids.
     arriving: HashMap<u64, Arriving>,
     last_id: u64,
@@ -82,7 +83,7 @@ struct Shared {
     eviction: Notify,
 }
 
-/// One half of the memory.
+/// A part of the memory.
 struct Half {
     size: usize,
     taken: usize,
@@ -181,6 +182,7 @@ impl BodyMemory {
             state: Mutex::new(State {
                 arrived: Half::new(bytes / 2),
                 parsed: Half::new(bytes / 2),
+                answered: Half::new(bytes / 2),
                 arriving: HashMap::new(),
                 last_id: 0,
             }),
@@ -215,7 +217,20 @@ impl BodyMemory {
     /// The number of reserved bytes.
     pub fn taken(&self) -> usize {
         let state = self.state();
-        state.arrived.taken + state.parsed.taken
+        state.arrived.taken + state.parsed.taken + state.answered.taken
+    }
+
+    /// Reserves memory for an answer of this many bytes to a network. Its only answer may take more than its share.
+    pub fn answer(&self, network: u128, bytes: usize) -> Result<AnswerMemory, Refusal> {
+        let mut state = self.state();
+        let alone = state.answered.has(network) == 0;
+        let took = state.answered.take(network, bytes, alone);
+        took.map_err(|_| Refusal::TooManyBodies)?;
+        Ok(AnswerMemory {
+            memory: self.clone(),
+            network,
+            bytes,
+        })
     }
 
     /// Calls `attempt` until it returns true, again whenever memory was freed.
@@ -312,6 +327,20 @@ impl Drop for Reservation {
         state.parsed.free(self.network, self.parsed);
         drop(state);
         self.memory.0.freed.notify_waiters();
+    }
+}
+
+/// The memory of an answer, which is free again when this is dropped.
+pub struct AnswerMemory {
+    memory: BodyMemory,
+    network: u128,
+    bytes: usize,
+}
+
+impl Drop for AnswerMemory {
+    fn drop(&mut self) {
+        let mut state = self.memory.state();
+        state.answered.free(self.network, self.bytes);
     }
 }
 

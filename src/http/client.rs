@@ -6,7 +6,7 @@ use super::{App, Peer, envelope::ApiError};
 use crate::error::Error;
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, request::Parts},
 };
 use ipnet::IpNet;
 use std::{
@@ -30,10 +30,19 @@ impl FromRequestParts<App> for Client {
 
 /// The address of the client that sent this request.
 pub fn address(parts: &Parts, app: &App) -> Result<IpAddr, Error> {
-    let Some(Peer(peer)) = parts.extensions.get() else {
+    address_of(&parts.extensions, &parts.headers, app)
+}
+
+/// The same for a request that is not in parts.
+pub fn address_of(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    app: &App,
+) -> Result<IpAddr, Error> {
+    let Some(Peer(peer)) = extensions.get() else {
         return Err(Error::Internal("a request without a connection".into()));
     };
-    Ok(client(&app.limits.trusted_proxies, *peer, &parts.headers))
+    Ok(client(&app.limits.trusted_proxies, *peer, headers))
 }
 
 /// The network that shares the limits of this address: for IPv6 the whole /64, since one client usually has all of it, and

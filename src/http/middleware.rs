@@ -4,8 +4,10 @@
 //! Invariant: answers of one kind of route have no headers that only another kind needs.
 
 use super::{
-    App, body,
+    App,
+    body::{self, Held},
     body_memory::Reservations,
+    client,
     envelope::{JSON, Refusal},
     rates::{Counted, Quota},
 };
@@ -26,8 +28,31 @@ pub async fn api(State(app): State<App>, mut request: Request, next: Next) -> Re
     }
     let counted = Counted::default();
     request.extensions_mut().insert(counted.clone());
+    let network = client::address_of(request.extensions(), request.headers(), &app);
     let response = admit(&app, request, next).await;
+    let response = match network.map(client::network) {
+        Ok(network) => reserve(&app, network, response),
+        // Without a connection there is no client that could leave it unread.
+        Err(_) => response,
+    };
     of_api(response, counted.quota())
+}
+
+/// The length in bytes from which an answer takes reserved memory. A usual page of a hundred messages is shorter.
+const LONG: u64 = 128 * 1024;
+
+/// Reserves memory for a long answer until the client has it. Otherwise a client that requests many and reads none would
+/// take all memory.
+fn reserve(app: &App, network: u128, response: Response) -> Response {
+    let length = response.body().size_hint().exact().unwrap_or(0);
+    if length <= LONG {
+        return response;
+    }
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    match app.body_memory.answer(network, length) {
+        Ok(memory) => response.map(|body| Body::new(Held { body, memory })),
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 /// Adds the headers that every answer of the API has.

@@ -5,8 +5,7 @@
 use super::{
     Context, found,
     messages::{LISTED, fold, json, window},
-    on_blocking_thread,
-    page::{Draft, Page},
+    page::{Draft, Page, in_turn},
 };
 use crate::{
     domain::{Contact, Conversation},
@@ -115,17 +114,13 @@ pub async fn list(
     cursor: &Cursor,
     limit: i64,
 ) -> Result<Page, Error> {
-    if status.is_none() {
-        return page(context, account, inbox, None, cursor, limit).await;
-    }
-    // It may have to read all conversations to find a few that match.
-    let (context, account, inbox) = (context.clone(), account.clone(), inbox.cloned());
-    let (status, cursor) = (status.map(str::to_owned), cursor.clone());
-    let read = async move {
-        let status = status.as_deref();
-        page(&context, &account, inbox.as_ref(), status, &cursor, limit).await
-    };
-    on_blocking_thread(read).await
+    let (inbox, cursor) = (inbox.cloned(), cursor.clone());
+    let status = status.map(str::to_owned);
+    in_turn(context, account, async move |context, account| {
+        let (inbox, status) = (inbox.as_ref(), status.as_deref());
+        page(&context, &account, inbox, status, &cursor, limit).await
+    })
+    .await
 }
 
 async fn page(

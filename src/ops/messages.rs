@@ -18,7 +18,7 @@ pub(super) use queue::{check_sending, window};
 
 use super::{
     Context, found, on_blocking_thread,
-    page::{Draft, MOST, Page},
+    page::{Draft, MOST, Page, in_turn},
 };
 use crate::{
     domain::Message,
@@ -96,6 +96,20 @@ async fn one(
 
 /// A page of messages: the newest of those before `before`, or of all. They are sorted with the oldest first.
 pub async fn list(
+    context: &Context,
+    account: &AccountId,
+    thread: &Thread,
+    before: Option<&MessageId>,
+    limit: i64,
+) -> Result<Page, Error> {
+    let (thread, before) = (thread.clone(), before.cloned());
+    in_turn(context, account, async move |context, account| {
+        page(&context, &account, &thread, before.as_ref(), limit).await
+    })
+    .await
+}
+
+async fn page(
     context: &Context,
     account: &AccountId,
     thread: &Thread,

@@ -4,10 +4,11 @@
 //!
 //! Invariant: a page has at least one row, unless the list is empty, and further rows only up to [`MOST`] bytes.
 
-use crate::store::messages::Changes;
-use db::Error;
+use super::{Context, on_blocking_thread};
+use crate::{clock, error, id::AccountId, store::messages::Changes};
+use db::{EngineKind, Error};
 use serde::Serialize;
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 /// The maximum size of a page's rows, in bytes. A page that reaches it ends early, and the next page continues.
 pub(super) const MOST: usize = 4 << 20;
@@ -19,6 +20,41 @@ pub struct Page {
     pub rows: Vec<u8>,
     /// The cursor of the next page, if there is one.
     pub next: Option<String>,
+}
+
+/// The size of a page that takes long to write, in bytes.
+const LONG: usize = 256 << 10;
+/// The time that a page takes long from. It is measured on SQLite only: on PostgreSQL it may have been spent waiting.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// Reads a page of an account. If the account's last page took long, this one is read on a thread that may block, after the
+/// account's others: one account's long pages must not delay other accounts.
+pub(super) async fn in_turn<F>(
+    context: &Context,
+    account: &AccountId,
+    read: impl FnOnce(Context, AccountId) -> F,
+) -> Result<Page, error::Error>
+where
+    F: Future<Output = Result<Page, error::Error>> + Send + 'static,
+{
+    let state = context.cache.account(account);
+    let read = read(context.clone(), account.clone());
+    let embedded = context.db.engine() == EngineKind::Sqlite;
+    let timed = async move {
+        let begun = clock::stopwatch();
+        let page = read.await?;
+        let slow = embedded && begun.elapsed() > SLOW;
+        Ok((slow || page.rows.len() > LONG, page))
+    };
+    let (slow, page) = match state.is_slow() {
+        false => timed.await?,
+        true => {
+            let _turn = state.turn().await;
+            on_blocking_thread(timed).await?
+        }
+    };
+    state.note_slow(slow);
+    Ok(page)
 }
 
 /// A page that is being written.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
@@ -17,6 +17,7 @@ use tokio::{
 on_both_stores![
     bodies_that_never_end_make_way_for_others,
     a_network_with_its_share_costs_the_others_nothing,
+    long_answers_that_nobody_reads_have_a_bound,
 ];
 
 const KIB: usize = 1024;
@@ -211,6 +212,52 @@ async fn a_network_with_its_share_costs_the_others_nothing(store: Store) {
     .await;
     assert_eq!(given_up(&mut streams).await, [7]);
     drop(streams);
+    server.stop().await;
+}
+
+async fn long_answers_that_nobody_reads_have_a_bound(store: Store) {
+    let (shell, server) = serve(store, 16 * MIB).await;
+    let key = shell.key();
+    let long = "x".repeat(50_000);
+    for part in 0..4 {
+        let said: Vec<_> = (0..10)
+            .map(|n| whatsapp::text("628111", &format!("wamid.{part}.{n}"), &long))
+            .collect();
+        let update = whatsapp::update("1001", &said);
+        server.deliver(&update).await.assert_status(200);
+    }
+    let inboxes = server.get("/inboxes").key(&key).send().await.data();
+    let inbox = inboxes[0]["id"].as_str().expect("an id");
+    let ask = async |network: usize| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        // The system takes no more for who does not read.
+        socket.set_recv_buffer_size(4096).expect("set");
+        let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 100), 0));
+        socket.bind(from).expect("the whole of 127.0.0.0/8 is here");
+        let mut stream = socket.connect(server.address).await.expect("connected");
+        let request = format!(
+            "GET /messages?inbox_id={inbox} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             x-forwarded-for: 2001:db8:0:{network}::1\r\n\r\n"
+        );
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("it reads");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.expect("an answer");
+        (status[9..].to_vec(), stream)
+    };
+    // Two megabytes each: the first of a network always fits, and no second one.
+    let first = ask(1).await;
+    assert_eq!(first.0, b"200");
+    for _ in 0..5 {
+        assert_eq!(ask(1).await.0, b"503");
+    }
+    let others = [ask(2).await, ask(3).await, ask(4).await];
+    assert!(others.iter().all(|(status, _)| status == b"200"));
+    assert_eq!(ask(5).await.0, b"503", "all is taken");
+    drop((first, others));
+    eventually("it is free again", async || ask(1).await.0 == b"200").await;
     server.stop().await;
 }
 

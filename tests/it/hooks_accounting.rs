@@ -25,7 +25,6 @@ on_both_stores![
     every_item_of_telegram_is_accounted_for,
     parts_without_an_address_are_for_the_one_inbox_that_vouched,
     a_message_that_may_be_for_several_inboxes_goes_aside,
-    a_update_without_anything_for_its_inbox_proves_it,
 ];
 
 /// A piece of an update.
@@ -447,12 +446,4 @@ async fn a_message_that_may_be_for_several_inboxes_goes_aside(store: Store) {
         "nothing tells whose it is"
     );
     assert_eq!(app.count("quarantine").await, 1);
-}
-
-async fn a_update_without_anything_for_its_inbox_proves_it(store: Store) {
-    let app = TestApp::start(store).await;
-    let inbox = app.whatsapp("1001").await;
-    let body = json!({"entry": [{"id": "10", "changes": [{"field": "new", "value": {"phone_number_id": "1001"}}]}]});
-    app.deliver(&body).await.assert_status(200);
-    assert_eq!(app.shown(&inbox).await["status"], "active");
 }

@@ -25,6 +25,7 @@ on_both_stores![
     a_update_of_4_mb_is_too_large_and_one_of_3_mb_is_not,
     an_unsigned_update_costs_no_more_than_its_bytes,
     at_most_64_secrets_are_tried,
+    an_update_without_anything_for_its_inbox_proves_it,
 ];
 
 /// Delivers what must be refused, and checks that nothing came of it.
@@ -358,4 +359,12 @@ async fn at_most_64_secrets_are_tried(store: Store) {
     assert_eq!(app.count("messages").await, 0);
     deliver("secret-63").await.assert_status(200);
     assert_eq!(app.count("messages").await, 1);
+}
+
+async fn an_update_without_anything_for_its_inbox_proves_it(store: Store) {
+    let app = TestApp::start(store).await;
+    let inbox = app.whatsapp("1001").await;
+    let body = json!({"entry": [{"id": "10", "changes": [{"field": "new", "value": {"phone_number_id": "1001"}}]}]});
+    app.deliver(&body).await.assert_status(200);
+    assert_eq!(app.shown(&inbox).await["status"], "active");
 }
