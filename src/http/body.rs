@@ -23,7 +23,8 @@ use serde_json::{Map, Value};
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 use tokio::time::timeout;
 
@@ -130,10 +131,28 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
 
 /// The body of a long answer. Its memory stays reserved until the client has all of it.
 pub struct Held {
-    /// The body.
-    pub body: Body,
-    /// The memory that it takes.
-    pub memory: AnswerMemory,
+    body: Body,
+    memory: Arc<AnswerMemory>,
+}
+
+impl Held {
+    /// This body, which takes this memory.
+    pub fn new(body: Body, memory: AnswerMemory) -> Self {
+        let memory = Arc::new(memory);
+        Held { body, memory }
+    }
+}
+
+/// A piece of it. hyper takes pieces, and ends with the body, long before they have left.
+struct HeldBytes(
+    Bytes,
+    #[allow(dead_code, reason = "it is dropped with the bytes")] Arc<AnswerMemory>,
+);
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl HttpBody for Held {
@@ -144,7 +163,10 @@ impl HttpBody for Held {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let memory = self.memory.clone();
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let hold = |bytes| Bytes::from_owner(HeldBytes(bytes, memory));
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
     }
 
     fn is_end_stream(&self) -> bool {

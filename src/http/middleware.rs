@@ -50,7 +50,7 @@ fn reserve(app: &App, network: u128, response: Response) -> Response {
     }
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     match app.body_memory.answer(network, length) {
-        Ok(memory) => response.map(|body| Body::new(Held { body, memory })),
+        Ok(memory) => response.map(|body| Body::new(Held::new(body, memory))),
         Err(refusal) => refusal.into_response(),
     }
 }
