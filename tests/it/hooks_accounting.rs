@@ -27,6 +27,7 @@ on_both_stores![
     a_message_that_may_be_for_several_inboxes_goes_aside,
 ];
 
+/// A piece of an update.
 #[derive(Debug, Clone)]
 struct Piece {
     value: Value,
