@@ -1,6 +1,8 @@
 //! The request that sends a stored message.
 //!
 //! How a provider wants it written is not said here, but in `channels::send`.
+//!
+//! Invariant: a message goes to nothing but what its contact is known by at present. A number may be somebody else's by now.
 
 use crate::{
     domain::{Channel, DeliveryError},
@@ -12,10 +14,13 @@ use crate::{
     store::messages::Job,
 };
 use channels::{
+    IdentityKind,
     api::Call,
     send::{self, Route, outcome::Outcome},
     telegram, whatsapp,
 };
+use serde::Deserialize;
+use std::borrow::Cow;
 
 /// The request, or why there is none.
 pub(super) fn request(
@@ -27,23 +32,26 @@ pub(super) fn request(
     let way = Way::read(job.way.as_deref())?;
     let outgoing = read_outgoing(&job.kind, &job.content, &way)?;
     let missing = |what: &str| Error::Internal(format!("an inbox without its {what}"));
+    let Some(address) = address(job, settings)? else {
+        return Ok(Err(unreachable()));
+    };
     let route = match job.channel {
         Channel::Whatsapp => Route::Whatsapp {
             number_id: settings
                 .phone_number_id
                 .as_deref()
                 .ok_or_else(|| missing("phone_number_id"))?,
-            to: whatsapp_to(job),
+            to: whatsapp_to(&address),
         },
         Channel::Instagram => Route::Instagram {
             account_id: job
                 .instagram_account_id
                 .as_deref()
                 .ok_or_else(|| missing("instagram_account_id"))?,
-            to: &job.contact,
+            to: &address.value,
         },
         Channel::Telegram => {
-            let chat = way.chat.or_else(|| job.contact.parse().ok());
+            let chat = way.chat.or_else(|| address.value.parse().ok());
             Route::Telegram(telegram::send::To {
                 chat_id: chat.ok_or_else(|| Error::Internal("a chat without a number".into()))?,
                 message_thread_id: way.topic,
@@ -57,13 +65,49 @@ pub(super) fn request(
     Ok(call.map_err(DeliveryError::from))
 }
 
-/// Meta wants a number where one is known.
-fn whatsapp_to(job: &Job) -> whatsapp::send::To<'_> {
-    let is_number = |id: &str| id.bytes().all(|byte| byte.is_ascii_digit());
-    match &job.phone {
-        _ if job.is_group => whatsapp::send::To::Group(&job.contact),
-        _ if is_number(&job.contact) => whatsapp::send::To::Phone(&job.contact),
-        Some(phone) => whatsapp::send::To::Phone(phone),
-        None => whatsapp::send::To::UserId(&job.contact),
+/// Something that a contact is known by, as it is shown.
+#[derive(Deserialize)]
+struct Known<'a> {
+    kind: String,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+    scope: Option<String>,
+    #[serde(default)]
+    former: bool,
+}
+
+/// By what a contact is written to: something that it has at present. `None` if there is nothing.
+fn address<'a>(job: &'a Job, settings: &Settings) -> Result<Option<Known<'a>>, Error> {
+    let known: Vec<Known<'_>> = serde_json::from_str(&job.identities)
+        .map_err(|error| Error::Internal(format!("a stored contact is damaged: {error}")))?;
+    let number = job.phone.as_deref().unwrap_or_default();
+    let scope = job.instagram_account_id.as_ref();
+    let scope = scope.or(settings.business_account_id.as_ref());
+    // Meta wants a number where one is known, and takes ids of its own account only.
+    let rank = |one: &Known<'_>| match IdentityKind::ALL
+        .iter()
+        .find(|kind| kind.as_str() == one.kind)
+    {
+        Some(IdentityKind::Phone) => (0, one.value != number.trim_start_matches('+')),
+        Some(IdentityKind::ParentUserId) => (2, false),
+        _ => (1, one.scope.as_ref() != scope),
+    };
+    let present = known.into_iter().filter(|one| !one.former);
+    Ok(present.min_by_key(rank))
+}
+
+fn whatsapp_to<'a>(address: &'a Known<'_>) -> whatsapp::send::To<'a> {
+    match &*address.kind {
+        "phone" => whatsapp::send::To::Phone(&address.value),
+        "group_id" => whatsapp::send::To::Group(&address.value),
+        _ => whatsapp::send::To::UserId(&address.value),
+    }
+}
+
+fn unreachable() -> DeliveryError {
+    DeliveryError {
+        code: "recipient_unreachable".to_owned(),
+        message: "Nothing is known by which this contact can be written to now".to_owned(),
+        provider_code: None,
     }
 }

@@ -22,7 +22,7 @@ statements! {
     // A message in a conversation that another one can answer, and what tells its way.
     QUOTABLE = "SELECT provider_id, content FROM messages WHERE account_id = $1 AND id = $2 AND conversation_id = $3";
     JOB = "SELECT m.type AS type, m.content AS content, m.way AS way, m.provider_id AS provider_id, m.reply_to AS reply_to,
-            r.given_id AS given_id, c.provider_id AS contact, c.phone AS phone, c.is_group AS is_group, i.type AS channel, i.status AS status,
+            r.given_id AS given_id, c.identities AS identities, c.phone AS phone, c.is_group AS is_group, i.type AS channel, i.status AS status,
             i.settings AS settings, i.instagram_account_id AS instagram_account_id, i.deleted_at AS deleted_at
         FROM messages m
         JOIN conversations v ON v.account_id = m.account_id AND v.id = m.conversation_id
@@ -165,8 +165,8 @@ pub struct Job {
     pub way: Option<String>,
     /// The provider's id of the message that it answers, if the provider has that.
     pub reply_to: Option<String>,
-    /// The provider's id of the contact.
-    pub contact: String,
+    /// What the contact is known by, as it is shown: a JSON list.
+    pub identities: String,
     /// The contact's number.
     pub phone: Option<String>,
     /// Whether the contact is a group chat.
@@ -202,7 +202,7 @@ pub async fn find_jobs(
                 Some(key) if is_own_key(&key) => row.get(5)?,
                 key => key,
             },
-            contact: row.get(6)?,
+            identities: row.get(6)?,
             phone: row.get(7)?,
             is_group: row.get::<i64>(8)? != 0,
             channel: channel(row.text(9)?)?,
