@@ -14,7 +14,7 @@ use std::collections::HashMap;
 const AT_ONCE: usize = 32;
 /// How much sooner than evenly some may leave, in microseconds.
 const BURST: i64 = 250_000;
-/// When to look again whether an inbox has fewer under way, in milliseconds.
+/// When to look again whether an inbox has fewer under way, in milliseconds: at as many messages as it can have.
 const BUSY: i64 = 200;
 
 /// What shares a pace.
@@ -22,6 +22,8 @@ const BUSY: i64 = 200;
 enum Lane {
     Inbox(InboxId),
     Chat(ConversationId),
+    /// What comes again because its inbox had too much under way.
+    Busy(InboxId),
 }
 
 /// What leaves, and what may.
@@ -29,8 +31,8 @@ enum Lane {
 pub struct Traffic {
     /// When a lane would be free, were everything to leave evenly, in microseconds since 1970.
     free_at: HashMap<Lane, i64>,
-    /// Messages that were given a place in milliseconds since 1970.
-    reserved: HashMap<MessageId, i64>,
+    /// Messages that were given a place in milliseconds since 1970, with their inboxes.
+    reserved: HashMap<MessageId, (i64, InboxId)>,
     under_way: HashMap<InboxId, usize>,
 }
 
@@ -46,17 +48,21 @@ impl Traffic {
         now: i64,
     ) -> Result<(), i64> {
         if self.under_way.get(inbox).is_some_and(|n| *n >= AT_ONCE) {
-            return Err(now + BUSY);
+            let at = self.free_at.entry(Lane::Busy(inbox.clone())).or_default();
+            let back = (*at).max((now + BUSY) * 1000);
+            *at = back + BUSY * 1000 / AT_ONCE as i64;
+            return Err(back.div_euclid(1000));
         }
         match self.reserved.get(message) {
-            Some(at) if *at > now => return Err(*at),
+            Some((at, _)) if *at > now => return Err(*at),
             Some(_) => {
                 self.reserved.remove(message);
                 return Ok(());
             }
             None => {}
         }
-        let inbox = Lane::Inbox(inbox.clone());
+        let of = inbox;
+        let inbox = Lane::Inbox(of.clone());
         let chat = Lane::Chat(conversation.clone());
         let evenly = |usual: i64| pace.map_or(usual, |pace| 1_000_000 / pace.max(1));
         let lanes: Vec<(Lane, i64, i64)> = match channel {
@@ -87,7 +93,7 @@ impl Traffic {
             return Ok(());
         }
         let at = slot.div_euclid(1000) + 1;
-        self.reserved.insert(message.clone(), at);
+        self.reserved.insert(message.clone(), (at, of.clone()));
         Err(at)
     }
 
@@ -95,6 +101,8 @@ impl Traffic {
     pub(super) fn hold(&mut self, inbox: &InboxId, until: i64) {
         let at = self.free_at.entry(Lane::Inbox(inbox.clone())).or_default();
         *at = (*at).max(until * 1000 + BURST);
+        // What had a place before that asks for another.
+        self.reserved.retain(|_, (_, of)| of != inbox);
     }
 
     /// A request of this inbox begins.
@@ -116,7 +124,7 @@ impl Traffic {
     pub fn tidy(&mut self, now: i64) {
         self.free_at.retain(|_, at| *at > now * 1000);
         // Long past: the message was canceled, or another node has sent it.
-        self.reserved.retain(|_, at| *at + 60_000 > now);
+        self.reserved.retain(|_, (at, _)| *at + 60_000 > now);
     }
 }
 
@@ -177,6 +185,17 @@ mod tests {
     }
 
     #[test]
+    fn a_place_of_before_an_inbox_is_held_does_not_count() {
+        let mut traffic = Traffic::default();
+        let mut ask = |traffic: &mut _, n, now| ask(traffic, Channel::Telegram, "a", n, now);
+        assert_eq!(ask(&mut traffic, 1, 5000), Ok(()));
+        assert_eq!(ask(&mut traffic, 2, 5000), Err(6001));
+        traffic.hold(&InboxId::from_text("inbox_1"), 9000);
+        assert_eq!(ask(&mut traffic, 2, 6001), Err(9001));
+        assert_eq!(ask(&mut traffic, 2, 9001), Ok(()));
+    }
+
+    #[test]
     fn an_inbox_has_so_many_under_way_and_no_more() {
         let mut traffic = Traffic::default();
         let inbox = InboxId::from_text("inbox_1");
@@ -185,6 +204,9 @@ mod tests {
             ask(&mut traffic, Channel::Instagram, "a", 1, 1000),
             Err(1200)
         );
+        // Not all of them come again at once.
+        let last = (2..=100).map(|n| ask(&mut traffic, Channel::Instagram, "a", n, 1000));
+        assert_eq!(last.last(), Some(Err(1818)));
         traffic.end(&inbox);
         assert_eq!(ask(&mut traffic, Channel::Instagram, "a", 1, 1000), Ok(()));
     }
