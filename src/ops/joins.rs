@@ -12,13 +12,15 @@ use super::{
     events::{Event, What},
     on_blocking_thread,
     pieces::{self, Progress},
+    transaction::again,
 };
 use crate::{
     error::Error,
     id::{AccountId, ContactId, ConversationId, EventId, InboxId},
     store::{
-        aliases, contacts, identities, inboxes,
+        aliases, contacts, echoes, identities, inboxes,
         joins::{self as table, Join},
+        outbox,
     },
 };
 use db::Session;
@@ -56,33 +58,50 @@ pub async fn work(context: Context, stopped: watch::Receiver<bool>) {
 
 async fn join_all(context: Context, stopped: watch::Receiver<bool>) -> Result<Progress, Error> {
     let left = table::list(&mut context.db.read().await?).await?;
+    let mut all_done = Progress::Done;
     for join in &left {
         let mut progress = Progress::More;
         while progress == Progress::More && !*stopped.borrow() {
-            (_, progress) = one_piece(&context, join, PIECE).await?;
+            progress = match one_piece(&context, join, PIECE).await {
+                Ok((_, progress)) => progress,
+                Err(error @ Error::Unavailable(_)) => return Err(error),
+                // The others do not wait for it.
+                Err(error) => {
+                    let cause = error.cause();
+                    tracing::error!(cause, account = %join.account, "two contacts cannot be joined");
+                    Progress::Busy
+                }
+            };
+        }
+        if progress != Progress::Done {
+            all_done = progress;
         }
     }
-    Ok(Progress::Done)
+    Ok(all_done)
 }
 
 async fn one_piece(context: &Context, join: &Join, most: i64) -> Result<(i64, Progress), Error> {
     let (context, join) = (context.clone(), join.clone());
-    on_blocking_thread(async move {
-        let mut session = context.db.write().await?;
-        let mut step = Step {
-            context: &context,
-            session: &mut session,
-            account: &join.account,
-            left: most,
-            threads: THREADS,
-            events: Vec::new(),
-        };
-        let progress = step.take(&join).await?;
-        let (moved, events) = (most - step.left, step.events);
-        commit(&context, session, Changes::of(events)).await?;
-        Ok((moved, progress))
-    })
-    .await
+    on_blocking_thread(async move { again(|| step(&context, &join, most)).await }).await
+}
+
+async fn step(context: &Context, join: &Join, most: i64) -> Result<(i64, Progress), Error> {
+    let mut session = context.db.write().await?;
+    let mut step = Step {
+        context,
+        session: &mut session,
+        account: &join.account,
+        left: most,
+        threads: THREADS,
+        events: Vec::new(),
+    };
+    let progress = step.take(join).await?;
+    let (moved, events) = (most - step.left, step.events);
+    let mut changes = Changes::of(events);
+    // What was behind a message that moved may be due now.
+    changes.queued = moved > 0;
+    commit(context, session, changes).await?;
+    Ok((moved, progress))
 }
 
 /// One transaction of a join.
@@ -122,8 +141,9 @@ impl Step<'_> {
             contacts::complete(self.session, account, &survivor, &lost).await?;
             let both = [(account, &survivor), (account, &lost)];
             contacts::show_identities(self.session, &both).await?;
-            if !self.take_conversations(&lost, &survivor).await? {
-                return Ok(Progress::More);
+            let progress = self.take_conversations(&lost, &survivor).await?;
+            if progress != Progress::Done {
+                return Ok(progress);
             }
             aliases::add(self.session, account, lost.as_str(), survivor.as_str()).await?;
             contacts::delete(self.session, account, &lost).await?;
@@ -141,43 +161,61 @@ impl Step<'_> {
         Ok(found.map(|_| id))
     }
 
-    /// Gives the survivor what conversations it may in this transaction. Whether those are all.
+    /// Gives the survivor what conversations it may in this transaction.
     async fn take_conversations(
         &mut self,
         lost: &ContactId,
         survivor: &ContactId,
-    ) -> Result<bool, Error> {
+    ) -> Result<Progress, Error> {
         while let Some(thread) = table::next(self.session, self.account, lost, survivor).await? {
             if self.threads == 0 {
-                return Ok(false);
+                return Ok(Progress::More);
             }
             self.threads -= 1;
             let mut kept = thread.id.clone();
             if let Some(twin) = thread.twin {
                 let gone = twin.clone().max(thread.id.clone());
                 kept = twin.min(thread.id);
-                if !self.merge(&gone, &kept).await? {
-                    return Ok(false);
+                let progress = self.merge(&thread.inbox, &gone, &kept).await?;
+                if progress != Progress::Done {
+                    return Ok(progress);
                 }
             }
             self.give(&kept, survivor, thread.inbox).await?;
         }
-        Ok(true)
+        Ok(Progress::Done)
     }
 
-    /// Moves the messages of one conversation to another. Whether the one is gone.
-    async fn merge(&mut self, gone: &ConversationId, kept: &ConversationId) -> Result<bool, Error> {
+    /// Moves the messages of one conversation to another, with what is still to be sent of them. When this is done, the one
+    /// is gone.
+    async fn merge(
+        &mut self,
+        inbox: &InboxId,
+        gone: &ConversationId,
+        kept: &ConversationId,
+    ) -> Result<Progress, Error> {
         let account = self.account;
         let most = self.left;
+        let is_sending = [
+            outbox::lock_first(self.session, account, gone).await?,
+            outbox::lock_first(self.session, account, kept).await?,
+        ];
+        // One conversation sends one message at a time.
+        if is_sending == [true, true] {
+            return Ok(Progress::Busy);
+        }
         let moved = table::move_messages(self.session, account, gone, kept, most).await?;
         self.left -= moved;
+        let now = self.context.clock.millis();
+        outbox::follow(self.session, account, gone, kept, now).await?;
         // As many as were allowed may not be all.
         if moved == most {
-            return Ok(false);
+            return Ok(Progress::More);
         }
+        echoes::follow(self.session, account, inbox, gone, kept).await?;
         table::end(self.session, account, gone, kept).await?;
         aliases::add(self.session, account, gone.as_str(), kept.as_str()).await?;
-        Ok(true)
+        Ok(Progress::Done)
     }
 
     async fn give(

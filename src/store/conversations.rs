@@ -6,7 +6,7 @@ mod read;
 
 pub use read::{Contact, Cursor, Stored, find, list};
 
-use super::{not_deleted, one_each, statements};
+use super::{aliases::survivor, not_deleted, one_each, statements};
 use crate::{
     domain::Channel,
     id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId},
@@ -28,9 +28,9 @@ statements! {
             last_inbound_at = CASE WHEN (last_inbound_at, last_inbound_id) < ($5, $6) THEN $5 ELSE last_inbound_at END,
             last_inbound_id = CASE WHEN (last_inbound_at, last_inbound_id) < ($5, $6) THEN $6 ELSE last_inbound_id END
         WHERE account_id = $7 AND id = $8";
-    TARGET = "SELECT v.inbox_id, v.last_message_id, v.last_inbound_id, v.last_inbound_at, i.type, i.status, i.settings, i.created_at
+    TARGET = concat!("SELECT v.inbox_id, v.last_message_id, v.last_inbound_id, v.last_inbound_at, i.type, i.status, i.settings, i.created_at, v.id
         FROM conversations v JOIN inboxes i ON i.account_id = v.account_id AND i.id = v.inbox_id
-        WHERE v.account_id = $1 AND v.id = $2 AND i.deleted_at IS NULL";
+        WHERE v.account_id = $1 AND v.id = ", survivor!("$2"), " AND i.deleted_at IS NULL");
     FIND_BY_IDENTITY = concat!("SELECT v.id FROM identities n JOIN conversations v
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
         WHERE n.account_id = $1 AND n.channel = $2 AND n.kind = $3 AND n.value = $4 AND n.scope = $5 AND v.inbox_id = $5",
@@ -198,6 +198,8 @@ pub async fn grow<'a>(
 /// What has to be known of a conversation to send something to it.
 #[derive(Debug)]
 pub struct Target {
+    /// Its id. What was joined has the id of what it was joined with.
+    pub id: ConversationId,
     /// Its inbox.
     pub inbox: InboxId,
     /// Its last message; empty if there is none.
@@ -227,6 +229,7 @@ pub async fn find_target(
             let channel = row.text(4)?.parse();
             let last_inbound = row.text(2)?;
             Ok(Target {
+                id: ConversationId::from_text(row.text(8)?),
                 inbox: InboxId::from_text(row.text(0)?),
                 last_message: MessageId::from_text(row.text(1)?),
                 last_inbound: (!last_inbound.is_empty())

@@ -15,6 +15,7 @@ statements! {
     BEFORE = "SELECT e.account_id, e.inbox_id, e.provider_id, e.conversation_id, e.message, i.type
         FROM echoes e JOIN inboxes i ON i.account_id = e.account_id AND i.id = e.inbox_id
         WHERE e.received_at <= $1 ORDER BY e.received_at LIMIT $2";
+    FOLLOW = "UPDATE echoes SET conversation_id = $1 WHERE account_id = $2 AND inbox_id = $3 AND conversation_id = $4";
     DELETE = "DELETE FROM echoes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
 }
 
@@ -64,6 +65,19 @@ pub async fn before(session: &mut Session, time: i64, most: i64) -> Result<Vec<E
             })
         })
         .await
+}
+
+/// Moves what was kept aside of one conversation of an inbox to another.
+pub async fn follow(
+    session: &mut Session,
+    account: &AccountId,
+    inbox: &InboxId,
+    from: &ConversationId,
+    to: &ConversationId,
+) -> Result<(), Error> {
+    let params = [to.into(), account.into(), inbox.into(), from.into()];
+    session.execute(&FOLLOW, &params).await?;
+    Ok(())
 }
 
 /// Removes one. False if it was gone.

@@ -40,7 +40,11 @@ statements! {
             block_number = CASE WHEN (l.block_changed_at, l.block_number) > (k.block_changed_at, k.block_number)
                 THEN l.block_number ELSE k.block_number END,
             block_changed_at = CASE WHEN l.block_changed_at > k.block_changed_at
-                THEN l.block_changed_at ELSE k.block_changed_at END
+                THEN l.block_changed_at ELSE k.block_changed_at END,
+            last_inbound_at = CASE WHEN (l.last_inbound_at, l.last_inbound_id) > (k.last_inbound_at, k.last_inbound_id)
+                THEN l.last_inbound_at ELSE k.last_inbound_at END,
+            last_inbound_id = CASE WHEN (l.last_inbound_at, l.last_inbound_id) > (k.last_inbound_at, k.last_inbound_id)
+                THEN l.last_inbound_id ELSE k.last_inbound_id END
         FROM conversations AS l
         WHERE k.account_id = $1 AND k.id = $2 AND l.account_id = $1 AND l.id = $3";
     DELETE_CONVERSATION = "DELETE FROM conversations WHERE account_id = $1 AND id = $2";

@@ -38,6 +38,14 @@ statements! {
     HELD = "SELECT message_id FROM outbox WHERE account_id = $1 AND inbox_id = $2 AND held = 1 ORDER BY message_id LIMIT $3";
     IN_DOUBT = "SELECT message_id FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state IN ('attempting', 'unknown')
         LIMIT 1";
+    // Takes along what belongs to messages that were moved there already.
+    FOLLOW = "UPDATE outbox SET conversation_id = $1 WHERE account_id = $2 AND conversation_id = $3 AND EXISTS (SELECT 1
+            FROM messages m WHERE m.account_id = $2 AND m.id = outbox.message_id AND m.conversation_id = $1)";
+    // Of two that were first, the one behind waits.
+    LINE_UP = "UPDATE outbox SET due_at = NULL WHERE account_id = $1 AND conversation_id = $2 AND state = 'queued' AND due_at IS NOT NULL
+          AND (message_id <> (SELECT n.message_id FROM outbox n
+                WHERE n.account_id = $1 AND n.conversation_id = $2 AND n.state = 'queued' ORDER BY n.position LIMIT 1)
+            OR EXISTS (SELECT 1 FROM outbox a WHERE a.account_id = $1 AND a.conversation_id = $2 AND a.state = 'attempting'))";
     UNKNOWN_LIKE = "SELECT o.message_id FROM outbox o
         JOIN messages m ON m.account_id = o.account_id AND m.id = o.message_id
         WHERE o.account_id = $1 AND o.conversation_id = $2 AND o.state = 'unknown' AND m.type = $3 AND m.content = $4
@@ -65,8 +73,16 @@ const LOCK: Sql = Sql {
     postgres: entry!("WHERE account_id = $1 AND message_id = $2 FOR UPDATE"),
 };
 
+/// What is first in a conversation: that alone can begin to be sent.
+const LOCK_FIRST: Sql = Sql {
+    sqlite: entry!("WHERE account_id = $1 AND conversation_id = $2 AND due_at IS NOT NULL"),
+    postgres: entry!(
+        "WHERE account_id = $1 AND conversation_id = $2 AND due_at IS NOT NULL FOR UPDATE"
+    ),
+};
+
 /// The statements with two texts.
-pub(super) const BY_ENGINE: &[Sql] = &[DUE, LOCK];
+pub(super) const BY_ENGINE: &[Sql] = &[DUE, LOCK, LOCK_FIRST];
 /// Those that run many times at once.
 pub(super) const EACH: &[Each] = &[
     Each::Update(BEGIN),
@@ -247,6 +263,34 @@ pub async fn promote(
     let params = [now.into(), account.into(), conversation.into()];
     session.execute(&PROMOTE, &params).await?;
     Ok(())
+}
+
+/// Has no attempt begin in a conversation until this transaction ends. Whether one is under way. Lock its inbox first.
+pub async fn lock_first(
+    session: &mut Session,
+    account: &AccountId,
+    conversation: &ConversationId,
+) -> Result<bool, Error> {
+    let params = [account.into(), conversation.into()];
+    let first = session.query(&LOCK_FIRST, &params, read).await?;
+    Ok(first.iter().any(|one| one.state == State::Attempting))
+}
+
+/// Has what is to be sent follow those messages that were moved from one conversation to another. The messages of each are
+/// still sent in order. Use [`lock_first`] on both before; at most one may have an attempt under way.
+pub async fn follow(
+    session: &mut Session,
+    account: &AccountId,
+    from: &ConversationId,
+    to: &ConversationId,
+    now: i64,
+) -> Result<(), Error> {
+    let params = [to.into(), account.into(), from.into()];
+    session.execute(&FOLLOW, &params).await?;
+    session
+        .execute(&LINE_UP, &[account.into(), to.into()])
+        .await?;
+    promote(session, account, from, now).await
 }
 
 /// Makes everything due that an inbox has to try later, since what held it up may be over.

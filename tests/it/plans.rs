@@ -60,6 +60,18 @@ const GROW: [(&str, &str); 11] = [
         "FROM joins ORDER BY account_id, contact_id, other_id",
         "joins that are not carried out are few",
     ),
+    (
+        "UPDATE echoes SET conversation_id",
+        "what an inbox's provider showed within a minute, at a join",
+    ),
+    (
+        "UPDATE outbox SET conversation_id",
+        "what waits in a conversation, at a join",
+    ),
+    (
+        "AND conversation_id = $2 AND due_at IS NOT NULL",
+        "what waits in a conversation, at a join",
+    ),
 ];
 
 /// What PostgreSQL's planner may expect of a statement, in its own unit (a page read in order is 1). Fifty rows found by an

@@ -43,6 +43,7 @@ pub(super) async fn queue(
     let conversation = conversation(context, session, account, new).await?;
     let target = conversations::find_target(session, account, &conversation).await?;
     let target = found(target, "conversation")?;
+    let conversation = target.id.clone();
     check(new, &target)?;
     check_sending(context, session, account, &target).await?;
     check_last(&target, new)?;

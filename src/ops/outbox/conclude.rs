@@ -18,6 +18,7 @@ use crate::{
         inboxes::{self, SendingStopped, read_settings},
         ingest,
         messages::Way,
+        transaction::again,
     },
     store::{
         echoes, inboxes as inbox_table,
@@ -99,10 +100,15 @@ pub async fn conclude(
     traffic: &mut Traffic,
     list: &[Conclusion],
 ) -> Result<(), Error> {
-    let cause = match store(context, traffic, list).await {
-        Err(Error::Unavailable(cause)) => return Err(Error::Unavailable(cause)),
+    let cause = match again(|| store(context, list)).await {
+        Ok(held) => {
+            for (inbox, until) in held {
+                traffic.hold(&inbox, until);
+            }
+            return Ok(());
+        }
+        Err(error @ (Error::Unavailable(_) | Error::Deadlock(_))) => return Err(error),
         Err(error) => error.cause().unwrap_or_default().to_owned(),
-        Ok(()) => return Ok(()),
     };
     if let [one] = list {
         tracing::error!(message = %one.of.message, cause, "the end of an attempt cannot be stored");
@@ -114,7 +120,8 @@ pub async fn conclude(
     Ok(())
 }
 
-async fn store(context: &Context, traffic: &mut Traffic, list: &[Conclusion]) -> Result<(), Error> {
+/// Stores them in one transaction. Returns the inboxes that have to wait, and until when.
+async fn store(context: &Context, list: &[Conclusion]) -> Result<Vec<(InboxId, i64)>, Error> {
     let mut list: Vec<_> = list.iter().collect();
     list.sort_by_key(|one| (&one.of.account, &one.of.message));
     let mut session = context.db.write().await?;
@@ -137,7 +144,7 @@ async fn store(context: &Context, traffic: &mut Traffic, list: &[Conclusion]) ->
     let mut end = End {
         context,
         session: &mut session,
-        traffic,
+        held: Vec::new(),
         facts: Vec::new(),
         events: Vec::new(),
         left: BTreeSet::new(),
@@ -148,6 +155,7 @@ async fn store(context: &Context, traffic: &mut Traffic, list: &[Conclusion]) ->
         }
     }
     let End {
+        held,
         facts,
         mut events,
         left,
@@ -155,7 +163,7 @@ async fn store(context: &Context, traffic: &mut Traffic, list: &[Conclusion]) ->
     } = end;
     let now = context.clock.millis();
     let queued = !left.is_empty();
-    for &(account, conversation) in &left {
+    for (account, conversation) in &left {
         outbox::promote(&mut session, account, conversation, now).await?;
     }
     events.extend(note(context, &mut session, &facts).await?);
@@ -166,7 +174,7 @@ async fn store(context: &Context, traffic: &mut Traffic, list: &[Conclusion]) ->
         let outcome = one.ended.name();
         metrics::counter!("inboxd_send_attempts_total", "outcome" => outcome).increment(1);
     }
-    Ok(())
+    Ok(held)
 }
 
 /// Notes facts of messages, and returns what is to be told.
@@ -212,22 +220,30 @@ impl Fact {
     }
 }
 
+/// Messages that leave one after the other: those of a conversation.
+type Line = (AccountId, ConversationId);
+
 /// What is gathered while ends are stored.
-struct End<'a, 's> {
+struct End<'s> {
     context: &'s Context,
     session: &'s mut Session,
-    traffic: &'s mut Traffic,
+    /// Inboxes that have to wait, and until when.
+    held: Vec<(InboxId, i64)>,
     facts: Vec<Fact>,
     events: Vec<Event>,
     /// Conversations whose first message is gone, or holds nothing back any more.
-    left: BTreeSet<(&'a AccountId, &'a ConversationId)>,
+    left: BTreeSet<Line>,
 }
 
-impl<'a> End<'a, '_> {
-    async fn conclude(&mut self, one: &'a Conclusion, entry: Option<Entry>) -> Result<(), Error> {
+impl End<'_> {
+    async fn conclude(&mut self, one: &Conclusion, entry: Option<Entry>) -> Result<(), Error> {
         let of = &one.of;
         // A person or a status may have settled it meanwhile, and another attempt may have begun.
         let current = entry.filter(|entry| entry.attempts == of.number);
+        // Its conversation may have been joined with another one meanwhile.
+        let conversation = current.as_ref().map(|entry| &entry.conversation);
+        let conversation = conversation.unwrap_or(&of.conversation);
+        let line = (of.account.clone(), conversation.clone());
         let is_open = current
             .as_ref()
             .is_some_and(|entry| entry.state != State::Unknown);
@@ -236,7 +252,7 @@ impl<'a> End<'a, '_> {
             Ended::Answered(Outcome::Taken(taken)) => {
                 if current.is_some() {
                     outbox::delete(self.session, &of.account, &of.message).await?;
-                    self.left.insert((&of.account, &of.conversation));
+                    self.left.insert(line);
                 } else {
                     self.correct(of).await?;
                 }
@@ -251,7 +267,7 @@ impl<'a> End<'a, '_> {
                 let told = after.map_or(0, |seconds| i64::try_from(seconds).unwrap_or(0) * 1000);
                 let at = self.context.clock.millis() + told.max(base);
                 if *wait == Wait::Inbox {
-                    self.traffic.hold(&of.inbox, at);
+                    self.held.push((of.inbox.clone(), at));
                 }
                 self.again(of, current, at, &error.message).await
             }
@@ -271,16 +287,18 @@ impl<'a> End<'a, '_> {
                 let at = current.as_ref().map_or(0, |entry| entry.expires_at);
                 self.again(of, current, at, &error.message).await
             }
-            Ended::Answered(Outcome::Refused(error)) => self.fail(of, error.clone().into()).await,
-            Ended::Refused(error) => self.fail(of, error.clone()).await,
-            Ended::Expired(last) => self.fail(of, expired(last.as_deref())).await,
+            Ended::Answered(Outcome::Refused(error)) => {
+                self.fail(of, line, error.clone().into()).await
+            }
+            Ended::Refused(error) => self.fail(of, line, error.clone()).await,
+            Ended::Expired(last) => self.fail(of, line, expired(last.as_deref())).await,
             Ended::Answered(Outcome::Perhaps { cause }) | Ended::Perhaps(cause) => {
                 tracing::warn!(message = %of.message, cause, "it is not known whether a provider has a message");
-                self.doubt(of).await
+                self.doubt(of, line).await
             }
             Ended::Lost => {
                 tracing::warn!(message = %of.message, "the process that was sending a message is gone");
-                self.doubt(of).await
+                self.doubt(of, line).await
             }
         }
     }
@@ -330,15 +348,15 @@ impl<'a> End<'a, '_> {
         Ok(())
     }
 
-    async fn fail(&mut self, of: &'a Which, error: DeliveryError) -> Result<(), Error> {
+    async fn fail(&mut self, of: &Which, line: Line, error: DeliveryError) -> Result<(), Error> {
         outbox::delete(self.session, &of.account, &of.message).await?;
-        self.left.insert((&of.account, &of.conversation));
+        self.left.insert(line);
         self.fact(of, "failed", Some(error));
         Ok(())
     }
 
-    async fn doubt(&mut self, of: &'a Which) -> Result<(), Error> {
-        self.left.insert((&of.account, &of.conversation));
+    async fn doubt(&mut self, of: &Which, line: Line) -> Result<(), Error> {
+        self.left.insert(line);
         let key = messages::own_key(&of.message);
         let key = messages::Key {
             account: &of.account,
