@@ -7,6 +7,7 @@ use super::{
     changes::{Changes, commit},
     check_name, found,
     keys::{self, NewKey},
+    transaction::again,
 };
 use crate::{
     domain::{Account, Scope},
@@ -28,9 +29,12 @@ const SEEN: &[u8] = b"";
 pub async fn create(context: &Context, name: &str) -> Result<Account, Error> {
     let name = check_name(name).map_err(|rule| Error::field("name", rule))?;
     let account = new_account(context, name);
-    let mut session = context.db.write().await?;
-    accounts::insert(&mut session, &account).await?;
-    commit(context, session, Changes::none()).await?;
+    again(|| async {
+        let mut session = context.db.write().await?;
+        accounts::insert(&mut session, &account).await?;
+        commit(context, session, Changes::none()).await
+    })
+    .await?;
     Ok(account)
 }
 
@@ -58,30 +62,36 @@ pub async fn create_first(
         return Ok(None);
     }
     drop(session);
-    let mut session = context.db.write().await?;
-    // A second server waits here for the first.
-    let first = instance::insert(&mut session, FIRST, UNSEEN).await?;
-    if !first || !accounts::first_two(&mut session).await?.is_empty() {
-        return Ok(None);
-    }
-    let account = new_account(context, name.to_owned());
-    accounts::insert(&mut session, &account).await?;
-    let new = NewKey {
-        name: "first key",
-        scopes: &Scope::ALL,
-        expires_in: None,
-        rate_limit: None,
-    };
-    let (_, secret) = keys::create_in(context, &mut session, &account.id, &new).await?;
-    commit(context, session, Changes::none()).await?;
-    Ok(Some((account, secret)))
+    again(|| async {
+        let mut session = context.db.write().await?;
+        // A second server waits here for the first.
+        let first = instance::insert(&mut session, FIRST, UNSEEN).await?;
+        if !first || !accounts::first_two(&mut session).await?.is_empty() {
+            return Ok(None);
+        }
+        let account = new_account(context, name.to_owned());
+        accounts::insert(&mut session, &account).await?;
+        let new = NewKey {
+            name: "first key",
+            scopes: &Scope::ALL,
+            expires_in: None,
+            rate_limit: None,
+        };
+        let (_, secret) = keys::create_in(context, &mut session, &account.id, &new).await?;
+        commit(context, session, Changes::none()).await?;
+        Ok(Some((account, secret)))
+    })
+    .await
 }
 
 /// Records that the key of the first account was shown.
 pub async fn first_key_was_shown(context: &Context) -> Result<(), Error> {
-    let mut session = context.db.write().await?;
-    instance::replace(&mut session, FIRST, SEEN).await?;
-    commit(context, session, Changes::none()).await
+    again(|| async {
+        let mut session = context.db.write().await?;
+        instance::replace(&mut session, FIRST, SEEN).await?;
+        commit(context, session, Changes::none()).await
+    })
+    .await
 }
 
 /// Whether the key of the first account was never shown, because the server was stopped before. It cannot be shown later.

@@ -4,7 +4,11 @@
 //! Invariant: an answer is kept in the transaction of what it tells, so that one is there if and only if the other is. It is
 //! sealed, like a credential. Errors, which changed nothing, are not kept.
 
-use super::{Context, changes::Changes, changes::commit};
+use super::{
+    Context,
+    changes::{Changes, commit},
+    transaction::again,
+};
 use crate::{
     error::{Error, Reason},
     id::{AccountId, InboxId, KeyId},
@@ -117,7 +121,10 @@ pub async fn forget(context: &Context) -> Result<(), Error> {
     if !table::is_old(&mut context.db.read().await?, until).await? {
         return Ok(());
     }
-    let mut session = context.db.write().await?;
-    table::forget(&mut session, until, FORGET).await?;
-    commit(context, session, Changes::none()).await
+    again(|| async {
+        let mut session = context.db.write().await?;
+        table::forget(&mut session, until, FORGET).await?;
+        commit(context, session, Changes::none()).await
+    })
+    .await
 }

@@ -13,8 +13,8 @@ pub use arriving::{
     mark_changed,
 };
 pub use changes::{
-    Bounds, Change, Changes, NewChange, change, changed_after, changes, forget_failure,
-    has_arrived, reaction_author, reaction_part, rekey,
+    Bounds, Change, Changes, NewChange, change, changed_after, changes, forget_attempts,
+    forget_failure, has_arrived, reaction_author, reaction_part, rekey,
 };
 pub use outgoing::{
     Job, NewOutgoing, Outgoing, find_jobs, find_outgoing, find_quotable, give_id, insert_outgoing,

@@ -12,6 +12,7 @@ use crate::{
         changes::commit,
         events::{Live, What},
         idempotency::Request,
+        transaction::again,
     },
 };
 use serde::Deserialize;
@@ -42,20 +43,14 @@ pub async fn send(
     }
     // Before anything can happen to it.
     let events = context.events.listen();
-    let mut session = context.db.write().await?;
-    let (id, changes) = queue(context, &mut session, account, sent_by, &new).await?;
-    let accepted = json(&super::read_one(&mut session, account, &id).await?)?;
-    if let Some(request) = request
-        && !request
-            .keep(context, &mut session, account, accepted.get())
-            .await?
-    {
-        // An equal request was faster: what this one did is taken back.
-        drop(session);
-        let answer = replay(context, account, Some(request)).await?;
-        return answer.ok_or_else(in_flight);
-    }
-    commit(context, session, changes).await?;
+    let (id, accepted) = match again(|| accept(context, account, sent_by, &new, request)).await {
+        Ok(Some(accepted)) => accepted,
+        // An equal request may have been faster, and what it sent may be why this one cannot.
+        lost => {
+            let answer = replay(context, account, request).await?;
+            return answer.ok_or_else(|| lost.err().unwrap_or_else(in_flight));
+        }
+    };
     if wait.is_none() {
         return Ok(Sent::new(id, accepted, false));
     }
@@ -67,6 +62,28 @@ pub async fn send(
     }
     let message = json(&super::get(context, account, &id).await?)?;
     Ok(Sent::new(id, message, false))
+}
+
+/// Stores it in one transaction. `None` if an equal request was faster: then nothing is stored.
+async fn accept(
+    context: &Context,
+    account: &AccountId,
+    sent_by: &SentBy,
+    new: &NewMessage,
+    request: Option<&Request>,
+) -> Result<Option<(MessageId, Box<RawValue>)>, Error> {
+    let mut session = context.db.write().await?;
+    let (id, changes) = queue(context, &mut session, account, sent_by, new).await?;
+    let accepted = json(&super::read_one(&mut session, account, &id).await?)?;
+    if let Some(request) = request
+        && !request
+            .keep(context, &mut session, account, accepted.get())
+            .await?
+    {
+        return Ok(None);
+    }
+    commit(context, session, changes).await?;
+    Ok(Some((id, accepted)))
 }
 
 /// A message that was accepted.

@@ -13,6 +13,7 @@ use crate::{
         changes::{Changes, commit},
         found,
         messages::{self as reading, check_sending, expiry},
+        transaction::again,
     },
     store::{
         conversations, inboxes,
@@ -66,23 +67,26 @@ pub async fn cancel(
     of: Option<&InboxId>,
     id: &MessageId,
 ) -> Result<Message<'static>, Error> {
-    let (mut session, outgoing, entry) = open(context, account, id).await?;
-    if of.is_some_and(|inbox| *inbox != outgoing.inbox) {
-        return Err(Error::NotFound("message"));
-    }
-    let entry = match entry {
-        Some(entry) if entry.state == State::Queued => entry,
-        Some(entry) if entry.state == State::Attempting => {
-            return Err(not_now("It is being sent at this moment"));
+    again(|| async {
+        let (mut session, outgoing, entry) = open(context, account, id).await?;
+        if of.is_some_and(|inbox| *inbox != outgoing.inbox) {
+            return Err(Error::NotFound("message"));
         }
-        _ => return Err(not_now("Only what is queued can be canceled")),
-    };
-    outbox::delete(&mut session, account, id).await?;
-    if entry.due_at.is_some() {
-        let now = context.clock.millis();
-        outbox::promote(&mut session, account, &outgoing.conversation, now).await?;
-    }
-    finish(context, session, account, id, outgoing, "canceled", None).await
+        let entry = match entry {
+            Some(entry) if entry.state == State::Queued => entry,
+            Some(entry) if entry.state == State::Attempting => {
+                return Err(not_now("It is being sent at this moment"));
+            }
+            _ => return Err(not_now("Only what is queued can be canceled")),
+        };
+        outbox::delete(&mut session, account, id).await?;
+        if entry.due_at.is_some() {
+            let now = context.clock.millis();
+            outbox::promote(&mut session, account, &entry.conversation, now).await?;
+        }
+        finish(context, session, account, id, outgoing, "canceled", None).await
+    })
+    .await
 }
 
 /// Tries a message again that failed, or of which nobody knows whether it was sent: as the last of its conversation.
@@ -94,32 +98,36 @@ pub async fn retry(
     account: &AccountId,
     id: &MessageId,
 ) -> Result<Message<'static>, Error> {
-    let (mut session, outgoing, _) = open(context, account, id).await?;
-    let message = reading::read_one(&mut session, account, id).await?;
-    if !matches!(message.status.as_deref(), Some("failed" | "unknown")) {
-        return Err(not_now("Only what failed or is unknown can be tried again"));
-    }
-    let target = conversations::find_target(&mut session, account, &outgoing.conversation).await?;
-    let target = found(target, "conversation")?;
-    check_sending(context, &mut session, account, &target).await?;
-    let key = Key {
-        account,
-        inbox: &outgoing.inbox,
-        provider_id: &outgoing.key,
-    };
-    messages::forget_failure(&mut session, &key).await?;
-    provider_ids::supersede(&mut session, account, &outgoing.inbox, &outgoing.key).await?;
-    let entry = NewEntry {
-        account,
-        message: id,
-        inbox: &outgoing.inbox,
-        conversation: &outgoing.conversation,
-        position: &MessageId::new(&context.clock),
-        now: context.clock.millis(),
-        expires_at: expiry(context),
-    };
-    outbox::insert(&mut session, &entry).await?;
-    finish(context, session, account, id, outgoing, "queued", None).await
+    again(|| async {
+        let (mut session, outgoing, _) = open(context, account, id).await?;
+        let message = reading::read_one(&mut session, account, id).await?;
+        if !matches!(message.status.as_deref(), Some("failed" | "unknown")) {
+            return Err(not_now("Only what failed or is unknown can be tried again"));
+        }
+        let target =
+            conversations::find_target(&mut session, account, &outgoing.conversation).await?;
+        let target = found(target, "conversation")?;
+        check_sending(context, &mut session, account, &target).await?;
+        let key = Key {
+            account,
+            inbox: &outgoing.inbox,
+            provider_id: &outgoing.key,
+        };
+        messages::forget_attempts(&mut session, &key).await?;
+        provider_ids::supersede(&mut session, account, &outgoing.inbox, &outgoing.key).await?;
+        let entry = NewEntry {
+            account,
+            message: id,
+            inbox: &outgoing.inbox,
+            conversation: &target.id,
+            position: &MessageId::new(&context.clock),
+            now: context.clock.millis(),
+            expires_at: expiry(context),
+        };
+        outbox::insert(&mut session, &entry).await?;
+        finish(context, session, account, id, outgoing, "queued", None).await
+    })
+    .await
 }
 
 /// Says what came of a message of which nobody knows whether it was sent.
@@ -132,22 +140,25 @@ pub async fn settle(
     id: &MessageId,
     body: Map<String, Value>,
 ) -> Result<Message<'static>, Error> {
-    let (mut session, outgoing, entry) = open(context, account, id).await?;
-    let settlement = input::read(body, Settlement::take)?;
-    if !entry.is_some_and(|entry| entry.state == State::Unknown) {
-        return Err(not_now("Only what is unknown can be settled"));
-    }
-    outbox::delete(&mut session, account, id).await?;
-    let failure = DeliveryError {
-        code: "rejected".to_owned(),
-        message: "A person has said that it was not sent".to_owned(),
-        provider_code: None,
-    };
-    let (status, error) = match settlement.status {
-        Verdict::Sent => ("sent", None),
-        Verdict::Failed => ("failed", Some(failure)),
-    };
-    finish(context, session, account, id, outgoing, status, error).await
+    again(|| async {
+        let (mut session, outgoing, entry) = open(context, account, id).await?;
+        let settlement = input::read(body.clone(), Settlement::take)?;
+        if !entry.is_some_and(|entry| entry.state == State::Unknown) {
+            return Err(not_now("Only what is unknown can be settled"));
+        }
+        outbox::delete(&mut session, account, id).await?;
+        let failure = DeliveryError {
+            code: "rejected".to_owned(),
+            message: "A person has said that it was not sent".to_owned(),
+            provider_code: None,
+        };
+        let (status, error) = match settlement.status {
+            Verdict::Sent => ("sent", None),
+            Verdict::Failed => ("failed", Some(failure)),
+        };
+        finish(context, session, account, id, outgoing, status, error).await
+    })
+    .await
 }
 
 /// Begins a change of a message that was sent here. Its inbox and its place in the outbox are locked.

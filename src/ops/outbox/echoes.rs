@@ -12,6 +12,7 @@ use crate::{
         changes::{Changes, commit},
         ingest::{Arrival, Source, contention, store_in},
         joins,
+        transaction::again,
     },
     store::{
         echoes::{self, Echo},
@@ -33,7 +34,15 @@ pub async fn release(context: &Context) -> Result<(), Error> {
     let time = context.clock.now() - PATIENCE;
     let old = echoes::before(&mut context.db.read().await?, time, MOST).await?;
     for echo in old {
-        decide(context, &echo).await?;
+        match again(|| decide(context, &echo)).await {
+            Ok(()) => {}
+            Err(error @ Error::Unavailable(_)) => return Err(error),
+            // The others do not wait for it.
+            Err(error) => {
+                let cause = error.cause();
+                tracing::error!(cause, inbox = %echo.inbox, "a message kept aside cannot be read");
+            }
+        }
     }
     Ok(())
 }
@@ -55,7 +64,12 @@ async fn decide(context: &Context, echo: &Echo) -> Result<(), Error> {
     }
     let (kind, content) = (message.kind.as_str(), message.content.as_str());
     let (account, conversation) = (&echo.account, &echo.conversation);
-    let ours = outbox::unknown_like(&mut session, account, conversation, kind, content).await?;
+    // One that was stored before is a message of its own already.
+    let stored = messages::find_each_by_provider_id(&mut session, &[id]).await?;
+    let ours = match stored.iter().any(Option::is_some) {
+        true => None,
+        false => outbox::unknown_like(&mut session, account, conversation, kind, content).await?,
+    };
     let mut joins = Vec::new();
     let changes = match ours {
         Some(ours) => {

@@ -9,6 +9,7 @@ use crate::{
         Context,
         changes::{Changes, commit},
         found,
+        transaction::again,
     },
     store::{inboxes, outbox},
 };
@@ -106,7 +107,7 @@ pub async fn change_queue(
             }
         };
         if is_to_be_sent {
-            done.released += let_go(context, account, inbox, &ids).await?;
+            done.released += again(|| let_go(context, account, inbox, &ids)).await?;
         } else {
             for id in &ids {
                 cancel(context, account, Some(inbox), id).await?;

@@ -36,6 +36,9 @@ statements! {
         AND kind = 'status' AND key IN ('sent', 'delivered', 'read') LIMIT 1";
     FORGET_FAILURE = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3
         AND kind = 'status' AND key IN ('failed', 'unknown', 'canceled')";
+    // Also that an earlier attempt was taken: it may have failed later.
+    FORGET_ATTEMPTS = "DELETE FROM message_changes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3
+        AND kind = 'status' AND key IN ('sent', 'failed', 'unknown', 'canceled')";
     CHANGED_AFTER = concat!("SELECT c.id, m.inbox_id, m.conversation_id, m.id
         FROM message_changes c JOIN messages m
             ON m.account_id = c.account_id AND m.inbox_id = c.inbox_id AND m.provider_id = c.provider_id
@@ -119,9 +122,15 @@ pub async fn has_arrived(session: &mut Session, key: &Key<'_>) -> Result<bool, E
     Ok(found.is_some())
 }
 
-/// Forgets that a message could not be sent, since it is tried again.
+/// Forgets that a message could not be sent, since the provider has it.
 pub async fn forget_failure(session: &mut Session, key: &Key<'_>) -> Result<(), Error> {
     session.execute(&FORGET_FAILURE, &key.params()).await?;
+    Ok(())
+}
+
+/// Forgets what came of the attempts to send a message, since it is tried again.
+pub async fn forget_attempts(session: &mut Session, key: &Key<'_>) -> Result<(), Error> {
+    session.execute(&FORGET_ATTEMPTS, &key.params()).await?;
     Ok(())
 }
 
