@@ -34,6 +34,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// When to look again at what belongs to a deleted inbox, in milliseconds.
 const GONE: i64 = 3_600_000;
 
+/// When to look again at an inbox that cannot be read, in milliseconds.
+const DAMAGED: i64 = 60_000;
+
 /// A request to send now. It is not `Debug` on purpose: the call holds a credential.
 pub struct Attempt {
     /// Of which attempt.
@@ -74,7 +77,7 @@ pub async fn take(
     for (entry, job) in due.iter().zip(jobs) {
         let decided = match job {
             Some(job) => {
-                decide(
+                let decided = decide(
                     context,
                     &mut session,
                     traffic,
@@ -82,8 +85,15 @@ pub async fn take(
                     entry,
                     &job,
                     now,
-                )
-                .await?
+                );
+                match decided.await {
+                    // Whatever is wrong with one inbox must not keep the others.
+                    Err(Error::Internal(cause)) => {
+                        tracing::error!(inbox = %entry.inbox, cause, "an inbox cannot send");
+                        Decision::Postpone(now + DAMAGED)
+                    }
+                    decided => decided?,
+                }
             }
             None => Decision::Postpone(now + GONE),
         };
