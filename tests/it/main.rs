@@ -69,6 +69,7 @@ mod schema;
 mod sending;
 mod sending_outcomes;
 mod sending_requests;
+mod sending_to_people;
 mod sending_under_kills;
 mod serve;
 mod statements;

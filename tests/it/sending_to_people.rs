@@ -1,0 +1,223 @@
+//! Whom a message goes to, and what becomes of those that wait while it turns out who somebody is.
+
+use crate::{
+    people::{change, conversations, from, system},
+    sending::{Sending, status},
+    support::{
+        Store,
+        counting::{Counting, Does},
+        eventually, on_both_stores, whatsapp,
+    },
+};
+use db::Sql;
+use inboxd::domain::Scope;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+on_both_stores![
+    what_waits_in_joined_conversations_leaves_in_order,
+    what_is_being_sent_during_a_join_holds_nothing_back,
+    an_echo_finds_its_message_after_a_join,
+    nothing_goes_to_a_number_that_is_somebody_elses_now,
+    what_failed_after_it_was_sent_is_queued_again,
+    what_is_damaged_holds_up_no_other,
+    a_new_name_sends_nothing_earlier,
+];
+
+/// A message in a conversation begins it with a person of this id, so many seconds later.
+async fn begun(sending: &Sending, user_id: &str, seconds: i64) -> String {
+    let mut payload = from(None, Some(user_id), &format!("wamid.{user_id}"));
+    change(&mut payload)["value"]["messages"][0]["timestamp"] =
+        (1_736_928_000 + seconds).to_string().into();
+    sending.app.deliver(&payload).await.assert_status(200);
+    sending.first("/conversations").await
+}
+
+/// `US.1` and `US.2` turn out to be one person.
+async fn join(sending: &Sending) {
+    let said =
+        json!({"type": "user_changed_user_id", "user_id": "US.2", "previous_user_id": "US.1"});
+    let said = system(10, json!({}), said);
+    sending.app.deliver(&said).await.assert_status(200);
+    eventually("they are joined", async || {
+        sending.app.count("joins").await == 0 && sending.app.count("conversations").await == 1
+    })
+    .await;
+    sending.app.verify().await;
+}
+
+/// The provider takes nothing now, and may be asked again.
+fn refuse(provider: &Counting) {
+    let later = json!({"error": {"code": 131_056, "message": "Too fast"}});
+    provider.does(move |_, _| Does::Answer(400, later.clone()));
+}
+
+async fn what_waits_in_joined_conversations_leaves_in_order(store: Store) {
+    let sending = Sending::start(store).await;
+    let older = begun(&sending, "US.1", 0).await;
+    let newer = begun(&sending, "US.2", 7).await;
+    refuse(&sending.provider);
+    sending.say(&newer, "One").await;
+    sending.say(&older, "Two").await;
+    sending.say(&newer, "Three").await;
+    eventually("the first of each was tried", async || {
+        sending.provider.asked() == 2
+    })
+    .await;
+    join(&sending).await;
+    // Its old id leads there, and the window is that of the later message.
+    let fourth = sending.say(&newer, "Four").await;
+    assert_eq!(fourth["conversation_id"], older.as_str());
+    let joined = &conversations(&sending.app).await[0];
+    assert_eq!(joined["id"], older.as_str());
+    assert_eq!(joined["window"]["closes_at"], "2025-01-16T08:00:07Z");
+    sending.provider.does(|_, _| Does::Take);
+    sending.app.context.clock.advance(60);
+    sending.reaches(&fourth, "sent").await;
+    assert_eq!(sending.provider.texts(), ["One", "Two", "Three", "Four"]);
+    sending.app.verify().await;
+}
+
+async fn what_is_being_sent_during_a_join_holds_nothing_back(store: Store) {
+    let sending = Sending::start(store).await;
+    let older = begun(&sending, "US.1", 0).await;
+    let newer = begun(&sending, "US.2", 7).await;
+    sending.provider.does(|_, before| match before {
+        0 => Does::TakeLate(Duration::from_secs(2)),
+        _ => Does::Take,
+    });
+    let first = sending.say(&newer, "One").await;
+    let second = sending.say(&newer, "Two").await;
+    eventually("an attempt is under way", async || {
+        sending.provider.asked() == 1
+    })
+    .await;
+    join(&sending).await;
+    let third = sending.say(&older, "Three").await;
+    assert_eq!(sending.get(&first).await["status"], "queued");
+    for message in [&first, &second, &third] {
+        sending.reaches(message, "sent").await;
+    }
+    assert_eq!(sending.provider.texts(), ["One", "Two", "Three"]);
+    sending.app.verify().await;
+}
+
+async fn an_echo_finds_its_message_after_a_join(store: Store) {
+    let sending = Sending::patient(store, Duration::from_millis(500)).await;
+    begun(&sending, "US.1", 0).await;
+    let newer = begun(&sending, "US.2", 7).await;
+    sending.provider.does(|_, _| Does::TakeAndCut);
+    let message = sending.say(&newer, "One").await;
+    sending.reaches(&message, "unknown").await;
+    let mut echo = whatsapp::value(
+        "1001",
+        "message_echoes",
+        json!([{"from": "62812345678", "to_user_id": "US.2", "id": "wamid.out1",
+            "timestamp": "1736928003", "type": "text", "text": {"body": "One"}}]),
+    );
+    change(&mut echo)["field"] = "smb_message_echoes".into();
+    sending.app.deliver(&echo).await.assert_status(200);
+    assert_eq!(sending.app.count("echoes").await, 1);
+    join(&sending).await;
+    sending.app.context.clock.advance(61);
+    let settled = sending.reaches(&message, "sent").await;
+    assert_eq!(settled["provider_id"], "wamid.out1");
+    assert_eq!(sending.app.count("messages").await, 3);
+    sending.app.verify().await;
+}
+
+async fn nothing_goes_to_a_number_that_is_somebody_elses_now(store: Store) {
+    let sending = Sending::start(store).await;
+    let deliver = async |payload: &Value| sending.app.deliver(payload).await.assert_status(200);
+    // Each is known by a number first.
+    deliver(&from(Some("15557001"), None, "wamid.1")).await;
+    let handed_on = sending.first("/conversations").await;
+    deliver(&from(Some("15558001"), None, "wamid.2")).await;
+    let changed = sending.first("/conversations").await;
+    deliver(&from(Some("15557001"), Some("US.1"), "wamid.3")).await;
+    deliver(&from(Some("15557001"), Some("US.2"), "wamid.4")).await;
+    let said = json!({"type": "user_changed_number", "wa_id": "15558002"});
+    deliver(&system(10, json!({"from": "15558001"}), said)).await;
+    for conversation in [&handed_on, &changed] {
+        let message = sending.say(conversation, "Hello").await;
+        sending.reaches(&message, "sent").await;
+    }
+    let took = sending.provider.took();
+    assert_eq!(took[0].body["recipient"], "US.1");
+    assert_eq!(took[0].body.get("to"), None);
+    assert_eq!(took[1].body["to"], "+15558002");
+}
+
+async fn what_failed_after_it_was_sent_is_queued_again(store: Store) {
+    let sending = Sending::start(store).await;
+    let conversation = sending.greeted().await;
+    let message = sending.say(&conversation, "One").await;
+    sending.reaches(&message, "sent").await;
+    let failed = status("wamid.out1", "failed", None);
+    sending.app.deliver(&failed).await.assert_status(200);
+    sending.reaches(&message, "failed").await;
+    let late = Duration::from_millis(500);
+    sending.provider.does(move |_, _| Does::TakeLate(late));
+    let again = sending.act(&message, "retry").await;
+    again.assert_status(200);
+    assert_eq!(again.data()["status"], "queued");
+    let sent = sending.reaches(&message, "sent").await;
+    assert_eq!(sent["provider_id"], "wamid.out2");
+    sending.app.verify().await;
+}
+
+async fn what_is_damaged_holds_up_no_other(store: Store) {
+    let sending = Sending::start(store).await;
+    let conversation = begun(&sending, "US.1", 0).await;
+    let mut body = crate::support::whatsapp_body("1002");
+    body["channel"]["access_token"] = "EAAG".into();
+    let other = sending.app.inbox(body).await;
+    refuse(&sending.provider);
+    sending.say(&conversation, "One").await;
+    eventually("it was tried", async || sending.provider.asked() == 1).await;
+    let mut payload = from(None, Some("US.2"), "wamid.2");
+    change(&mut payload)["value"]["metadata"]["phone_number_id"] = "1002".into();
+    sending.app.deliver(&payload).await.assert_status(200);
+    let conversation = sending.first("/conversations").await;
+    let sql = format!("UPDATE inboxes SET settings = '[' WHERE id <> '{other}'");
+    let mut session = sending.app.context.db.write().await.expect("a session");
+    let damaged = session.execute(&Sql::same(sql.leak()), &[]).await;
+    assert_eq!(damaged.expect("damaged"), 1);
+    session.commit().await.expect("committed");
+    sending.provider.does(|_, _| Does::Take);
+    sending.app.context.clock.advance(30);
+    let message = sending.say(&conversation, "Two").await;
+    sending.reaches(&message, "sent").await;
+    assert_eq!(sending.app.count("outbox").await, 1);
+}
+
+async fn a_new_name_sends_nothing_earlier(store: Store) {
+    let sending = Sending::start(store).await;
+    let conversation = sending.greeted().await;
+    refuse(&sending.provider);
+    sending.say(&conversation, "One").await;
+    eventually("it was tried", async || sending.provider.asked() == 1).await;
+    let due = async || {
+        let sql = Sql::same("SELECT due_at FROM outbox WHERE state = 'queued'");
+        let mut session = sending.app.context.db.read().await.expect("a session");
+        let due = session.query_opt(&sql, &[], |row| row.get::<i64>(0)).await;
+        due.expect("it is read")
+    };
+    let mut before = None;
+    eventually("it waits", async || {
+        before = due().await;
+        before.is_some()
+    })
+    .await;
+    let key = sending.app.key(&[Scope::Write]).await;
+    let path = format!("/inboxes/{}", sending.inbox);
+    for (body, is_same) in [
+        (json!({"name": "Renamed"}), true),
+        (json!({"status": "inactive"}), true),
+        (json!({"status": "active"}), false),
+    ] {
+        let answer = sending.app.patch(&path).key(&key).json(&body).send().await;
+        answer.assert_status(200);
+        assert_eq!(due().await == before, is_same, "{body}");
+    }
+}
