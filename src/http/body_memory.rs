@@ -357,6 +357,14 @@ impl Reservations {
             .unwrap_or_else(PoisonError::into_inner)
             .push(reservation);
     }
+
+    /// Frees all of them: for a request that waits for something else, with nothing left of its body.
+    pub fn release(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ fn finished(
 ) -> Option<Conclusion> {
     match task {
         Ok(conclusion) => {
-            traffic.end(&conclusion.of.inbox);
+            traffic.end(&conclusion.of.account, &conclusion.of.inbox);
             Some(conclusion)
         }
         Err(error) => {

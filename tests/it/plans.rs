@@ -15,7 +15,7 @@ const CONTACTS: u32 = 100_000;
 const MESSAGES: u32 = 300_000;
 
 /// Statements whose work grows with what they are about, by how they begin or end, and why that is right.
-const GROW: [(&str, &str); 11] = [
+const GROW: [(&str, &str); 14] = [
     (
         "FROM accounts ORDER BY account_id",
         "all accounts, for the command line",

@@ -4,7 +4,7 @@ use crate::{
     people::{change, conversations, from, system},
     sending::{Sending, status},
     support::{
-        Store,
+        Store, TestApp,
         counting::{Counting, Does},
         eventually, on_both_stores, whatsapp,
     },
@@ -22,6 +22,7 @@ on_both_stores![
     what_failed_after_it_was_sent_is_queued_again,
     what_is_damaged_holds_up_no_other,
     a_new_name_sends_nothing_earlier,
+    an_answer_goes_to_the_topic_of_what_it_answers,
 ];
 
 /// A message in a conversation begins it with a person of this id, so many seconds later.
@@ -219,5 +220,48 @@ async fn a_new_name_sends_nothing_earlier(store: Store) {
         let answer = sending.app.patch(&path).key(&key).json(&body).send().await;
         answer.assert_status(200);
         assert_eq!(due().await == before, is_same, "{body}");
+    }
+}
+
+async fn an_answer_goes_to_the_topic_of_what_it_answers(store: Store) {
+    let provider = Counting::start().await;
+    let app = TestApp::asking(store, provider.settings(Duration::from_secs(20))).await;
+    let bot = json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "110201543:AAH"}});
+    let inbox = app.inbox(bot).await;
+    let key = app.key(&[Scope::Read, Scope::Send, Scope::Write]).await;
+    let setup = app.get(&format!("/inboxes/{inbox}/setup")).key(&key);
+    let setup = setup.send().await.data();
+    let secret = setup["secret_token"].as_str().expect("a token");
+    let ana = json!({"id": 77, "is_bot": false, "first_name": "Ana"});
+    let in_forum = json!({"message_id": 1, "date": 1_736_928_000, "text": "Hello", "from": ana,
+        "is_topic_message": true, "message_thread_id": 9,
+        "chat": {"id": -1_001, "type": "supergroup", "title": "Fans", "is_forum": true}});
+    let direct = json!({"message_id": 2, "date": 1_736_928_001, "text": "Hello", "from": ana,
+        "direct_messages_topic": {"topic_id": 101, "user": ana},
+        "chat": {"id": -1_009, "type": "supergroup", "title": "Shop", "is_direct_messages": true}});
+    for (update, message, chat, topic) in [
+        (1, in_forum, -1_001, ("message_thread_id", 9)),
+        (2, direct, -1_009, ("direct_messages_topic_id", 101)),
+    ] {
+        let hook = app.post(&format!("/hooks/telegram/{inbox}"));
+        let hook = hook.header("x-telegram-bot-api-secret-token", secret);
+        let hook = hook.json(&json!({"update_id": update, "message": message}));
+        hook.send().await.assert_status(200);
+        let list = app.get("/conversations?sort=latest").key(&key);
+        let conversation = list.send().await.data()[0]["id"].clone();
+        let answer =
+            json!({"conversation_id": conversation, "type": "text", "content": {"text": "Yes"}});
+        let answer = app.post("/messages").key(&key).json(&answer).send().await;
+        answer.assert_status(201);
+        eventually("it is sent", async || provider.took().len() == update).await;
+        let sent = provider.took().pop().expect("it is there").body;
+        assert_eq!(sent["chat_id"], chat);
+        let named = ["message_thread_id", "direct_messages_topic_id"];
+        let named: Vec<_> = named
+            .iter()
+            .filter(|name| !sent[**name].is_null())
+            .collect();
+        assert_eq!(named, [&topic.0]);
+        assert_eq!(sent[topic.0], topic.1);
     }
 }

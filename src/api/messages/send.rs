@@ -8,6 +8,7 @@ use crate::{
         App,
         auth::{IdPath, Sender},
         body::{JsonObject, Nothing},
+        body_memory::Reservations,
         envelope::{self, ApiError, Failure},
     },
     id::MessageId,
@@ -19,6 +20,7 @@ use crate::{
     principal::Principal,
 };
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
@@ -61,9 +63,16 @@ pub async fn send(
     Sender(principal): Sender,
     State(app): State<App>,
     headers: HeaderMap,
+    reservations: Option<Extension<Reservations>>,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let wait = preferred_wait(&headers);
+    // The body is short now: waiting for a provider must not keep others from sending theirs.
+    if let Some(Extension(reservations)) = reservations
+        && wait.is_some()
+    {
+        reservations.release();
+    }
     let request = idempotent(&headers, &principal, "POST /messages", &body)?;
     let (context, sent_by) = (&app.context, principal.sent_by());
     let account = principal.account();

@@ -13,9 +13,12 @@ pub(in crate::ops) struct Way {
     /// Telegram: the connection to a business account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) connection: Option<String>,
-    /// Telegram: the topic of a forum.
+    /// Telegram: the topic of a forum, or of a channel's direct messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) topic: Option<i64>,
+    /// Telegram: the chat of the topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::ops) topic_chat: Option<i64>,
     /// Telegram: the chat that the contact's group has become.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::ops) chat: Option<i64>,
@@ -31,11 +34,14 @@ impl Way {
             return Way::default();
         }
         // Without a connection there are two parts: see `channels::telegram`.
-        let mut parts = key.rsplitn(3, ':').skip(2);
+        let mut parts = key.rsplitn(3, ':').skip(1);
+        let chat = parts.next().and_then(|chat| chat.parse().ok());
         let content: Map<String, Value> = serde_json::from_str(content).unwrap_or_default();
+        let topic = content.get("topic").and_then(topic);
         Way {
             connection: parts.next().map(str::to_owned),
-            topic: content.get("topic").and_then(topic),
+            topic,
+            topic_chat: chat.filter(|_| topic.is_some()),
             ..Way::default()
         }
     }

@@ -51,11 +51,13 @@ pub(super) fn request(
             to: &address.value,
         },
         Channel::Telegram => {
-            let chat = way.chat.or_else(|| address.value.parse().ok());
+            // The direct messages of a channel are one chat, in which each person has a topic.
+            let direct = way.topic_chat.filter(|_| address.kind != "chat_id");
+            let chat = direct.or(way.chat).or_else(|| address.value.parse().ok());
             Route::Telegram(telegram::send::To {
                 chat_id: chat.ok_or_else(|| Error::Internal("a chat without a number".into()))?,
-                message_thread_id: way.topic,
-                direct_messages_topic_id: None,
+                message_thread_id: way.topic.filter(|_| direct.is_none()),
+                direct_messages_topic_id: way.topic.filter(|_| direct.is_some()),
                 business_connection_id: way.connection.as_deref(),
             })
         }

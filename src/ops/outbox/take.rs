@@ -121,7 +121,7 @@ pub async fn take(
     let attempts: Vec<_> = begun
         .into_iter()
         .map(|(entry, call)| {
-            traffic.begin(&entry.inbox);
+            traffic.begin(&entry.account, &entry.inbox);
             let mut of = Which::from(entry.clone());
             of.number += 1;
             Attempt { of, call }
@@ -173,7 +173,12 @@ async fn decide(
     let Some(Some(token)) = tokens.get(&entry.inbox) else {
         return later;
     };
-    let which = (&entry.inbox, &entry.conversation, &entry.message);
+    let which = (
+        &entry.account,
+        &entry.inbox,
+        &entry.conversation,
+        &entry.message,
+    );
     if let Err(at) = traffic.admit(job.channel, job.is_group, settings.pace, which, now) {
         return Ok(Decision::Postpone(at));
     }

@@ -6,12 +6,14 @@
 
 use crate::{
     domain::Channel,
-    id::{ConversationId, InboxId, MessageId},
+    id::{AccountId, ConversationId, InboxId, MessageId},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
 /// Requests of one inbox that are under way at once: one whose provider hangs must not take the places of all others.
 const AT_ONCE: usize = 32;
+/// The same for one account: a quarter of all places.
+const AT_ONCE_OF_ACCOUNT: usize = 128;
 /// How much sooner than evenly some may leave, in microseconds.
 const BURST: i64 = 250_000;
 /// When to look again whether an inbox has fewer under way, in milliseconds: at as many messages as it can have.
@@ -34,6 +36,7 @@ pub struct Traffic {
     /// Messages that were given a place in milliseconds since 1970, with their inboxes.
     reserved: HashMap<MessageId, (i64, InboxId)>,
     under_way: HashMap<InboxId, usize>,
+    under_way_of_account: HashMap<AccountId, usize>,
 }
 
 impl Traffic {
@@ -44,10 +47,18 @@ impl Traffic {
         channel: Channel,
         is_group: bool,
         pace: Option<i64>,
-        (inbox, conversation, message): (&InboxId, &ConversationId, &MessageId),
+        (account, inbox, conversation, message): (
+            &AccountId,
+            &InboxId,
+            &ConversationId,
+            &MessageId,
+        ),
         now: i64,
     ) -> Result<(), i64> {
-        if self.under_way.get(inbox).is_some_and(|n| *n >= AT_ONCE) {
+        let of_account = self.under_way_of_account.get(account);
+        if self.under_way.get(inbox).is_some_and(|n| *n >= AT_ONCE)
+            || of_account.is_some_and(|n| *n >= AT_ONCE_OF_ACCOUNT)
+        {
             let at = self.free_at.entry(Lane::Busy(inbox.clone())).or_default();
             let back = (*at).max((now + BUSY) * 1000);
             *at = back + BUSY * 1000 / AT_ONCE as i64;
@@ -106,18 +117,16 @@ impl Traffic {
     }
 
     /// A request of this inbox begins.
-    pub(super) fn begin(&mut self, inbox: &InboxId) {
+    pub(super) fn begin(&mut self, account: &AccountId, inbox: &InboxId) {
         *self.under_way.entry(inbox.clone()).or_default() += 1;
+        let of_account = self.under_way_of_account.entry(account.clone());
+        *of_account.or_default() += 1;
     }
 
     /// A request of this inbox has ended.
-    pub fn end(&mut self, inbox: &InboxId) {
-        if let Some(count) = self.under_way.get_mut(inbox) {
-            *count -= 1;
-            if *count == 0 {
-                self.under_way.remove(inbox);
-            }
-        }
+    pub fn end(&mut self, account: &AccountId, inbox: &InboxId) {
+        one_less(&mut self.under_way, inbox);
+        one_less(&mut self.under_way_of_account, account);
     }
 
     /// Forgets what does not matter any more.
@@ -125,6 +134,15 @@ impl Traffic {
         self.free_at.retain(|_, at| *at > now * 1000);
         // Long past: the message was canceled, or another node has sent it.
         self.reserved.retain(|_, (at, _)| *at + 60_000 > now);
+    }
+}
+
+fn one_less<K: Eq + Hash>(under_way: &mut HashMap<K, usize>, of: &K) {
+    if let Some(count) = under_way.get_mut(of) {
+        *count -= 1;
+        if *count == 0 {
+            under_way.remove(of);
+        }
     }
 }
 
@@ -140,11 +158,13 @@ mod tests {
         now: i64,
     ) -> Result<(), i64> {
         let message = MessageId::from_text(format!("msg_{n}"));
+        let account = AccountId::from_text("acc_1");
         let (inbox, chat) = (
             InboxId::from_text("inbox_1"),
             ConversationId::from_text(chat),
         );
-        traffic.admit(channel, false, None, (&inbox, &chat, &message), now)
+        let which = (&account, &inbox, &chat, &message);
+        traffic.admit(channel, false, None, which, now)
     }
 
     #[test]
@@ -175,6 +195,29 @@ mod tests {
     }
 
     #[test]
+    fn an_account_whose_provider_hangs_leaves_places_to_others() {
+        let mut traffic = Traffic::default();
+        let mut admitted = 0;
+        for (account, inbox) in (0..10).map(|n| (0, n)).chain([(1, 10)]) {
+            let account = AccountId::from_text(format!("acc_{account}"));
+            let inbox = InboxId::from_text(format!("inbox_{inbox}"));
+            for n in 0..AT_ONCE {
+                let chat = ConversationId::from_text(format!("conv_{inbox}_{n}"));
+                let message = MessageId::from_text(format!("msg_{inbox}_{n}"));
+                let which = (&account, &inbox, &chat, &message);
+                if traffic
+                    .admit(Channel::Instagram, false, None, which, 1000)
+                    .is_ok()
+                {
+                    traffic.begin(&account, &inbox);
+                    admitted += 1;
+                }
+            }
+        }
+        assert_eq!(admitted, AT_ONCE_OF_ACCOUNT + AT_ONCE);
+    }
+
+    #[test]
     fn nothing_leaves_while_an_inbox_is_held() {
         let mut traffic = Traffic::default();
         traffic.hold(&InboxId::from_text("inbox_1"), 9000);
@@ -187,7 +230,7 @@ mod tests {
     #[test]
     fn a_place_of_before_an_inbox_is_held_does_not_count() {
         let mut traffic = Traffic::default();
-        let mut ask = |traffic: &mut _, n, now| ask(traffic, Channel::Telegram, "a", n, now);
+        let ask = |traffic: &mut _, n, now| ask(traffic, Channel::Telegram, "a", n, now);
         assert_eq!(ask(&mut traffic, 1, 5000), Ok(()));
         assert_eq!(ask(&mut traffic, 2, 5000), Err(6001));
         traffic.hold(&InboxId::from_text("inbox_1"), 9000);
@@ -199,7 +242,8 @@ mod tests {
     fn an_inbox_has_so_many_under_way_and_no_more() {
         let mut traffic = Traffic::default();
         let inbox = InboxId::from_text("inbox_1");
-        (0..AT_ONCE).for_each(|_| traffic.begin(&inbox));
+        let account = AccountId::from_text("acc_1");
+        (0..AT_ONCE).for_each(|_| traffic.begin(&account, &inbox));
         assert_eq!(
             ask(&mut traffic, Channel::Instagram, "a", 1, 1000),
             Err(1200)
@@ -207,7 +251,7 @@ mod tests {
         // Not all of them come again at once.
         let last = (2..=100).map(|n| ask(&mut traffic, Channel::Instagram, "a", n, 1000));
         assert_eq!(last.last(), Some(Err(1818)));
-        traffic.end(&inbox);
+        traffic.end(&account, &inbox);
         assert_eq!(ask(&mut traffic, Channel::Instagram, "a", 1, 1000), Ok(()));
     }
 }
