@@ -83,14 +83,15 @@ def channels() -> list[str]:
             glyph(kind, LEFT + 34, middle),
             text(LEFT + 64, middle - 3, "ink name", name),
             text(LEFT + 64, middle + 16, "muted small", what),
-            arrow(f"M{LEFT + CHANNEL_WIDTH + 8} {middle}H{CORE_LEFT - 10}"),
+            arrow(f"M{LEFT + CHANNEL_WIDTH + 8} {middle - 8}H{CORE_LEFT - 10}"),
+            arrow(f"M{CORE_LEFT - 8} {middle + 8}H{LEFT + CHANNEL_WIDTH + 10}"),
         ]
     return parts
 
 
 def core() -> list[str]:
     middle = CORE_LEFT + CORE_WIDTH / 2
-    lines = ["checks every signature", "stores each message once", "answers once it is on disk"]
+    lines = ["checks every signature", "stores each message once", "then confirms it to the provider", "sends each answer once"]
     parts = [card("core", CORE_LEFT, TOP, CORE_WIDTH, TALL, 14), text(middle, TOP + 44, "ink title", "inboxd", text_anchor="middle")]
     parts += [text(middle, TOP + 78 + 24 * index, "muted", line, text_anchor="middle") for index, line in enumerate(lines)]
     bottom = TOP + TALL - 126
@@ -116,7 +117,8 @@ def software() -> list[str]:
     parts += [
         arrow(f"M{right} {half - 16}H{left + 2}"),
         arrow(f"M{left} {half + 16}H{right - 2}"),
-        text(middle, half - 26, "muted small", "asks", text_anchor="middle"),
+        text(middle, half - 42, "muted small", "asks,", text_anchor="middle"),
+        text(middle, half - 26, "muted small", "answers", text_anchor="middle"),
         text(middle, half + 36, "muted small", "JSON,", text_anchor="middle"),
         text(middle, half + 52, "muted small", "events", text_anchor="middle"),
     ]
@@ -124,7 +126,7 @@ def software() -> list[str]:
 
 
 def draw() -> str:
-    title = "WhatsApp, Instagram, Telegram and a website's chat deliver to inboxd; your own software asks its API"
+    title = "WhatsApp, Instagram, Telegram and a website's chat deliver to inboxd; your own software reads and answers over its API"
     parts = channels() + core() + software()
     height = TOP + TALL + 48
     return (
