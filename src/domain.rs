@@ -126,7 +126,7 @@ named! {
         Read = "read",
         /// Manage inboxes.
         Write = "write",
-        /// Manage API keys.
+        /// Nothing yet: for the management of API keys over the API, which does not exist yet.
         Admin = "admin",
         /// Send messages, and everything else that reaches a contact.
         Send = "send",
@@ -214,7 +214,7 @@ pub struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = delivery::statuses)]
     pub status: Option<Cow<'a, str>>,
-    /// When it came so far. Outbound only, as far as it is known.
+    /// When the message reached each status. Outbound only, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub status_times: Option<StatusTimes>,
@@ -260,7 +260,7 @@ pub struct Quoted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub provider_id: Option<Cow<'a, str>>,
-    /// What it says, or the part of it that is quoted, if the provider sends that along.
+    /// Its text, or the part of it that is quoted, if the provider sends that along.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub text: Option<Box<RawValue>>,
@@ -277,7 +277,7 @@ pub struct Edit<'a> {
     #[serde(rename = "type")]
     #[schema(schema_with = kinds)]
     pub kind: Cow<'a, str>,
-    /// What it said.
+    /// The content until then.
     #[schema(value_type = Content)]
     pub content: Cow<'a, RawValue>,
     /// When it was replaced.

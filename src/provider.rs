@@ -97,6 +97,11 @@ impl Providers {
         }
     }
 
+    /// True if the Bot API is Telegram's own server, which refuses webhooks that another one may take.
+    pub fn is_telegrams_own(&self) -> bool {
+        self.0.config.telegram_url == config::Providers::default().telegram_url
+    }
+
     /// Sends a call, and returns the answer's status and body, or why there is no answer.
     async fn exchange<T>(&self, call: &Call<T>) -> Result<(u16, Vec<u8>), String> {
         let client = self.0.client.get_or_init(client).as_ref()?;

@@ -39,13 +39,13 @@ type SetupAnswer = Success<Setup>;
 #[utoipa::path(
     post, path = "/inboxes", operation_id = "createInbox", tag = "Inboxes",
     request_body(content = NewInbox, examples(
-        ("whatsapp" = (value = json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
+        ("1. whatsapp" = (value = json!({"name": "Customer Support", "type": "whatsapp", "phone_number": "+62812345678",
             "channel": {"phone_number_id": "106540352242922", "app_secret": "0123456789abcdef0123456789abcdef"}}))),
-        ("instagram" = (value = json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "17841405822304914",
+        ("2. instagram" = (value = json!({"name": "Instagram DM", "type": "instagram", "instagram_account_id": "17841405822304914",
             "channel": {"app_secret": "0123456789abcdef0123456789abcdef"}}))),
-        ("telegram" = (value = json!({"name": "Telegram", "type": "telegram",
+        ("3. telegram" = (value = json!({"name": "Telegram", "type": "telegram",
             "channel": {"bot_token": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"}}))),
-        ("livechat" = (value = json!({"name": "Website", "type": "livechat",
+        ("4. livechat" = (value = json!({"name": "Website", "type": "livechat",
             "channel": {"allowed_origins": ["https://www.example.com"]}})))
     )),
     responses(
@@ -126,7 +126,7 @@ query! {
 
 /// Delete an inbox
 ///
-/// One that holds messages is kept, unless `purge=true` says that they go, too. From the answer on, the inbox and all that it
+/// An inbox that holds messages is not deleted (409), unless `purge=true` deletes its messages with it. From the answer on, the inbox and all that it
 /// held are not found any more, and its address is free; the data itself is removed in the background.
 #[utoipa::path(
     delete, path = "/inboxes/{id}", operation_id = "deleteInbox", tag = "Inboxes",

@@ -24,7 +24,7 @@ use utoipa::{
 #[openapi(
     info(
         title = "inboxd",
-        description = "Self-hosted customer messaging: which inboxes do I have, are they live, how busy are they?\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.\n\nEvery answer to a good key that has a limit, whatever its status, has the key's count of requests: `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. A key's minute starts with its first request. Each node of a server counts separately.",
+        description = "Self-hosted customer messaging. List and manage your inboxes on WhatsApp, Instagram, Telegram and your website, read their conversations and messages, send answers, and follow what happens live.\n\nEvery answer is `{\"success\":true,\"data\":…}` or `{\"success\":false,\"error\":{…}}`, and carries `X-Request-Id`. Send the API key as `Authorization: Bearer KEY`.\n\nEvery answer to a good key that has a limit, whatever its status, has the key's count of requests: `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset`. A key's minute starts with its first request. Each node of a server counts separately.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     // Relative to where the document is: behind any proxy, that is this server.
@@ -33,9 +33,9 @@ use utoipa::{
     modifiers(&Security, &RateHeaders),
     security(("bearer" = []), ("api_key_header" = []), ("api_key_query" = [])),
     tags(
-        (name = "Inboxes", description = "The connected addresses under which customers reach you"),
-        (name = "Conversations", description = "The messages of one contact in one inbox"),
-        (name = "Messages", description = "Messages of all conversations"),
+        (name = "Inboxes", description = "List, create, change and connect the addresses under which customers reach you"),
+        (name = "Conversations", description = "Read the threads between one contact and one inbox"),
+        (name = "Messages", description = "Read messages, send them, and decide about those that were not delivered"),
         (name = "Events", description = "A live stream of new and changed messages and inboxes"),
         (name = "Hooks", description = "Endpoints that receive updates from providers"),
         (name = "Live chat", description = "Endpoints for the chat on a website"),
@@ -145,7 +145,7 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         let limit = Error::field("limit", "must be a whole number from 1 to 100");
         add(
             limit.into(),
-            "Every wrong field is in `details`, not just the first",
+            "A parameter or a field is wrong, or the body is not JSON. Every wrong field is in `details`, not just the first",
         );
     }
     if with_key {

@@ -24,7 +24,7 @@ impl From<Error> for Failure {
                 Failure::Usage(lines.join("; "))
             }
             Error::Conflict(reason, message) => {
-                let advice = advice(*reason).map(|advice| format!(". {advice}"));
+                let advice = advice(*reason, message).map(|advice| format!(". {advice}"));
                 Failure::Failed(with_flags(message) + &advice.unwrap_or_default())
             }
             // The user of the command line operates the server, so the internal cause is shown.
@@ -72,15 +72,23 @@ fn with_flags(message: &str) -> String {
 }
 
 /// What the user can do about a conflict.
-fn advice(reason: Reason) -> Option<&'static str> {
+fn advice(reason: Reason, message: &str) -> Option<String> {
     match reason {
         Reason::HasMessages => Some(
-            "To keep them, switch it off: inboxd inbox update ID --status inactive. To delete them with it, add --purge",
+            "To keep them, switch it off: inboxd inbox update ID --status inactive. To delete them with it, add --purge".to_owned(),
         ),
-        Reason::CredentialMissing => Some(
-            "Set the credential with inboxd inbox update ID and --bot-token-file or --access-token-file",
-        ),
-        Reason::InboxInactive => Some("Switch it on: inboxd inbox update ID --status active"),
+        Reason::CredentialMissing => {
+            let mut words = message.split(' ');
+            let id = words.find(|word| word.starts_with("inbox_")).unwrap_or("ID");
+            let flag = match message.contains("bot_token") {
+                true => "--bot-token-file",
+                false => "--access-token-file",
+            };
+            Some(format!("Set it: inboxd inbox update {id} {flag} FILE"))
+        }
+        Reason::InboxInactive => {
+            Some("Switch it on: inboxd inbox update ID --status active".to_owned())
+        }
         _ => None,
     }
 }
@@ -88,6 +96,19 @@ fn advice(reason: Reason) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_credential_is_set_with_the_flag_of_its_channel() {
+        let advice = |name| {
+            let message = format!("Inbox inbox_1 has no {name} to send with");
+            advice(Reason::CredentialMissing, &message).expect("there is advice")
+        };
+        let command = "Set it: inboxd inbox update inbox_1";
+        let bot = format!("{command} --bot-token-file FILE");
+        assert_eq!(advice("bot_token"), bot);
+        let meta = format!("{command} --access-token-file FILE");
+        assert_eq!(advice("access_token"), meta);
+    }
 
     #[test]
     fn fields_are_named_by_their_flags() {

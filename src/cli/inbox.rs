@@ -101,7 +101,7 @@ pub(super) enum Inbox {
         #[arg(long, value_enum, value_delimiter = ',', value_name = "FIELD")]
         clear: Vec<Clear>,
     },
-    /// Try an inbox without its provider: sends a message as the provider would, and says what came of it
+    /// Try an inbox without its provider: send it a message as the provider would, and show whether it was stored
     Test(inbox_test::Test),
     /// Delete an inbox
     Delete {

@@ -4,9 +4,14 @@ use super::{
     Global,
     failure::Failure,
     output::{Output, or_dash},
-    settings::{Whose, read_secret, send_patience},
+    settings::{Within, read_secret, send_patience},
 };
-use crate::{domain::SentBy, ops::messages};
+use crate::{
+    domain::SentBy,
+    id::{ConversationId, InboxId},
+    ops::messages,
+    store::accounts::Thing,
+};
 use clap::Subcommand;
 use db::Missing;
 use serde_json::{Map, Value};
@@ -17,30 +22,30 @@ pub(super) enum Message {
     /// Send a text. A running server sends it, within a second
     Send {
         #[command(flatten)]
-        whose: Whose,
-        /// The conversation that it goes to
+        within: Within,
+        /// The conversation to answer in. Give either this, or --inbox-id and --to
         #[arg(long, value_name = "ID", conflicts_with_all = ["inbox_id", "to"], required_unless_present = "to")]
         conversation_id: Option<String>,
-        /// whatsapp: the inbox that it goes out from
+        /// whatsapp: the inbox to send from
         #[arg(long, value_name = "ID", requires = "to")]
         inbox_id: Option<String>,
-        /// whatsapp: the number that it is for, E.164 with +, or a user id
+        /// whatsapp: the recipient's phone number, E.164 with +, or WhatsApp user id
         #[arg(long, value_name = "NUMBER", requires = "inbox_id")]
         to: Option<String>,
-        /// What it says
+        /// The text to send. Give either this, or --text-file
         #[arg(
             long,
             required_unless_present = "text_file",
             conflicts_with = "text_file"
         )]
         text: Option<String>,
-        /// A file with what it says (- for standard input)
+        /// A file with the text to send (- for standard input)
         #[arg(long, value_name = "FILE")]
         text_file: Option<String>,
         /// The message of the same conversation that it answers
         #[arg(long, value_name = "ID")]
         reply_to: Option<String>,
-        /// How long it is tried if it cannot be sent
+        /// How long to keep trying while the message cannot be sent
         #[arg(long, env = "INBOXD_SEND_PATIENCE", default_value = "24h", value_parser = send_patience, value_name = "DURATION")]
         send_patience: Duration,
     },
@@ -50,7 +55,7 @@ impl Message {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Result<(), Failure> {
         let mut context = global.open(Missing::Fail).await?;
         let Message::Send {
-            whose,
+            within,
             conversation_id,
             inbox_id,
             to,
@@ -60,7 +65,17 @@ impl Message {
             send_patience,
         } = self;
         context.send_patience = send_patience;
-        let account = whose.account(&context).await?;
+        let conversation = conversation_id.clone().map(ConversationId::from_text);
+        let inbox = inbox_id.clone().map(InboxId::from_text);
+        let thing = match (&conversation, &inbox) {
+            (Some(id), _) => Thing::Conversation(id),
+            (None, Some(id)) => Thing::Inbox(id),
+            // The flags require one of them.
+            (None, None) => {
+                return Err(Failure::Usage("--conversation-id: is required".to_owned()));
+            }
+        };
+        let account = within.holder(&context, thing).await?;
         let text = match (text, text_file) {
             (Some(text), _) => Some(text),
             (None, Some(file)) => Some(read_secret("text-file", &file)?),

@@ -118,7 +118,7 @@ enum Command {
     /// Inboxes: the connected addresses of a business
     #[command(subcommand)]
     Inbox(inbox::Inbox),
-    /// Messages to send
+    /// Send messages
     #[command(subcommand)]
     Message(message::Message),
     /// Quarantined updates: correctly signed, but not readable

@@ -167,7 +167,7 @@ impl Serve {
         if lost {
             tracing::warn!(
                 "the first API key was created, but was never shown: create another with \
-                 `inboxd key create --name NAME --scope read --scope write`"
+                 `inboxd key create --name NAME --scope read,write,send`"
             );
         }
         let first = accounts::create_first(&context, name).await?;
@@ -185,10 +185,12 @@ impl Serve {
             say(&json!({"url": url, "first_account": first}).to_string())?;
         } else {
             if let Some((account, key)) = &first {
-                print_first_account(account, key, &url)?;
-                if let Address::Sqlite(path) = &address
-                    && self.demo
-                {
+                let demo = match &address {
+                    Address::Sqlite(path) if self.demo => Some(path.as_path()),
+                    _ => None,
+                };
+                print_first_account(account, key, &url, demo)?;
+                if let Some(path) = demo {
                     print_demo(path)?;
                 }
             }
@@ -284,14 +286,21 @@ async fn set_up_demo(
 }
 
 /// Prints the first account and its key, and how to use it.
-fn print_first_account(account: &Account, key: &SecretString, url: &str) -> Result<(), Failure> {
+fn print_first_account(
+    account: &Account,
+    key: &SecretString,
+    url: &str,
+    demo: Option<&Path>,
+) -> Result<(), Failure> {
+    let demo = demo.map(|path| format!(" --database-url sqlite:{}", path.display()));
     say(&format!(
         "Account {} ({}) and its first API key, shown this once:\n\n  {key}\n\nTry it:\n\n  \
          curl -X GET \"{url}/inboxes\" -H \"Authorization: Bearer {key}\"\n\n\
-         If you lose the key, create another: inboxd key create --name NAME --scope read,write,admin,send\n\
+         If you lose the key, create another: inboxd key create --name NAME --scope read,write,send{}\n\
          Documentation: {url}/docs\n",
         account.id,
         account.name,
+        demo.unwrap_or_default(),
         key = key.expose_secret(),
     ))
 }

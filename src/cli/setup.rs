@@ -2,7 +2,10 @@
 
 use crate::{
     clock::rfc3339,
-    ops::setup::{ProviderReport, Setup},
+    ops::{
+        inboxes::SendingStopped,
+        setup::{ProviderReport, Setup},
+    },
 };
 
 /// The rows of the table. They have the same names as the JSON keys.
@@ -26,6 +29,8 @@ pub(super) fn rows(setup: &Setup) -> Vec<(&'static str, String)> {
         ("business_account_id", setup.business_account_id.clone()),
         ("bot_name", setup.bot_name.clone()),
         ("bot_username", setup.bot_username.clone()),
+        ("pace", setup.pace.map(|pace| pace.to_string())),
+        ("sending", setup.sending.as_ref().map(stopped)),
         ("proved_at", setup.proved_at.map(rfc3339)),
         ("missing_proof", setup.missing_proof.map(str::to_owned)),
         (
@@ -47,6 +52,12 @@ pub(super) fn rows(setup: &Setup) -> Vec<(&'static str, String)> {
             .filter_map(|(name, value)| Some((name, value?))),
     );
     rows
+}
+
+/// Since when nothing is sent, and why.
+fn stopped(sending: &SendingStopped) -> String {
+    let (since, error) = (rfc3339(sending.since), &sending.error);
+    format!("stopped since {since} ({}): {}", error.code, error.message)
 }
 
 /// The rows of the provider's report.

@@ -26,13 +26,14 @@ impl Verify {
         let breaches: usize = checks.iter().map(|check| check.breaches.len()).sum();
         let shown = json!({"ok": breaches == 0, "repaired": repaired, "checks": checks});
         output.one(&shown, || {
-            let mut rows: Vec<_> = checks
-                .iter()
-                .map(|check| match check.breaches.as_slice() {
-                    [] => (check.promise, "holds".to_owned()),
-                    breaches => (check.promise, breaches.join("\n")),
-                })
-                .collect();
+            let mut rows = Vec::new();
+            for check in &checks {
+                if check.breaches.is_empty() {
+                    rows.push((check.promise, "holds".to_owned()));
+                }
+                let breaches = check.breaches.iter();
+                rows.extend(breaches.map(|breach| (check.promise, breach.clone())));
+            }
             rows.push(("counts repaired", repaired.to_string()));
             rows
         })?;

@@ -60,7 +60,7 @@ const KEYS: &[Key] = keys! {
     text: String, "text, interactive, order: the words";
     caption: String, "image, video, document: the words beside it";
     entities: Array, "Telegram: the formatting of `text` or `caption`: `type`, `offset` and `length` in Unicode code points, and by type `url`, `language`, `user` or `id`";
-    emoji: String, "sticker: what it stands for";
+    emoji: String, "sticker: the emoji that the sticker stands for";
     attachment: String, "Instagram: what kind of attachment it is, as in `share` or `story_mention`";
     attachments: Array, "Instagram: further attachments of the same message";
     latitude: Number, "location: degrees";
@@ -75,7 +75,7 @@ const KEYS: &[Key] = keys! {
     data: Any, "interactive: what a form or a template holds, as the provider writes it";
     catalog_id: String, "order: the catalogue";
     product_items: Array, "order: its items, as the provider writes them";
-    forwarded: Boolean, "Always `true`: it was forwarded";
+    forwarded: Boolean, "`true` for a forwarded message. Absent otherwise";
     topic: Object, "Telegram: the topic of a forum or of a channel's direct messages that it is in: `id`, and `name` where Telegram says it";
     referral: Object, "The advertisement or link that led here, as the provider writes it";
     referred_product: Object, "The product that it asks about, as the provider writes it";
@@ -91,8 +91,8 @@ const MEDIA: &[Key] = keys! {
     size: Integer, "Bytes";
     sha256: String, "WhatsApp: its SHA-256, in base64";
     url: String, "Where it is at the provider, for a while";
-    voice: Boolean, "Always `true`: it was spoken into the app";
-    animated: Boolean, "Always `true`: it moves";
+    voice: Boolean, "`true` for a voice message, recorded in the app. Absent otherwise";
+    animated: Boolean, "`true` for an animated sticker or picture. Absent otherwise";
 };
 
 impl PartialSchema for Content {

@@ -20,7 +20,7 @@ pub const MESSAGE_STATUSES: [&str; 7] = [
     "read",
 ];
 
-/// When an outbound message came so far, by the clock of whoever said so.
+/// When an outbound message reached each status, by the clock of whoever reported it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StatusTimes {
     /// It was accepted here.

@@ -133,6 +133,7 @@ pub async fn holder(
     let noun = match thing {
         Thing::Key(_) => "API key",
         Thing::Inbox(_) => "inbox",
+        Thing::Conversation(_) => "conversation",
         Thing::Quarantined(_) => "quarantined update",
     };
     let mut session = context.db.snapshot().await?;

@@ -46,7 +46,7 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
     let token = credentials::find(context, &mut session, account, id, name).await?;
     // A session must not be held while a provider is called.
     drop(session);
-    let token = token.ok_or_else(|| missing(channel, name))?;
+    let token = token.ok_or_else(|| missing(id, channel, name))?;
     let settings = read_settings(&details.settings)?;
     match channel {
         Channel::Telegram => {
@@ -63,7 +63,7 @@ pub async fn connect(context: &Context, account: &AccountId, id: &InboxId) -> Re
     }
 }
 
-fn missing(channel: Channel, name: &str) -> Error {
+fn missing(id: &InboxId, channel: Channel, name: &str) -> Error {
     let rest = match channel {
         Channel::Whatsapp | Channel::Instagram => {
             ". Updates do not need one: to receive them, paste at Meta what the setup shows"
@@ -72,7 +72,7 @@ fn missing(channel: Channel, name: &str) -> Error {
     };
     Error::Conflict(
         Reason::CredentialMissing,
-        format!("This inbox has no {name} to call the provider with{rest}"),
+        format!("Inbox {id} has no {name} to call the provider with{rest}"),
     )
 }
 
@@ -89,6 +89,15 @@ async fn check_bot(
     settings: &Settings,
     id: &InboxId,
 ) -> Result<Bot, Error> {
+    let url = setup::telegram_hook(context, id);
+    if !url.starts_with("https://") && context.providers.is_telegrams_own() {
+        return Err(Error::Conflict(
+            Reason::ProviderRefused,
+            format!(
+                "Telegram delivers to https:// addresses only, and not to {url}: set the server's address with --public-url"
+            ),
+        ));
+    }
     let bot = ask(context, bot_api::get_me(token), "this bot_token").await?;
     if settings.bot_id.as_ref() != Some(&bot.id) {
         return Err(Error::Conflict(
@@ -99,7 +108,6 @@ async fn check_bot(
             ),
         ));
     }
-    let url = setup::telegram_hook(context, id);
     let secret = context.vault.inbox_token(id);
     let call = bot_api::set_webhook(token, &url, &secret);
     ask(context, call, &format!("the webhook {url}")).await?;

@@ -2,10 +2,10 @@
 //!
 //! Invariant: an account's id sorts by its creation time.
 
-use super::statements;
+use super::{aliases::survivor, statements};
 use crate::{
     domain::Account,
-    id::{AccountId, InboxId, KeyId, QuarantineId},
+    id::{AccountId, ConversationId, InboxId, KeyId, QuarantineId},
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
@@ -17,6 +17,7 @@ statements! {
     // One look-up per account, along its index. A look-up in all accounts at once would read the whole table.
     HOLDS_KEY = "SELECT account_id FROM api_keys WHERE account_id = $1 AND id = $2";
     HOLDS_INBOX = "SELECT account_id FROM inboxes WHERE account_id = $1 AND id = $2";
+    HOLDS_CONVERSATION = concat!("SELECT account_id FROM conversations WHERE account_id = $1 AND id = ", survivor!("$2"));
     HOLDS_QUARANTINED = "SELECT account_id FROM quarantine WHERE account_id = $1 AND id = $2";
 }
 
@@ -31,6 +32,7 @@ pub(super) const BY_ENGINE: &[Sql] = &[LOCK];
 pub(super) const EACH: &[Each] = &[
     Each::Find(HOLDS_KEY),
     Each::Find(HOLDS_INBOX),
+    Each::Find(HOLDS_CONVERSATION),
     Each::Find(HOLDS_QUARANTINED),
 ];
 
@@ -41,6 +43,8 @@ pub enum Thing<'a> {
     Key(&'a KeyId),
     /// An inbox.
     Inbox(&'a InboxId),
+    /// A conversation, or one that was joined with it.
+    Conversation(&'a ConversationId),
     /// A quarantined update.
     Quarantined(&'a QuarantineId),
 }
@@ -86,6 +90,7 @@ pub async fn find_holder(
     let (statement, id) = match thing {
         Thing::Key(id) => (&HOLDS_KEY, id.as_str()),
         Thing::Inbox(id) => (&HOLDS_INBOX, id.as_str()),
+        Thing::Conversation(id) => (&HOLDS_CONVERSATION, id.as_str()),
         Thing::Quarantined(id) => (&HOLDS_QUARANTINED, id.as_str()),
     };
     let runs: Vec<Vec<Value<'_>>> = accounts

@@ -111,52 +111,58 @@ pub(super) const BY_ENGINE: &[Sql] = &[SHOWN_IDENTITIES, REPAIR_IDENTITIES];
 
 /// The invariants, by what each promises.
 const CHECKS: [(&str, Sql); 22] = [
-    ("an inbox counts its messages", INBOX_COUNTS),
-    ("a conversation counts its messages", CONVERSATION_COUNTS),
-    ("a conversation knows its last message", LAST_MESSAGES),
+    ("the message count of an inbox is right", INBOX_COUNTS),
     (
-        "a message knows whether something happened to it",
+        "the message count of a conversation is right",
+        CONVERSATION_COUNTS,
+    ),
+    ("the last message of a conversation is right", LAST_MESSAGES),
+    (
+        "a message with changes is marked as changed",
         CHANGED_MESSAGES,
     ),
     (
-        "a contact has one conversation in an inbox",
+        "a contact has only one conversation in an inbox",
         ONE_CONVERSATION,
     ),
     (
-        "a provider's id is there once in an inbox",
+        "a provider's message id is unique in its inbox",
         UNIQUE_PROVIDER_IDS,
     ),
     (
-        "a message is in a conversation of its inbox",
+        "a message is in a conversation of its own inbox",
         ORPHAN_MESSAGES,
     ),
     (
-        "a conversation has its inbox and contact",
+        "the inbox and contact of a conversation exist",
         ORPHAN_CONVERSATIONS,
     ),
-    ("an identity leads to a contact", ORPHAN_IDENTITIES),
+    ("the contact of an identity exists", ORPHAN_IDENTITIES),
     (
-        "a contact is known by something, unless it is to be joined",
+        "a contact has an identity, unless it is being joined",
         KNOWN_CONTACTS,
     ),
-    ("a contact shows what it is known by", SHOWN_IDENTITIES),
     (
-        "the id of what was joined leads to what is there",
+        "a contact shows the identities that it has",
+        SHOWN_IDENTITIES,
+    ),
+    (
+        "a joined contact or conversation leads to one that exists",
         LIVING_ALIASES,
     ),
-    ("an address leads to an inbox", ORPHAN_ADDRESSES),
+    ("the inbox of an address exists", ORPHAN_ADDRESSES),
     ("an inbox has an address", UNREACHABLE_INBOXES),
-    ("a key hash leads to a key", ORPHAN_KEYS),
-    ("what happened to a message is of a known kind", STATUSES),
-    ("what is in the outbox is a message", ORPHANS_IN_OUTBOX),
-    ("of what waits in a conversation one is due", FIRST_IN_LINE),
-    ("a conversation's messages are sent in order", ORDER_OF_LINE),
-    ("a provider's id leads to a message", LEADING_NOWHERE),
-    ("what was sent here is there once", TWICE_THERE),
+    ("the API key of a key hash exists", ORPHAN_KEYS),
+    ("a change of a message has a known kind", STATUSES),
+    ("a message in the outbox exists", ORPHANS_IN_OUTBOX),
+    ("a conversation has one next message to send", FIRST_IN_LINE),
     (
-        "what happened to a message is kept under its key",
-        MOVED_NEWS,
+        "messages of a conversation are sent in order",
+        ORDER_OF_LINE,
     ),
+    ("the message of a provider's id exists", LEADING_NOWHERE),
+    ("a sent message is stored only once", TWICE_THERE),
+    ("a change is stored with its message", MOVED_NEWS),
 ];
 
 /// Checks them all. For each, its promise and what breaks it.

@@ -16,6 +16,8 @@ async fn a_command_sends_through_the_running_server(store: Store) {
     let server = ["serve", "--listen", "127.0.0.1:0", "--graph-api-url", &url];
     let server = [&server[..], &["--send-patience", "1h"]].concat();
     let server = shell.start(shell.command(&server));
+    // A conversation or an inbox says whose it is, however many accounts there are.
+    shell.done(&["account", "create", "--name", "Toko Merah"]);
     let send = ["message", "send", "--json", "--inbox-id", &inbox];
     let send = [&send[..], &["--to", "+6289990001", "--text", "Hello"]].concat();
     let sent = shell.run_async(&send).await.json();

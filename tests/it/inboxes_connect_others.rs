@@ -123,8 +123,10 @@ async fn without_an_access_token_there_is_nothing_to_check(store: Store) {
     for body in [whatsapp_body("1001"), instagram()] {
         let inbox = app.inbox(body).await;
         let answer = connect(&app, &inbox, &key).await;
-        let message = "This inbox has no access_token to call the provider with. Updates do not need one: to receive them, paste at Meta what the setup shows. Set the credential with PATCH, as a field of channel";
-        answer.assert_conflict("credential_missing", message);
+        let message = format!(
+            "Inbox {inbox} has no access_token to call the provider with. Updates do not need one: to receive them, paste at Meta what the setup shows. Set the credential with PATCH, as a field of channel"
+        );
+        answer.assert_conflict("credential_missing", &message);
     }
     assert!(provider.questions().is_empty());
 }

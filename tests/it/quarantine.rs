@@ -268,13 +268,13 @@ async fn a_wrong_count_is_found_and_repaired(store: Store) {
     assert_eq!(
         breaches().await,
         [
-            "an inbox counts its messages",
-            "a conversation counts its messages",
-            "a conversation knows its last message",
-            "a key hash leads to a key",
+            "the message count of an inbox is right",
+            "the message count of a conversation is right",
+            "the last message of a conversation is right",
+            "the API key of a key hash exists",
         ]
     );
     assert_eq!(verify::repair(&app.context).await.expect("repaired"), 3);
-    assert_eq!(breaches().await, ["a key hash leads to a key"]);
+    assert_eq!(breaches().await, ["the API key of a key hash exists"]);
     assert_eq!(app.shown(&inbox).await["messages_count"], 1);
 }

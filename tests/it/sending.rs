@@ -443,8 +443,9 @@ async fn what_cannot_be_sent_there_now_is_a_conflict(store: Store) {
     let other = sending.first("/conversations").await;
     let mut body = body;
     body["conversation_id"] = other.into();
+    let inbox = sending.first("/inboxes?limit=1&offset=1").await;
     sending.post(&body).await.assert_conflict(
         "credential_missing",
-        "This inbox has no access_token to send with. Set the credential with PATCH, as a field of channel",
+        &format!("Inbox {inbox} has no access_token to send with. Set the credential with PATCH, as a field of channel"),
     );
 }

@@ -16,9 +16,9 @@ type QueueAnswer = Success<QueueChanged>;
 
 /// Send or discard what an inbox holds
 ///
-/// While the provider refuses everything of an inbox, as after its access token has ended, its messages wait. Once there is
+/// While the provider refuses everything of an inbox, as after its access token has expired, its messages wait. Once there is
 /// a new token, those that have waited for more than ten minutes are held, and so is what follows them in their
-/// conversations: say here whether they are still to be sent.
+/// conversations. They stay `queued` until they are released or discarded here. The answer is 0 and 0 if none was held.
 #[utoipa::path(
     post, path = "/inboxes/{id}/queue", operation_id = "changeInboxQueue", tag = "Inboxes", params(("id" = String, Path, description = "Inbox id")),
     request_body(content = QueueChange, example = json!({"send": "all"})),

@@ -41,12 +41,12 @@ const LONGEST_WAIT: u64 = 30;
     post, path = "/messages", operation_id = "sendMessage", tag = "Messages",
     params(
         ("Prefer" = Option<String>, Header, description = "`wait=N`: answer once the provider has, or after N seconds"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters. The same request with the same key within 24 hours sends nothing again, and gets the first answer")
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters. The same request with the same key within 24 hours sends nothing again, and gets the first answer at once, which shows the message as it was accepted")
     ),
     request_body(content = NewMessage, examples(
-        ("text" = (value = json!({"conversation_id": "conv_06cqm0d4vdtqf5b5r9e2k8a1p4", "type": "text",
+        ("1. text" = (value = json!({"conversation_id": "conv_06cqm0d4vdtqf5b5r9e2k8a1p4", "type": "text",
             "content": {"text": "Yes, the blue one is still available."}}))),
-        ("location" = (value = json!({"conversation_id": "conv_06cqm0d4vdtqf5b5r9e2k8a1p4", "type": "location",
+        ("2. location" = (value = json!({"conversation_id": "conv_06cqm0d4vdtqf5b5r9e2k8a1p4", "type": "location",
             "content": {"latitude": -6.2, "longitude": 106.8, "name": "Toko Biru", "address": "Jl. Jaksa 1, Jakarta"}})))
     )),
     responses(
@@ -165,8 +165,8 @@ pub async fn cancel(
 
 /// Settle a message
 ///
-/// Says what came of a message that is `unknown`, for example after a look into the channel's own app. What the provider
-/// says later still holds.
+/// Records what became of a message that is `unknown`, for example after a look into the channel's own app. If the provider
+/// reports otherwise later, that counts.
 #[utoipa::path(
     post, path = "/messages/{id}/settle", operation_id = "settleMessage", tag = "Messages",
     params(("id" = String, Path, description = "Message id")),

@@ -112,7 +112,7 @@ impl Content for Metadata {
 input! {
     /// A text.
     pub struct TextContent {
-        /// What it says. How long it may be depends on the channel.
+        /// The text. How long it may be depends on the channel.
         pub text: Words,
         /// Whether a link in it is shown with a preview. Without it the channel decides.
         pub preview_url: Option<bool>,
@@ -139,13 +139,13 @@ macro_rules! message {
         input! {
             #[doc = $about]
             pub struct $Name where type = $word {
-                /// The conversation that it goes to. Either this, or `inbox_id` and `to`.
+                /// The conversation to answer in. Either this, or `inbox_id` and `to`.
                 pub conversation_id: Option<ConversationId>,
-                /// whatsapp: the inbox that it goes out from, to whom may never have written.
+                /// whatsapp: the inbox to send from. The recipient need not have written before.
                 pub inbox_id: Option<InboxId>,
-                /// whatsapp, with `inbox_id`: a number, E.164 with `+`, or a user id of WhatsApp's.
+                /// whatsapp, with `inbox_id`: the recipient's phone number, E.164 with `+`, or WhatsApp user id.
                 pub to: Option<To>,
-                /// What it says.
+                /// The content of the message, by its type.
                 pub content: $Content,
                 /// The message of the same conversation that it answers.
                 pub reply_to: Option<MessageId>,
@@ -204,31 +204,35 @@ impl NewMessage {
     /// [`Error::Validation`] with all that is wrong.
     pub fn parse(body: Map<String, Value>) -> Result<Self, Error> {
         input::read(body, |fields| {
-            let read = match fields.get("type").and_then(Value::as_str) {
+            check_target(fields);
+            match fields.get("type").and_then(Value::as_str) {
                 Some("text") => NewText::take(fields).map(NewMessage::from),
                 Some("location") => NewLocation::take(fields).map(NewMessage::from),
                 _ => {
+                    let has_content = fields.get("content").is_some();
                     fields.discard(NewText::NAMES);
                     fields.at("type").wrong("must be one of text, location");
+                    if !has_content {
+                        fields.at("content").wrong("is required");
+                    }
                     None
                 }
-            };
-            check_target(fields, read?)
+            }
         })
     }
 }
 
 /// Either a conversation, or an inbox and a recipient.
-fn check_target(fields: &mut Fields<'_>, new: NewMessage) -> Option<NewMessage> {
-    let (field, rule) = match (&new.conversation, &new.inbox, &new.to) {
-        (Some(_), None, None) | (None, Some(_), Some(_)) => return Some(new),
-        (Some(_), _, _) => ("conversation_id", "give either this, or inbox_id and to"),
-        (None, None, None) => ("conversation_id", "is required, or else inbox_id and to"),
-        (None, Some(_), None) => ("to", "is required with inbox_id"),
-        (None, None, Some(_)) => ("inbox_id", "is required with to"),
+fn check_target(fields: &mut Fields<'_>) {
+    let given = ["conversation_id", "inbox_id", "to"].map(|name| fields.get(name).is_some());
+    let (field, rule) = match given {
+        [true, false, false] | [false, true, true] => return,
+        [true, _, _] => ("conversation_id", "give either this, or inbox_id and to"),
+        [false, false, false] => ("conversation_id", "is required, or else inbox_id and to"),
+        [false, true, false] => ("to", "is required with inbox_id"),
+        [false, false, true] => ("inbox_id", "is required with to"),
     };
     fields.at(field).wrong(rule);
-    None
 }
 
 impl PartialSchema for NewMessage {

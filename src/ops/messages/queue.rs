@@ -255,7 +255,7 @@ pub(in crate::ops) async fn check_sending(
         if token.is_none() {
             return Err(Error::Conflict(
                 Reason::CredentialMissing,
-                format!("This inbox has no {name} to send with"),
+                format!("Inbox {} has no {name} to send with", target.inbox),
             ));
         }
     }
