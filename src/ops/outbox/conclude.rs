@@ -34,6 +34,9 @@ use channels::{
 use db::Session;
 use std::{collections::BTreeSet, slice};
 
+/// How many characters of a provider's words are logged.
+const LOGGED: usize = 300;
+
 /// The end of an attempt, or of a message.
 #[derive(Debug)]
 pub struct Conclusion {
@@ -111,7 +114,7 @@ pub async fn conclude(
         Err(error) => error.cause().unwrap_or_default().to_owned(),
     };
     if let [one] = list {
-        tracing::error!(message = %one.of.message, cause, "the end of an attempt cannot be stored");
+        tracing::error!(message_id = %one.of.message, cause, "the end of an attempt cannot be stored");
         return Ok(());
     }
     for one in list {
@@ -293,11 +296,11 @@ impl End<'_> {
             Ended::Refused(error) => self.fail(of, line, error.clone()).await,
             Ended::Expired(last) => self.fail(of, line, expired(last.as_deref())).await,
             Ended::Answered(Outcome::Perhaps { cause }) | Ended::Perhaps(cause) => {
-                tracing::warn!(message = %of.message, cause, "it is not known whether a provider has a message");
+                tracing::warn!(message_id = %of.message, cause, "it is not known whether a provider has a message");
                 self.doubt(of, line).await
             }
             Ended::Lost => {
-                tracing::warn!(message = %of.message, "the process that was sending a message is gone");
+                tracing::warn!(message_id = %of.message, "the process that was sending a message is gone");
                 self.doubt(of, line).await
             }
         }
@@ -402,7 +405,8 @@ impl End<'_> {
         let id = EventId::new(&self.context.clock);
         inbox_table::set_settings_and_tell(self.session, &of.account, &of.inbox, &text, &id)
             .await?;
-        tracing::warn!(inbox = %of.inbox, code = error.code, "sending is stopped");
+        let provider: String = error.message.chars().take(LOGGED).collect();
+        tracing::warn!(inbox = %of.inbox, code = error.code, provider, "sending is stopped");
         self.events.push(Event {
             id,
             account: of.account.clone(),

@@ -188,7 +188,7 @@ async fn decide(
         Ok(Err(error)) => Ok(Decision::End(Ended::Refused(error))),
         // Whatever is wrong with one message must not keep the others.
         Err(error) => {
-            tracing::error!(message = %entry.message, cause = error.cause(), "a message cannot be sent");
+            tracing::error!(message_id = %entry.message, cause = error.cause(), "a message cannot be sent");
             Ok(Decision::End(Ended::Refused(DeliveryError {
                 code: "unsupported".to_owned(),
                 message: "It cannot be sent".to_owned(),
