@@ -145,7 +145,14 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         let limit = Error::field("limit", "must be a whole number from 1 to 100");
         add(
             limit.into(),
-            "A parameter or a field is wrong, or the body is not JSON. Every wrong field is in `details`, not just the first",
+            match with_body {
+                true => {
+                    "A field is wrong, or the body is not JSON. Every wrong field is in `details`, not just the first"
+                }
+                false => {
+                    "A parameter is wrong. Every wrong one is in `details`, not just the first"
+                }
+            },
         );
     }
     if with_key {

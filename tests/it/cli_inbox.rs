@@ -146,6 +146,9 @@ async fn connect_does_what_the_api_does(store: Store) {
         assert!(table.contains(row), "no {row} in {table}");
     }
 
+    // Without a public URL, Telegram itself is not asked.
+    let local = shell.run(&["inbox", "connect", &bot]);
+    local.assert_error(1, &["https://", "http://127.0.0.1:8080", "--public-url"]);
     let unknown = shell.run(&["inbox", "connect", "inbox_unknown"]);
     unknown.assert_error(1, &["inbox not found"]);
     for wrong in [

@@ -345,6 +345,7 @@ async fn every_wrong_field_is_reported(store: Store) {
     let sending = Sending::start(store).await;
     let body = json!({"type": "text", "content": {"text": " "}, "metadata": {"a": 1}, "to": "me", "colour": "red"});
     sending.post(&body).await.assert_wrong_fields(&[
+        ("inbox_id", "is required with to"),
         ("to", "must be an E.164 phone number, as in +628111111111, or a user id of WhatsApp's, as in ID.13491208655302741918"),
         ("content.text", "must not be empty"),
         ("metadata.a", "must be a string of at most 500 characters"),
@@ -440,9 +441,8 @@ async fn what_cannot_be_sent_there_now_is_a_conflict(store: Store) {
     sending.app.whatsapp("1002").await;
     let hello = whatsapp::update("1002", &[whatsapp::text("628111", "wamid.in7", "Hello")]);
     sending.app.deliver(&hello).await.assert_status(200);
-    let other = sending.first("/conversations").await;
     let mut body = body;
-    body["conversation_id"] = other.into();
+    body["conversation_id"] = sending.first("/conversations").await.into();
     let inbox = sending.first("/inboxes?limit=1&offset=1").await;
     sending.post(&body).await.assert_conflict(
         "credential_missing",

@@ -12,8 +12,20 @@ on_both_stores![
     what_waited_long_for_a_token_is_sent_when_a_person_says_so,
     what_waits_can_be_canceled,
     a_client_can_wait_for_the_provider,
+    all_that_is_missing_is_named,
     a_request_with_an_idempotency_key_can_be_repeated,
 ];
+
+async fn all_that_is_missing_is_named(store: Store) {
+    let sending = Sending::start(store).await;
+    let target = ("conversation_id", "is required, or else inbox_id and to");
+    let kind = ("type", "must be one of text, location");
+    let content = ("content", "is required");
+    let answer = sending.post(&json!({})).await;
+    answer.assert_wrong_fields(&[target, kind, content]);
+    let answer = sending.post(&json!({"type": "text"})).await;
+    answer.assert_wrong_fields(&[target, ("content.text", "is required")]);
+}
 
 async fn a_dead_token_stops_the_inbox_until_there_is_a_new_one(store: Store) {
     let sending = Sending::start(store).await;
