@@ -5,7 +5,7 @@
 
 use super::{
     App,
-    body_memory::{AnswerMemory, Reservation, Reservations},
+    body_memory::{AnswerMemory, Reservation},
     client,
     envelope::{ApiError, Refusal},
 };
@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 use tokio::time::timeout;
@@ -183,6 +183,29 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
     // hyper has refused a value that is not a number, so this one is only too large for `usize`.
     Some(length.parse().unwrap_or(usize::MAX))
+}
+
+/// The reservations of one request. Each request with a body has this extension, and it is held until the request is
+/// answered. Clones share the reservations.
+#[derive(Clone, Default)]
+pub struct Reservations(Arc<Mutex<Vec<Reservation>>>);
+
+impl Reservations {
+    /// Adds a reservation.
+    pub fn hold(&self, reservation: Reservation) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(reservation);
+    }
+
+    /// Frees all of them: for a request that waits for something else, with nothing left of its body.
+    pub fn release(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
 }
 
 /// A request's body that must be a JSON object.

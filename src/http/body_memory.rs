@@ -344,29 +344,6 @@ impl Drop for AnswerMemory {
     }
 }
 
-/// The reservations of one request. Each request with a body has this extension, and it is held until the request is
-/// answered. Clones share the reservations.
-#[derive(Clone, Default)]
-pub struct Reservations(Arc<Mutex<Vec<Reservation>>>);
-
-impl Reservations {
-    /// Adds a reservation.
-    pub fn hold(&self, reservation: Reservation) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(reservation);
-    }
-
-    /// Frees all of them: for a request that waits for something else, with nothing left of its body.
-    pub fn release(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

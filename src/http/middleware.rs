@@ -5,8 +5,7 @@
 
 use super::{
     App,
-    body::{self, Held},
-    body_memory::Reservations,
+    body::{self, Held, Reservations},
     client,
     envelope::{JSON, Refusal},
     rates::{Counted, Quota},

@@ -7,8 +7,7 @@ use crate::{
     http::{
         App,
         auth::{IdPath, Sender},
-        body::{JsonObject, Nothing},
-        body_memory::Reservations,
+        body::{JsonObject, Nothing, Reservations},
         envelope::{self, ApiError, Failure},
     },
     id::MessageId,
