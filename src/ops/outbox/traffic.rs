@@ -97,8 +97,13 @@ impl Traffic {
             .max();
         let slot = slot.unwrap_or(now);
         for (lane, each, _) in lanes {
-            let at = self.free_at.entry(lane).or_insert(slot);
-            *at = (*at).max(slot) + each;
+            // What waits for its chat takes a place of its inbox now, or others would wait for that chat.
+            let from = match lane {
+                Lane::Inbox(_) => now,
+                Lane::Chat(_) | Lane::Busy(_) => slot,
+            };
+            let at = self.free_at.entry(lane).or_insert(from);
+            *at = (*at).max(from) + each;
         }
         if slot <= now {
             return Ok(());
