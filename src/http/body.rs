@@ -129,21 +129,21 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Refusal> {
     Ok(None)
 }
 
-/// The body of a long answer. Its memory stays reserved until the client has all of it.
+/// The body of a long answer. Its memory stays reserved until all of its bytes were written to the connection.
 pub struct Held {
     body: Body,
     memory: Arc<AnswerMemory>,
 }
 
 impl Held {
-    /// This body, which takes this memory.
+    /// A body with the memory that it takes.
     pub fn new(body: Body, memory: AnswerMemory) -> Self {
         let memory = Arc::new(memory);
         Held { body, memory }
     }
 }
 
-/// A piece of it. hyper takes pieces, and ends with the body, long before they have left.
+/// A piece of the body. hyper drops the body itself long before it has written the bytes.
 struct HeldBytes(
     Bytes,
     #[allow(dead_code, reason = "it is dropped with the bytes")] Arc<AnswerMemory>,

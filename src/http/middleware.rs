@@ -40,7 +40,7 @@ pub async fn api(State(app): State<App>, mut request: Request, next: Next) -> Re
 /// The length in bytes from which an answer takes reserved memory. A usual page of a hundred messages is shorter.
 const LONG: u64 = 128 * 1024;
 
-/// Reserves memory for a long answer until the client has it. Otherwise a client that requests many and reads none would
+/// Reserves memory for a long answer until it was written. Otherwise a client that requests many and reads none would
 /// take all memory.
 fn reserve(app: &App, network: u128, response: Response) -> Response {
     let length = response.body().size_hint().exact().unwrap_or(0);
