@@ -46,7 +46,7 @@ pub(super) struct Serve {
     public_url: Option<String>,
     #[command(flatten)]
     providers: ProviderFlags,
-    /// How long a message that cannot be sent is tried
+    /// How long to keep trying while a message cannot be sent
     #[arg(long, env = "INBOXD_SEND_PATIENCE", default_value = "24h", value_parser = send_patience, value_name = "DURATION")]
     send_patience: Duration,
     /// Run a demonstration on a temporary database, with four inboxes and a few messages
