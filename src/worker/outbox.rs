@@ -4,16 +4,17 @@
 
 use crate::{
     error::Error,
+    id::{AccountId, InboxId},
     ops::{
         Context, idempotency,
         outbox::{self, Attempt, Conclusion, Ended, Traffic},
     },
     provider::{Providers, Sent},
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{self, JoinError, JoinSet},
     time::{interval, sleep, timeout},
 };
 
@@ -28,11 +29,16 @@ const MORE: Duration = Duration::from_millis(20);
 /// How often what was kept aside and what is over is looked at.
 const TIDY: Duration = Duration::from_secs(5);
 
+/// Whose request each task is.
+type Places = HashMap<task::Id, (AccountId, InboxId)>;
+
 /// Sends what is due until the server stops, and then waits for what is under way.
 pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
     let owner = context.clock.uuid().simple().to_string();
     let mut traffic = Traffic::default();
     let mut under_way = JoinSet::new();
+    // Apart from the tasks: one that panics must give its place back.
+    let mut places = Places::new();
     let mut ended = Vec::new();
     let mut tidying = interval(TIDY);
     loop {
@@ -42,9 +48,9 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         }
         let mut wait = LOOK;
         while ended.len() < ENDS
-            && let Some(one) = under_way.try_join_next()
+            && let Some(one) = under_way.try_join_next_with_id()
         {
-            ended.extend(finished(&mut traffic, one));
+            ended.extend(finished(&mut traffic, &mut places, one));
         }
         if !ended.is_empty() {
             match outbox::conclude(&context, &mut traffic, &ended).await {
@@ -57,7 +63,9 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
             match outbox::take(&context, &owner, &mut traffic, room).await {
                 Ok(attempts) => {
                     for attempt in attempts {
-                        under_way.spawn(attempt_now(context.providers.clone(), attempt));
+                        let place = (attempt.of.account.clone(), attempt.of.inbox.clone());
+                        let task = under_way.spawn(attempt_now(context.providers.clone(), attempt));
+                        places.insert(task.id(), place);
                     }
                     wait = until_next(&context).await;
                 }
@@ -66,7 +74,9 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         }
         tokio::select! {
             _ = stopped.changed(), if !stopping => {}
-            Some(one) = under_way.join_next() => ended.extend(finished(&mut traffic, one)),
+            Some(one) = under_way.join_next_with_id() => {
+                ended.extend(finished(&mut traffic, &mut places, one));
+            }
             _ = timeout(wait, context.outbox_filled.notified()), if !stopping => {}
             _ = tidying.tick(), if !stopping => {
                 traffic.tidy(context.clock.millis());
@@ -105,18 +115,20 @@ async fn attempt_now(providers: Providers, attempt: Attempt) -> Conclusion {
 /// A request whose task failed is over when its lease is: nobody knows what came of it.
 fn finished(
     traffic: &mut Traffic,
-    task: Result<Conclusion, tokio::task::JoinError>,
+    places: &mut Places,
+    task: Result<(task::Id, Conclusion), JoinError>,
 ) -> Option<Conclusion> {
-    match task {
-        Ok(conclusion) => {
-            traffic.end(&conclusion.of.account, &conclusion.of.inbox);
-            Some(conclusion)
-        }
+    let (id, conclusion) = match task {
+        Ok((id, conclusion)) => (id, Some(conclusion)),
         Err(error) => {
             tracing::error!(%error, "sending a message failed");
-            None
+            (error.id(), None)
         }
+    };
+    if let Some((account, inbox)) = places.remove(&id) {
+        traffic.end(&account, &inbox);
     }
+    conclusion
 }
 
 fn log(what: &str, error: &Error) {

@@ -17,6 +17,7 @@ on_both_stores![
     what_was_not_sent_is_tried_again,
     without_a_connection_nothing_is_in_doubt,
     what_may_have_been_sent_is_unknown_and_not_repeated,
+    what_got_there_after_all_is_not_sent_again,
     a_status_that_comes_before_the_answer_finds_its_message,
     an_echo_of_what_was_sent_is_no_second_message,
 ];
@@ -190,6 +191,31 @@ async fn what_may_have_been_sent_is_unknown_and_not_repeated(store: Store) {
     sending.act(&messages[2], "retry").await.assert_status(200);
     sending.reaches(&messages[2], "sent").await;
     assert_eq!(sending.provider.texts(), ["0", "1", "last", "2"]);
+    sending.app.verify().await;
+}
+
+async fn what_got_there_after_all_is_not_sent_again(store: Store) {
+    let sending = Sending::patient(store, Duration::from_millis(300)).await;
+    let conversation = sending.greeted().await;
+    let later = json!({"error": {"code": 131_016, "message": "Service unavailable"}});
+    sending.provider.does(move |_, before| match before {
+        0 => Does::TakeAndCut,
+        _ => Does::Answer(400, later.clone()),
+    });
+    let first = sending.say(&conversation, "One").await;
+    sending.reaches(&first, "unknown").await;
+    sending.act(&first, "retry").await.assert_status(200);
+    let second = sending.say(&conversation, "Two").await;
+    sending.comes_to_rest().await;
+    let ours = format!("{}:1", text(&first["id"]));
+    let update = status("wamid.out1", "delivered", Some(&ours));
+    sending.app.deliver(&update).await.assert_status(200);
+    assert_eq!(sending.get(&first).await["status"], "delivered");
+    sending.provider.does(|_, _| Does::Take);
+    sending.app.context.clock.advance(60);
+    sending.reaches(&second, "sent").await;
+    assert_eq!(sending.provider.texts(), ["One", "Two"]);
+    assert_eq!(sending.app.count("outbox").await, 0);
     sending.app.verify().await;
 }
 

@@ -90,7 +90,7 @@ pub(in crate::ops) async fn store_in(
     let changed = message_changes::store(context, session, batch, now, &mut outcomes).await?;
     changes.add(Changes::of(changed));
     business::store(context, session, batch, now, &mut outcomes).await?;
-    own::adopt(session, &adoptions).await?;
+    own::adopt(session, &adoptions, now).await?;
     quarantine::store(context, session, batch, now, &mut outcomes).await?;
     Ok(Some(Stored {
         outcomes,

@@ -28,6 +28,8 @@ pub(super) struct Adoption {
     inbox: InboxId,
     provider_id: String,
     message: MessageId,
+    /// Whether the provider says that the message got there.
+    arrived: bool,
 }
 
 /// Names messages that were sent here by their keys, in all that a batch says; and keeps aside what may be one of them.
@@ -182,6 +184,7 @@ async fn by_our_id(
             inbox: arrival.inbox.clone(),
             provider_id: std::mem::replace(&mut status.provider_id, key),
             message,
+            arrived: status.status != DeliveryStatus::Failed,
         });
         if is_superseded && status.status == DeliveryStatus::Failed {
             arrival.items[at] = ignored();
@@ -278,7 +281,11 @@ async fn keep(
 }
 
 /// Notes which messages the provider has, as statuses showed: nobody needs to ask any more whether it has them.
-pub(super) async fn adopt(session: &mut Session, adoptions: &[Adoption]) -> Result<(), Error> {
+pub(super) async fn adopt(
+    session: &mut Session,
+    adoptions: &[Adoption],
+    now: i64,
+) -> Result<(), Error> {
     for one in adoptions {
         let id = Key {
             account: &one.account,
@@ -289,9 +296,16 @@ pub(super) async fn adopt(session: &mut Session, adoptions: &[Adoption]) -> Resu
         messages::give_id(session, &one.account, &one.message, &one.provider_id).await?;
         echoes::delete(session, &id).await?;
         let entry = outbox::lock(session, &[(&one.account, &one.message)]).await?;
-        let entry = entry.into_iter().flatten().next();
-        if entry.is_some_and(|entry| entry.state == State::Unknown) {
+        let Some(entry) = entry.into_iter().flatten().next() else {
+            continue;
+        };
+        // What a person wanted to be tried again got there by an earlier attempt.
+        let is_needless = entry.state == State::Queued && one.arrived;
+        if entry.state == State::Unknown || is_needless {
             outbox::delete(session, &one.account, &one.message).await?;
+        }
+        if is_needless {
+            outbox::promote(session, &one.account, &entry.conversation, now * 1000).await?;
         }
     }
     Ok(())
