@@ -66,6 +66,7 @@ async fn a_conversation_shows_its_documented_keys(store: Store) {
             "last_message": last,
             "created_at": "2025-01-15T08:00:00Z",
             "updated_at": "2025-01-15T08:00:00Z",
+            "window": {"open": true, "closes_at": "2025-01-16T08:00:00Z"},
         })
     );
     let key = app.key(&[Scope::Read]).await;
