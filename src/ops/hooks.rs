@@ -112,7 +112,7 @@ pub struct SignedUpdate {
 /// such inbox, and [`Error::NotFound`] if the update has no address of this server.
 ///
 /// Until the signature is checked, anybody may have sent the update. So only its first addresses are read, and only their
-/// secrets are tried. For an update without an address see [`unaddressed`].
+/// secrets are tried. For an update without an address see `unaddressed`.
 pub async fn check_signature(
     context: &Context,
     request: MetaRequest<'_>,

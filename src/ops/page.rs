@@ -2,7 +2,7 @@
 //!
 //! A row with changes is written later, after the changes of all such rows were read at once.
 //!
-//! Invariant: a page has at least one row, unless the list is empty, and further rows only up to [`MOST`] bytes.
+//! Invariant: a page has at least one row, unless the list is empty, and further rows only up to `MOST` bytes.
 
 use super::{Context, on_blocking_thread};
 use crate::{clock, error, id::AccountId, store::messages::Changes};
