@@ -14,7 +14,11 @@ const TOKEN: &str = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
 fuzz_target!(|input: (u16, &[u8])| {
     let (status, data) = input;
     check(&bot_api::get_me(TOKEN), status, data);
-    check(&bot_api::set_webhook(TOKEN, "https://example.com", "s3cret"), status, data);
+    check(
+        &bot_api::set_webhook(TOKEN, "https://example.com", "s3cret"),
+        status,
+        data,
+    );
     check(&bot_api::get_webhook_info(TOKEN), status, data);
     check(&graph::number(TOKEN, "1001"), status, data);
     check(&graph::account(TOKEN), status, data);

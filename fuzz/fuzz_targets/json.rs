@@ -33,7 +33,12 @@ fuzz_target!(|data: &[u8]| {
 
 fn read(object: &Map<String, Value>) {
     check(NewInbox::parse(object.clone()));
-    for channel in [Channel::Whatsapp, Channel::Instagram, Channel::Telegram, Channel::Livechat] {
+    for channel in [
+        Channel::Whatsapp,
+        Channel::Instagram,
+        Channel::Telegram,
+        Channel::Livechat,
+    ] {
         check(InboxChange::parse(object.clone(), channel));
     }
     check(Hello::parse(object.clone()));
