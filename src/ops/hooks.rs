@@ -205,6 +205,17 @@ fn read(format: &Format, body: &[u8]) -> Result<Update, Malformed> {
     Ok(update)
 }
 
+/// The items of an update, whatever their addresses.
+fn all_items(format: &Format, body: &[u8]) -> Vec<Item> {
+    match read(format, body) {
+        Ok(update) => {
+            let parts = update.parts.into_iter();
+            parts.flat_map(|part| part.items).collect()
+        }
+        Err(malformed) => vec![unreadable(&malformed)],
+    }
+}
+
 /// Reads an update of this length in bytes: a long one on a thread that may block.
 async fn by_length<T: Send + 'static>(
     length: usize,
@@ -330,14 +341,7 @@ pub async fn check_token(
     }
     let length = source.body.len();
     let work = async move {
-        let items = match read(&format, &source.body) {
-            Ok(update) => update
-                .parts
-                .into_iter()
-                .flat_map(|part| part.items)
-                .collect(),
-            Err(malformed) => vec![unreadable(&malformed)],
-        };
+        let items = all_items(&format, &source.body);
         Ok(vec![arrival(&to, channel, &source, items)])
     };
     by_length(length, work).await.map(Some)

@@ -50,9 +50,7 @@ pub async fn get(
     account: &AccountId,
     id: &MessageId,
 ) -> Result<Message<'static>, Error> {
-    let mut session = context.db.read().await?;
-    let stored = messages::find(&mut session, account, id).await?;
-    one(&mut session, account, stored, WHOLE).await
+    read_one(&mut context.db.read().await?, account, id).await
 }
 
 /// One message as in a list: long content is cut.

@@ -26,7 +26,7 @@ use super::Context;
 use crate::{
     error::Error,
     id::{AccountId, ConversationId, InboxId, MessageId},
-    store::outbox,
+    store::{messages::Key, outbox},
 };
 
 /// An attempt to send a message.
@@ -42,6 +42,17 @@ pub struct Which {
     pub message: MessageId,
     /// The number of the attempt, from 1; 0 if none was begun.
     pub number: i64,
+}
+
+impl Which {
+    /// The key of something in its inbox that has this id.
+    fn key<'a>(&'a self, provider_id: &'a str) -> Key<'a> {
+        Key {
+            account: &self.account,
+            inbox: &self.inbox,
+            provider_id,
+        }
+    }
 }
 
 impl From<outbox::Entry> for Which {

@@ -3,7 +3,7 @@
 #[cfg(feature = "postgres-tests")]
 use crate::support::START;
 use crate::support::{
-    Store, TestApp, eventually,
+    READER, Store, TestApp, eventually,
     live::{Socket, Stream},
     on_both_stores,
     program::PATIENCE,
@@ -318,9 +318,8 @@ async fn an_expired_key_hears_no_more(store: Store) {
         &app.account,
         &NewKey {
             name: "short",
-            scopes: &[Scope::Read],
             expires_in: Some(60),
-            rate_limit: None,
+            ..READER
         },
     )
     .await;

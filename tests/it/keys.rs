@@ -1,6 +1,6 @@
 //! API keys: where they may be sent, what is wrong with them, what they may do, and when that changes.
 
-use crate::support::{Store, TestApp, on_both_stores};
+use crate::support::{READER, Store, TestApp, on_both_stores};
 use inboxd::{
     domain::Scope,
     ops::keys::{self, NewKey},
@@ -114,17 +114,7 @@ async fn every_wrong_key_gets_the_same_answer(store: Store) {
 
 async fn revoking_takes_effect_on_the_very_next_request(store: Store) {
     let app = TestApp::start(store).await;
-    let made = keys::create(
-        &app.context,
-        &app.account,
-        &NewKey {
-            name: "k",
-            scopes: &[Scope::Read],
-            expires_in: None,
-            rate_limit: None,
-        },
-    )
-    .await;
+    let made = keys::create(&app.context, &app.account, &READER).await;
     let (key, secret) = made.expect("a key");
     let secret = secret.expose_secret();
     app.get("/inboxes")
@@ -151,10 +141,8 @@ async fn expiring_takes_effect_on_the_very_next_request(store: Store) {
         &app.context,
         &app.account,
         &NewKey {
-            name: "k",
-            scopes: &[Scope::Read],
             expires_in: Some(60),
-            rate_limit: None,
+            ..READER
         },
     )
     .await;
@@ -224,17 +212,7 @@ async fn only_the_hash_is_stored(store: Store) {
 
 async fn the_last_use_is_noted_exact_to_a_minute(store: Store) {
     let app = TestApp::start(store).await;
-    let made = keys::create(
-        &app.context,
-        &app.account,
-        &NewKey {
-            name: "k",
-            scopes: &[Scope::Read],
-            expires_in: None,
-            rate_limit: None,
-        },
-    )
-    .await;
+    let made = keys::create(&app.context, &app.account, &READER).await;
     let (_, secret) = made.expect("a key");
     let last = async || {
         let all = keys::list(&app.context, &app.account).await.expect("keys");

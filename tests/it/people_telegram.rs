@@ -4,7 +4,7 @@ use crate::{
     people::{conversations, known_by},
     support::{Store, TestApp, on_both_stores},
 };
-use inboxd::{domain::Scope, id::InboxId};
+use inboxd::id::InboxId;
 use serde_json::{Value, json};
 
 on_both_stores![
@@ -22,16 +22,13 @@ struct Bots {
 impl Bots {
     async fn start(store: Store, count: usize) -> Self {
         let app = TestApp::start(store).await;
-        let key = app.key(&[Scope::Write]).await;
         let mut bots = Vec::new();
         for number in 0..count {
             let channel = json!({"bot_token": format!("70000{number}:AAH")});
             let inbox = app
                 .inbox(json!({"name": "Bot", "type": "telegram", "channel": channel}))
                 .await;
-            let path = format!("/inboxes/{inbox}/setup");
-            let setup = app.get(&path).key(&key).send().await.data();
-            let token = setup["secret_token"].as_str().expect("a token").to_owned();
+            let token = app.context.vault.inbox_token(&inbox);
             bots.push((inbox, token));
         }
         Bots { app, bots }

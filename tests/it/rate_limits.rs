@@ -1,6 +1,8 @@
 //! How much a key may ask in a minute, and how often an address may be wrong about a key.
 
-use crate::support::{Answer, START, Shell, Store, TestApp, client, eventually, on_both_stores};
+use crate::support::{
+    Answer, READER, START, Shell, Store, TestApp, client, eventually, on_both_stores,
+};
 use inboxd::{
     domain::Scope,
     id::KeyId,
@@ -91,15 +93,12 @@ async fn behind_a_proxy(store: Store, auth_failures: i64) -> TestApp {
 }
 
 async fn key_with(app: &TestApp, rate_limit: Option<i64>) -> (KeyId, String) {
-    let scopes = [Scope::Read];
     let made = keys::create(
         &app.context,
         &app.account,
         &NewKey {
-            name: "k",
-            scopes: &scopes,
-            expires_in: None,
             rate_limit,
+            ..READER
         },
     )
     .await;
@@ -303,15 +302,12 @@ async fn wrong_keys_are_429_beyond_the_limit_until_the_minute_is_over(store: Sto
 async fn revoked_and_expired_keys_count_as_wrong_ones(store: Store) {
     let app = TestApp::with(store, |limits| limits.auth_failures = 2).await;
     let (id, revoked) = key_with(&app, None).await;
-    let scopes = [Scope::Read];
     let expired = keys::create(
         &app.context,
         &app.account,
         &NewKey {
-            name: "k",
-            scopes: &scopes,
             expires_in: Some(1),
-            rate_limit: None,
+            ..READER
         },
     )
     .await;

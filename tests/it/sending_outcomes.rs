@@ -253,7 +253,7 @@ async fn a_status_that_comes_before_the_answer_finds_its_message(store: Store) {
 async fn an_echo_of_what_was_sent_is_no_second_message(store: Store) {
     let sending = Sending::patient(store, Duration::from_millis(500)).await;
     let conversation = sending.greeted().await;
-    let echo = |id: &str, words: &str| {
+    let echo = async |id: &str, words: &str| {
         let mut update = whatsapp::value(
             "1001",
             "message_echoes",
@@ -262,30 +262,18 @@ async fn an_echo_of_what_was_sent_is_no_second_message(store: Store) {
             ]),
         );
         update["entry"][0]["changes"][0]["field"] = "smb_message_echoes".into();
-        update
+        sending.app.deliver(&update).await.assert_status(200);
     };
     // After the answer.
     let first = sending.say(&conversation, "One").await;
     sending.reaches(&first, "sent").await;
-    sending
-        .app
-        .deliver(&echo("wamid.out1", "One"))
-        .await
-        .assert_status(200);
+    echo("wamid.out1", "One").await;
     // While there is none: the same words settle it, others are a message of their own.
     sending.provider.does(|_, _| Does::TakeAndCut);
     let second = sending.say(&conversation, "Two").await;
     sending.reaches(&second, "unknown").await;
-    sending
-        .app
-        .deliver(&echo("wamid.out2", "Two"))
-        .await
-        .assert_status(200);
-    sending
-        .app
-        .deliver(&echo("wamid.phone", "From the phone"))
-        .await
-        .assert_status(200);
+    echo("wamid.out2", "Two").await;
+    echo("wamid.phone", "From the phone").await;
     assert_eq!(sending.app.count("echoes").await, 2);
     assert_eq!(sending.app.shown(&sending.inbox).await["messages_count"], 3);
     sending.app.context.clock.advance(61);
@@ -295,16 +283,8 @@ async fn an_echo_of_what_was_sent_is_no_second_message(store: Store) {
         sending.app.shown(&sending.inbox).await["messages_count"] == 4
     })
     .await;
-    sending
-        .app
-        .deliver(&echo("wamid.out2", "Two"))
-        .await
-        .assert_status(200);
-    sending
-        .app
-        .deliver(&echo("wamid.phone", "From the phone"))
-        .await
-        .assert_status(200);
+    echo("wamid.out2", "Two").await;
+    echo("wamid.phone", "From the phone").await;
     assert_eq!(sending.app.shown(&sending.inbox).await["messages_count"], 4);
     sending.app.verify().await;
 }

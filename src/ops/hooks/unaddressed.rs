@@ -5,7 +5,7 @@
 //! message only if no other inbox has the same secret.
 
 use super::{
-    Format, MetaRequest, SignedUpdate, arrival, read, same_secret, set_aside, signer, unreadable,
+    Format, MetaRequest, SignedUpdate, all_items, arrival, same_secret, set_aside, signer,
 };
 use crate::{
     error::Error,
@@ -38,14 +38,7 @@ pub(super) async fn check_signature(
     let Some(first) = signed.first() else {
         return Ok(None);
     };
-    let items: Vec<Item> = match read(format, body) {
-        Ok(update) => update
-            .parts
-            .into_iter()
-            .flat_map(|part| part.items)
-            .collect(),
-        Err(malformed) => vec![unreadable(&malformed)],
-    };
+    let items = all_items(format, body);
     let mut arrival = arrival(first, request.channel, &request.source, Vec::new());
     let of_one_account = signed.iter().all(|one| one.account == arrival.account);
     let (arrivals, foreign) = match (signed.len(), of_one_account) {

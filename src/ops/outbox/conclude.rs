@@ -330,11 +330,7 @@ impl End<'_> {
     /// A person may have said that it was not sent: the provider knows better.
     async fn correct(&mut self, of: &Which) -> Result<(), Error> {
         let key = messages::own_key(&of.message);
-        let key = messages::Key {
-            account: &of.account,
-            inbox: &of.inbox,
-            provider_id: &key,
-        };
+        let key = of.key(&key);
         messages::forget_failure(self.session, &key).await?;
         Ok(())
     }
@@ -361,11 +357,7 @@ impl End<'_> {
     async fn doubt(&mut self, of: &Which, line: Line) -> Result<(), Error> {
         self.left.insert(line);
         let key = messages::own_key(&of.message);
-        let key = messages::Key {
-            account: &of.account,
-            inbox: &of.inbox,
-            provider_id: &key,
-        };
+        let key = of.key(&key);
         // A status may have come before the answer that did not.
         if messages::has_arrived(self.session, &key).await? {
             outbox::delete(self.session, &of.account, &of.message).await?;
@@ -424,19 +416,11 @@ pub(super) async fn adopt(
     provider_id: &str,
     key: &str,
 ) -> Result<(), Error> {
-    let id = messages::Key {
-        account: &of.account,
-        inbox: &of.inbox,
-        provider_id,
-    };
+    let id = of.key(provider_id);
     provider_ids::insert(session, &id, key).await?;
     echoes::delete(session, &id).await?;
     if messages::rekey(session, &id, key).await? {
-        let key = messages::Key {
-            provider_id: key,
-            ..id
-        };
-        messages::mark_changed(session, &[key]).await?;
+        messages::mark_changed(session, &[of.key(key)]).await?;
     }
     Ok(())
 }

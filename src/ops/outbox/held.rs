@@ -25,20 +25,20 @@ const PIECE: i64 = 500;
 
 /// Some messages, or all that are held.
 #[derive(Debug)]
-pub enum Which {
+pub enum Selection {
     /// All of them.
     All,
     /// These.
     These(Vec<MessageId>),
 }
 
-impl Content for Which {
+impl Content for Selection {
     fn read(value: Value, at: &mut At<'_>) -> Option<Self> {
         match value {
-            Value::String(word) if word == "all" => Some(Which::All),
+            Value::String(word) if word == "all" => Some(Selection::All),
             Value::Array(_) => {
                 let ids = <List<MessageId, 1000> as Content>::read(value, at)?;
-                Some(Which::These(ids.0))
+                Some(Selection::These(ids.0))
             }
             _ => {
                 at.wrong("must be \"all\", or a list of message ids");
@@ -59,9 +59,9 @@ input! {
     /// What is to be done with messages that are held: either `send` or `discard`.
     pub struct QueueChange {
         /// Send them: `all`, or their ids.
-        pub send: Given<Which>,
+        pub send: Given<Selection>,
         /// Take them back: `all`, or their ids.
-        pub discard: Given<Which>,
+        pub discard: Given<Selection>,
     }
 }
 
@@ -98,8 +98,8 @@ pub async fn change_queue(
     let mut done = QueueChanged::default();
     loop {
         let (ids, is_all) = match &which {
-            Which::These(ids) => (ids.clone(), true),
-            Which::All => {
+            Selection::These(ids) => (ids.clone(), true),
+            Selection::All => {
                 let mut session = context.db.read().await?;
                 let ids = outbox::held(&mut session, account, inbox, PIECE).await?;
                 let is_all = (ids.len() as i64) < PIECE;

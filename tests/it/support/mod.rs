@@ -50,6 +50,13 @@ use tokio::sync::{broadcast::Receiver, watch};
 
 /// The moment at which the clock of every [`TestApp`] stands: 2025-01-15T08:00:00Z.
 pub(crate) const START: i64 = 1_736_928_000;
+/// A key that may read, and never expires.
+pub(crate) const READER: NewKey<'static> = NewKey {
+    name: "k",
+    scopes: &[Scope::Read],
+    expires_in: None,
+    rate_limit: None,
+};
 
 /// A running server with one account on an otherwise empty store.
 pub(crate) struct TestApp {
@@ -209,17 +216,12 @@ impl TestApp {
     }
 
     pub(crate) async fn key_of(&self, account: &AccountId, scopes: &[Scope]) -> String {
-        let made = keys::create(
-            &self.context,
-            account,
-            &NewKey {
-                name: "a key",
-                scopes,
-                expires_in: None,
-                rate_limit: None,
-            },
-        )
-        .await;
+        let new = NewKey {
+            name: "a key",
+            scopes,
+            ..READER
+        };
+        let made = keys::create(&self.context, account, &new).await;
         made.expect("a key").1.expose_secret().to_owned()
     }
 
