@@ -25,6 +25,24 @@ pub(super) fn to_call(channel: Channel) -> Option<&'static str> {
     }
 }
 
+/// What tells a credential from another one of the same name. It does not show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The credential's name.
+    pub(super) name: &'static str,
+    hash: blake3::Hash,
+}
+
+impl Fingerprint {
+    /// Of this credential.
+    pub(super) fn of(name: &'static str, secret: &str) -> Self {
+        Fingerprint {
+            name,
+            hash: blake3::hash(secret.as_bytes()),
+        }
+    }
+}
+
 /// The credentials of a change, by their names: absent ones stay as they are, and `null` removes one.
 pub type Credentials = Vec<(&'static str, Given<SecretString>)>;
 

@@ -56,6 +56,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     10 "0010" "identities";
     11 "0011" "business accounts";
     12 "0012" "sending";
+    17 "0017" "attempts";
 };
 
 /// Every statement of the program, by file.

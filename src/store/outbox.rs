@@ -11,11 +11,17 @@ use crate::id::{AccountId, ConversationId, InboxId, MessageId};
 use db::{Each, Error, Row, Session, Sql, Value};
 
 statements! {
-    INSERT = "INSERT INTO outbox (account_id, message_id, inbox_id, conversation_id, state, position, due_at, expires_at)
-        VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7)
+    INSERT = "INSERT INTO outbox (account_id, message_id, inbox_id, conversation_id, state, position, due_at, expires_at, attempts, earlier_attempts)
+        VALUES ($1, $2, $3, $4, 'queued', $5, $6, $7, $8, $8)
         ON CONFLICT (account_id, message_id) DO UPDATE SET state = 'queued', position = excluded.position,
-            due_at = excluded.due_at, expires_at = excluded.expires_at, held = 0, last_error = NULL";
-    IS_WAITING = "SELECT 1 FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state IN ('queued', 'attempting') LIMIT 1";
+            due_at = excluded.due_at, expires_at = excluded.expires_at, held = 0, last_error = NULL,
+            earlier_attempts = outbox.attempts";
+    LAST = "SELECT MAX(position) FROM (
+            SELECT * FROM (SELECT position FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state = 'queued'
+                ORDER BY position DESC LIMIT 1) AS queued
+            UNION ALL
+            SELECT * FROM (SELECT position FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state = 'attempting'
+                ORDER BY position DESC LIMIT 1) AS attempting) AS last";
     IS_DUE = "SELECT 1 FROM outbox WHERE due_at <= $1 LIMIT 1";
     NEXT_DUE = "SELECT due_at FROM outbox WHERE due_at > $1 ORDER BY due_at LIMIT 1";
     BEGIN = "UPDATE outbox SET state = 'attempting', attempts = attempts + 1, attempt_begun_at = $1, due_at = $2, lease_owner = $3
@@ -24,6 +30,9 @@ statements! {
     TRY_AGAIN = "UPDATE outbox SET state = 'queued', due_at = $1, last_error = $2, lease_owner = NULL
         WHERE account_id = $3 AND message_id = $4";
     DOUBT = "UPDATE outbox SET state = 'unknown', due_at = NULL, lease_owner = NULL WHERE account_id = $1 AND message_id = $2";
+    // What is heard late of an earlier attempt must not be taken for that of a later one.
+    NOTE_ATTEMPTS = "UPDATE messages SET attempts = (SELECT o.attempts FROM outbox o WHERE o.account_id = $1 AND o.message_id = $2)
+        WHERE account_id = $1 AND id = $2";
     DELETE = "DELETE FROM outbox WHERE account_id = $1 AND message_id = $2";
     // Whoever was first in the conversation is gone: the next one is due.
     PROMOTE = "UPDATE outbox SET due_at = CASE held WHEN 1 THEN expires_at ELSE $1 END WHERE account_id = $2 AND due_at IS NULL AND message_id = (SELECT n.message_id
@@ -56,7 +65,7 @@ statements! {
 macro_rules! entry {
     ($where:literal) => {
         concat!(
-            "SELECT account_id, message_id, inbox_id, conversation_id, state, due_at, expires_at, attempts, last_error FROM outbox ",
+            "SELECT account_id, message_id, inbox_id, conversation_id, state, due_at, expires_at, attempts, last_error, earlier_attempts FROM outbox ",
             $where
         )
     };
@@ -123,6 +132,15 @@ pub struct Entry {
     pub attempts: i64,
     /// Why the last attempt failed, in the provider's words or ours.
     pub last_error: Option<String>,
+    /// How many of the attempts were begun before a person had it tried again.
+    pub earlier_attempts: i64,
+}
+
+impl Entry {
+    /// How many attempts were begun since a person wanted it sent, for the last time.
+    pub fn tries(&self) -> i64 {
+        self.attempts - self.earlier_attempts
+    }
 }
 
 /// A message to put into the outbox.
@@ -142,20 +160,31 @@ pub struct NewEntry<'a> {
     pub now: i64,
     /// Until when it is tried.
     pub expires_at: i64,
+    /// How many attempts it has had. Those to come have higher numbers: what is heard late of an earlier one is told apart.
+    pub attempts: i64,
 }
 
 /// Puts a message at the end of its conversation. It is due at once if nothing is before it. Lock its inbox first.
+///
+/// Clocks of nodes differ, so that its place may be one before the last: it gets the next one after that, then.
 pub async fn insert(session: &mut Session, entry: &NewEntry<'_>) -> Result<(), Error> {
     let params = [entry.account.into(), entry.conversation.into()];
-    let waiting = session.query_opt(&IS_WAITING, &params, |_| Ok(())).await?;
+    let last = session.query_opt(&LAST, &params, |row| row.get::<Option<String>>(0));
+    let last = last.await?.flatten();
+    let position = entry.position.as_str();
+    let behind = last
+        .as_deref()
+        .filter(|last| *last >= position)
+        .map(|last| format!("{last}0"));
     let row = [
         entry.account.into(),
         entry.message.into(),
         entry.inbox.into(),
         entry.conversation.into(),
-        entry.position.into(),
-        waiting.is_none().then_some(entry.now).into(),
+        behind.as_deref().unwrap_or(position).into(),
+        last.is_none().then_some(entry.now).into(),
         entry.expires_at.into(),
+        entry.attempts.into(),
     ];
     session.execute(&INSERT, &row).await?;
     Ok(())
@@ -251,6 +280,18 @@ pub async fn delete(
 ) -> Result<bool, Error> {
     let params = [account.into(), message.into()];
     Ok(session.execute(&DELETE, &params).await? > 0)
+}
+
+/// Takes a message out that a person may have tried again, and notes how many attempts it had.
+pub async fn close(
+    session: &mut Session,
+    account: &AccountId,
+    message: &MessageId,
+) -> Result<(), Error> {
+    let params = [account.into(), message.into()];
+    session.execute(&NOTE_ATTEMPTS, &params).await?;
+    session.execute(&DELETE, &params).await?;
+    Ok(())
 }
 
 /// Makes the next message of a conversation due, after the one that was first has left or is in doubt.
@@ -399,5 +440,6 @@ fn read(row: &Row<'_>) -> Result<Entry, Error> {
         expires_at: row.get(6)?,
         attempts: row.get(7)?,
         last_error: row.get(8)?,
+        earlier_attempts: row.get(9)?,
     })
 }

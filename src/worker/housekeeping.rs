@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    ops::{Context, keys::Uses, quarantine},
+    ops::{Context, idempotency, keys::Uses, outbox, quarantine},
 };
 use std::time::Duration;
 use tokio::{sync::watch, time::interval};
@@ -30,6 +30,13 @@ pub async fn keep_house(
         }
         if let Err(error) = context.db.maintain().await {
             tracing::warn!(%error, "the store's statistics could not be maintained");
+        }
+        if let Err(error) = outbox::release(&context).await {
+            let cause = error.cause();
+            tracing::warn!(cause, "what was kept aside cannot be looked at");
+        }
+        if let Err(error) = idempotency::forget(&context).await {
+            tracing::warn!(cause = error.cause(), "old answers cannot be forgotten");
         }
         tidy();
     }

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     id::{AccountId, InboxId},
     ops::{
-        Context, idempotency,
+        Context,
         outbox::{self, Attempt, Conclusion, Ended, Traffic},
     },
     provider::{Providers, Sent},
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const ENDS: usize = 256;
 /// How soon it is looked at again if there is more than fits into one look.
 const MORE: Duration = Duration::from_millis(20);
-/// How often what was kept aside and what is over is looked at.
+/// How often what does not matter any more is forgotten.
 const TIDY: Duration = Duration::from_secs(5);
 
 /// Whose request each task is.
@@ -78,15 +78,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
                 ended.extend(finished(&mut traffic, &mut places, one));
             }
             _ = timeout(wait, context.outbox_filled.notified()), if !stopping => {}
-            _ = tidying.tick(), if !stopping => {
-                traffic.tidy(context.clock.millis());
-                if let Err(error) = outbox::release(&context).await {
-                    log("what was kept aside cannot be looked at", &error);
-                }
-                if let Err(error) = idempotency::forget(&context).await {
-                    log("old answers cannot be forgotten", &error);
-                }
-            }
+            _ = tidying.tick(), if !stopping => traffic.tidy(context.clock.millis()),
             () = sleep(LOOK), if stopping => {}
         }
     }
@@ -109,6 +101,7 @@ async fn attempt_now(providers: Providers, attempt: Attempt) -> Conclusion {
     Conclusion {
         of: attempt.of,
         ended,
+        credential: Some(attempt.credential),
     }
 }
 

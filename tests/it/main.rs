@@ -67,6 +67,7 @@ mod rate_limits;
 mod reading;
 mod schema;
 mod sending;
+mod sending_late;
 mod sending_outcomes;
 mod sending_requests;
 mod sending_to_people;

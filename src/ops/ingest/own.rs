@@ -302,7 +302,7 @@ pub(super) async fn adopt(
         // What a person wanted to be tried again got there by an earlier attempt.
         let is_needless = entry.state == State::Queued && one.arrived;
         if entry.state == State::Unknown || is_needless {
-            outbox::delete(session, &one.account, &one.message).await?;
+            outbox::close(session, &one.account, &one.message).await?;
         }
         if is_needless {
             outbox::promote(session, &one.account, &entry.conversation, now * 1000).await?;

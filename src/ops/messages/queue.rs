@@ -98,6 +98,7 @@ pub(super) async fn queue(
             position: &id,
             now: context.clock.millis(),
             expires_at: outgoing::expiry(context),
+            attempts: 0,
         };
         outbox::insert(session, &entry).await?;
     }

@@ -123,6 +123,7 @@ pub async fn retry(
             position: &MessageId::new(&context.clock),
             now: context.clock.millis(),
             expires_at: expiry(context),
+            attempts: outgoing.attempts,
         };
         outbox::insert(&mut session, &entry).await?;
         finish(context, session, account, id, outgoing, "queued", None).await
@@ -146,7 +147,7 @@ pub async fn settle(
         if !entry.is_some_and(|entry| entry.state == State::Unknown) {
             return Err(not_now("Only what is unknown can be settled"));
         }
-        outbox::delete(&mut session, account, id).await?;
+        outbox::close(&mut session, account, id).await?;
         let failure = DeliveryError {
             code: "rejected".to_owned(),
             message: "A person has said that it was not sent".to_owned(),

@@ -14,6 +14,7 @@ use crate::{
     ops::{
         Context,
         changes::{Changes, commit},
+        credentials::{self, Fingerprint},
         events::{Event, What},
         inboxes::{self, SendingStopped, read_settings},
         ingest,
@@ -44,6 +45,8 @@ pub struct Conclusion {
     pub of: Which,
     /// How it ended.
     pub ended: Ended,
+    /// The credential that it was made with, if any was.
+    pub credential: Option<Fingerprint>,
 }
 
 /// How an attempt ended.
@@ -105,8 +108,14 @@ pub async fn conclude(
 ) -> Result<(), Error> {
     let cause = match again(|| store(context, list)).await {
         Ok(held) => {
-            for (inbox, until) in held {
-                traffic.hold(&inbox, until);
+            let now = context.clock.millis();
+            for one in list {
+                if let Ended::Answered(Outcome::Taken(_)) = &one.ended {
+                    traffic.went_through(&one.of.inbox, now);
+                }
+            }
+            for (inbox, told) in held {
+                traffic.slow_down(&inbox, told, now);
             }
             return Ok(());
         }
@@ -123,7 +132,7 @@ pub async fn conclude(
     Ok(())
 }
 
-/// Stores them in one transaction. Returns the inboxes that have to wait, and until when.
+/// Stores them in one transaction. Returns the inboxes that have to wait, and how many milliseconds the provider says.
 async fn store(context: &Context, list: &[Conclusion]) -> Result<Vec<(InboxId, i64)>, Error> {
     let mut list: Vec<_> = list.iter().collect();
     list.sort_by_key(|one| (&one.of.account, &one.of.message));
@@ -230,7 +239,7 @@ type Line = (AccountId, ConversationId);
 struct End<'s> {
     context: &'s Context,
     session: &'s mut Session,
-    /// Inboxes that have to wait, and until when.
+    /// Inboxes that have to wait, and how many milliseconds the provider says.
     held: Vec<(InboxId, i64)>,
     facts: Vec<Fact>,
     events: Vec<Event>,
@@ -247,9 +256,14 @@ impl End<'_> {
         let conversation = current.as_ref().map(|entry| &entry.conversation);
         let conversation = conversation.unwrap_or(&of.conversation);
         let line = (of.account.clone(), conversation.clone());
-        let is_open = current
-            .as_ref()
-            .is_some_and(|entry| entry.state != State::Unknown);
+        let state = current.as_ref().map(|entry| entry.state);
+        let tries = current.as_ref().map_or(1, Entry::tries);
+        let is_open = match &one.ended {
+            // What was taken for lost may have ended since, and what was too old may be on its way.
+            Ended::Lost => state == Some(State::Attempting),
+            Ended::Expired(_) | Ended::Refused(_) => state == Some(State::Queued),
+            _ => matches!(state, Some(State::Queued | State::Attempting)),
+        };
         match &one.ended {
             // That the provider has it is true in any case.
             Ended::Answered(Outcome::Taken(taken)) => {
@@ -263,19 +277,21 @@ impl End<'_> {
             }
             _ if !is_open => Ok(()),
             Ended::Answered(Outcome::Again { after, wait, error }) => {
-                let base = match wait {
-                    Wait::Recipient => backoff(4, of.number),
-                    Wait::Message | Wait::Inbox => backoff(2, of.number),
-                };
                 let told = after.map_or(0, |seconds| i64::try_from(seconds).unwrap_or(0) * 1000);
-                let at = self.context.clock.millis() + told.max(base);
-                if *wait == Wait::Inbox {
-                    self.held.push((of.inbox.clone(), at));
-                }
+                let least = match wait {
+                    Wait::Recipient => backoff(4, tries),
+                    Wait::Message => backoff(2, tries),
+                    // How long the inbox waits does not depend on how often this message was tried.
+                    Wait::Inbox => {
+                        self.held.push((of.inbox.clone(), told));
+                        backoff(2, 1)
+                    }
+                };
+                let at = self.context.clock.millis() + told.max(least);
                 self.again(of, current, at, &error.message).await
             }
             Ended::NotSent(cause) => {
-                let at = self.context.clock.millis() + backoff(2, of.number);
+                let at = self.context.clock.millis() + backoff(2, tries);
                 self.again(of, current, at, cause).await
             }
             Ended::Answered(Outcome::Moved { chat_id }) => {
@@ -286,8 +302,13 @@ impl End<'_> {
             }
             Ended::Answered(Outcome::Stopped(error)) => {
                 let error = error.clone().into();
-                self.stop(of, &error).await?;
-                let at = current.as_ref().map_or(0, |entry| entry.expires_at);
+                let at = match self.is_replaced(one).await? {
+                    true => self.context.clock.millis(),
+                    false => {
+                        self.stop(of, &error).await?;
+                        current.as_ref().map_or(0, |entry| entry.expires_at)
+                    }
+                };
                 self.again(of, current, at, &error.message).await
             }
             Ended::Answered(Outcome::Refused(error)) => {
@@ -348,7 +369,7 @@ impl End<'_> {
     }
 
     async fn fail(&mut self, of: &Which, line: Line, error: DeliveryError) -> Result<(), Error> {
-        outbox::delete(self.session, &of.account, &of.message).await?;
+        outbox::close(self.session, &of.account, &of.message).await?;
         self.left.insert(line);
         self.fact(of, "failed", Some(error));
         Ok(())
@@ -360,7 +381,7 @@ impl End<'_> {
         let key = of.key(&key);
         // A status may have come before the answer that did not.
         if messages::has_arrived(self.session, &key).await? {
-            outbox::delete(self.session, &of.account, &of.message).await?;
+            outbox::close(self.session, &of.account, &of.message).await?;
             return Ok(());
         }
         outbox::doubt(self.session, &of.account, &of.message).await?;
@@ -377,6 +398,16 @@ impl End<'_> {
         let way = way.write()?.unwrap_or_default();
         messages::set_way(self.session, &of.account, &of.message, &way).await?;
         Ok(())
+    }
+
+    /// Whether the inbox has had another credential since the attempt: what is wrong with the old one is past.
+    async fn is_replaced(&mut self, one: &Conclusion) -> Result<bool, Error> {
+        let Some(used) = &one.credential else {
+            return Ok(false);
+        };
+        let (account, inbox) = (&one.of.account, &one.of.inbox);
+        let now = credentials::find(self.context, self.session, account, inbox, used.name).await?;
+        Ok(now.is_some_and(|now| Fingerprint::of(used.name, &now) != *used))
     }
 
     /// Stops an inbox's sending, once.

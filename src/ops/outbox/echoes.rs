@@ -116,7 +116,7 @@ async fn settle(
     let key = messages::own_key(&of.message);
     adopt(session, of, provider_id, &key).await?;
     messages::give_id(session, &of.account, &of.message, provider_id).await?;
-    outbox::delete(session, &of.account, &of.message).await?;
+    outbox::close(session, &of.account, &of.message).await?;
     let fact = Fact {
         account: of.account.clone(),
         inbox: of.inbox.clone(),

@@ -3,7 +3,7 @@
 use crate::{clock, domain::DeliveryError};
 
 /// The longest wait between two tries, in milliseconds.
-const LONGEST: i64 = 600_000;
+pub(super) const LONGEST: i64 = 600_000;
 
 /// Why a message failed that was tried for long enough.
 pub(super) fn expired(last: Option<&str>) -> DeliveryError {

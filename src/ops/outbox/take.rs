@@ -15,7 +15,7 @@ use crate::{
     ops::{
         Context,
         changes::{Changes, commit},
-        credentials,
+        credentials::{self, Fingerprint},
         inboxes::read_settings,
     },
     store::{
@@ -43,11 +43,13 @@ pub struct Attempt {
     pub of: Which,
     /// The request.
     pub call: Call<Outcome>,
+    /// The credential in it.
+    pub credential: Fingerprint,
 }
 
 /// What is done about a message that is due.
 enum Decision {
-    Send(Call<Outcome>),
+    Send(Call<Outcome>, Fingerprint),
     /// Look again at this time, in milliseconds since 1970.
     Postpone(i64),
     End(Ended),
@@ -98,11 +100,12 @@ pub async fn take(
             None => Decision::Postpone(now + GONE),
         };
         match decided {
-            Decision::Send(call) => begun.push((entry, call)),
+            Decision::Send(call, credential) => begun.push((entry, call, credential)),
             Decision::Postpone(at) => postponed.push((&entry.account, &entry.message, at)),
             Decision::End(end) => ended.push(Conclusion {
                 of: entry.clone().into(),
                 ended: end,
+                credential: None,
             }),
         }
     }
@@ -110,7 +113,7 @@ pub async fn take(
     let until = now + millis(context.providers.send_limit() + MARGIN);
     let ids: Vec<_> = begun
         .iter()
-        .map(|(entry, _)| (&entry.account, &entry.message))
+        .map(|(entry, ..)| (&entry.account, &entry.message))
         .collect();
     outbox::begin(&mut session, &ids, owner, now, until).await?;
     if begun.is_empty() && postponed.is_empty() {
@@ -120,11 +123,15 @@ pub async fn take(
     }
     let attempts: Vec<_> = begun
         .into_iter()
-        .map(|(entry, call)| {
+        .map(|(entry, call, credential)| {
             traffic.begin(&entry.account, &entry.inbox);
             let mut of = Which::from(entry.clone());
             of.number += 1;
-            Attempt { of, call }
+            Attempt {
+                of,
+                call,
+                credential,
+            }
         })
         .collect();
     // In a transaction of its own: rows are locked in one order, and inboxes come first.
@@ -184,7 +191,7 @@ async fn decide(
     }
     let our_id = our_id(entry);
     match route::request(job, &settings, token, &our_id) {
-        Ok(Ok(call)) => Ok(Decision::Send(call)),
+        Ok(Ok(call)) => Ok(Decision::Send(call, Fingerprint::of(name, token))),
         Ok(Err(error)) => Ok(Decision::End(Ended::Refused(error))),
         // Whatever is wrong with one message must not keep the others.
         Err(error) => {

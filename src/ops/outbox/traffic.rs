@@ -4,6 +4,7 @@
 //!
 //! Invariant: whoever was told to come back at a time finds its place free then.
 
+use super::patience::{LONGEST, backoff};
 use crate::{
     domain::Channel,
     id::{AccountId, ConversationId, InboxId, MessageId},
@@ -35,6 +36,8 @@ pub struct Traffic {
     free_at: HashMap<Lane, i64>,
     /// Messages that were given a place in milliseconds since 1970, with their inboxes.
     reserved: HashMap<MessageId, (i64, InboxId)>,
+    /// Inboxes that sent too much: how many times on end, and until when they wait, in milliseconds since 1970.
+    slowed: HashMap<InboxId, (i64, i64)>,
     under_way: HashMap<InboxId, usize>,
     under_way_of_account: HashMap<AccountId, usize>,
 }
@@ -113,8 +116,33 @@ impl Traffic {
         Err(at)
     }
 
+    /// Lets nothing of an inbox leave for a while, since its provider says that it sends too much: as many milliseconds as
+    /// the provider says, and longer each time.
+    pub(super) fn slow_down(&mut self, inbox: &InboxId, told: i64, now: i64) {
+        let (times, until) = self.slowed.entry(inbox.clone()).or_default();
+        if now >= *until {
+            *times += 1;
+            *until = now + backoff(2, *times);
+        }
+        // What was under way at the same time is refused, too, and says nothing more.
+        *until = (*until).max(now + told);
+        let until = *until;
+        self.hold(inbox, until);
+    }
+
+    /// The provider takes messages of an inbox again.
+    pub(super) fn went_through(&mut self, inbox: &InboxId, now: i64) {
+        if self
+            .slowed
+            .get(inbox)
+            .is_some_and(|(_, until)| now >= *until)
+        {
+            self.slowed.remove(inbox);
+        }
+    }
+
     /// Lets nothing of an inbox leave before this time, in milliseconds since 1970.
-    pub(super) fn hold(&mut self, inbox: &InboxId, until: i64) {
+    fn hold(&mut self, inbox: &InboxId, until: i64) {
         let at = self.free_at.entry(Lane::Inbox(inbox.clone())).or_default();
         *at = (*at).max(until * 1000 + BURST);
         // What had a place before that asks for another.
@@ -139,6 +167,7 @@ impl Traffic {
         self.free_at.retain(|_, at| *at > now * 1000);
         // Long past: the message was canceled, or another node has sent it.
         self.reserved.retain(|_, (at, _)| *at + 60_000 > now);
+        self.slowed.retain(|_, (_, until)| *until + LONGEST > now);
     }
 }
 
@@ -230,6 +259,28 @@ mod tests {
         assert_eq!(at, Err(9001));
         traffic.tidy(10_000_000);
         assert!(traffic.free_at.is_empty() && traffic.reserved.is_empty());
+    }
+
+    #[test]
+    fn an_inbox_that_sends_too_much_waits_longer_each_time_and_not_for_each_message() {
+        let inbox = InboxId::from_text("inbox_1");
+        let mut traffic = Traffic::default();
+        let waits = |traffic: &mut Traffic, n, now: i64| {
+            ask(traffic, Channel::Instagram, "a", n, now).map_err(|at| at - now)
+        };
+        (0..20).for_each(|_| traffic.slow_down(&inbox, 0, 1_000_000));
+        let first = waits(&mut traffic, 1, 1_000_000).expect_err("it waits");
+        assert!((1000..=1300).contains(&first), "{first}");
+        traffic.slow_down(&inbox, 0, 1_010_000);
+        let second = waits(&mut traffic, 2, 1_010_000).expect_err("it waits");
+        assert!((2000..=2600).contains(&second), "{second}");
+        traffic.slow_down(&inbox, 30_000, 1_010_001);
+        let told = waits(&mut traffic, 3, 1_010_001).expect_err("it waits");
+        assert!((30_000..=30_300).contains(&told), "{told}");
+        traffic.went_through(&inbox, 1_010_002);
+        assert!(!traffic.slowed.is_empty());
+        traffic.went_through(&inbox, 1_050_000);
+        assert!(traffic.slowed.is_empty());
     }
 
     #[test]

@@ -16,7 +16,7 @@ statements! {
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
             sender, reply_to, historic, timestamp, received_at, status, sent_by, metadata, way)
         VALUES ($1, $2, $3, $4, $5, 'outbound', $6, $7, '{}', $8, 0, $9, $9, $10, $11, $12, $13)";
-    FIND = concat!("SELECT m.provider_id, m.inbox_id, m.conversation_id, i.type, i.status, i.settings
+    FIND = concat!("SELECT m.provider_id, m.inbox_id, m.conversation_id, i.type, i.status, i.settings, m.attempts
         FROM messages m JOIN inboxes i ON i.account_id = m.account_id AND i.id = m.inbox_id
         WHERE m.account_id = $1 AND m.id = $2 AND m.sent_by IS NOT NULL", not_deleted!("m.inbox_id"));
     // A message in a conversation that another one can answer, and what tells its way.
@@ -119,6 +119,8 @@ pub struct Outgoing {
     pub inbox_status: String,
     /// What is set about the inbox: a JSON object.
     pub settings: String,
+    /// How many attempts it had when it left the outbox.
+    pub attempts: i64,
 }
 
 /// A message, if it was sent here.
@@ -136,6 +138,7 @@ pub async fn find_outgoing(
                 channel: channel(row.text(3)?)?,
                 inbox_status: row.get(4)?,
                 settings: row.get(5)?,
+                attempts: row.get::<Option<i64>>(6)?.unwrap_or(0),
             })
         })
         .await

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::JoinHandle,
     time::sleep,
 };
@@ -28,6 +29,8 @@ pub(crate) enum Does {
     TakeAndBreak,
     /// Does not take it, and answers with this status and body.
     Answer(u16, Value),
+    /// The same once it is told to.
+    AnswerWhen(Arc<Notify>, u16, Value),
     /// Reads it, and ends the connection.
     Cut,
     /// Never answers.
@@ -167,6 +170,10 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
                 return;
             }
             Does::Answer(status, answer) => (status, answer),
+            Does::AnswerWhen(told, status, answer) => {
+                told.notified().await;
+                (status, answer)
+            }
             Does::Cut => return,
             Does::Nothing => {
                 sleep(Duration::from_secs(3600)).await;
