@@ -20,7 +20,7 @@ mod quarantine;
 mod queue;
 
 pub use arrival::{Arrival, Outcome, Source};
-pub(super) use batch::{contention, store_in};
+pub(super) use batch::{Stored, contention, store_in};
 pub(super) use message_changes::announce;
 pub(super) use pieces::PIECE;
 

@@ -7,15 +7,18 @@
 mod by_hand;
 mod conclude;
 mod echoes;
+mod ended;
 mod held;
 mod patience;
+mod respelled;
 mod route;
 mod take;
 mod traffic;
 
 pub use by_hand::{Settlement, cancel, retry, settle};
-pub use conclude::{Conclusion, Ended, conclude};
+pub use conclude::conclude;
 pub use echoes::release;
+pub use ended::{Conclusion, Ended};
 pub use held::{QueueChange, QueueChanged, change_queue};
 pub use take::{Attempt, take};
 pub use traffic::Traffic;

@@ -23,6 +23,7 @@ on_both_stores![
     what_is_damaged_holds_up_no_other,
     a_new_name_sends_nothing_earlier,
     an_answer_goes_to_the_topic_of_what_it_answers,
+    a_number_that_whatsapp_spells_otherwise_is_the_same_person,
 ];
 
 /// A message in a conversation begins it with a person of this id, so many seconds later.
@@ -262,4 +263,29 @@ async fn an_answer_goes_to_the_topic_of_what_it_answers(store: Store) {
         assert_eq!(named, [&topic.0]);
         assert_eq!(sent[topic.0], topic.1);
     }
+}
+
+async fn a_number_that_whatsapp_spells_otherwise_is_the_same_person(store: Store) {
+    let sending = Sending::start(store).await;
+    sending.provider.does(|_, before| {
+        let id = format!("wamid.out{before}");
+        let contact = json!({"input": "+5511987654321", "wa_id": "551187654321"});
+        let answer = json!({"contacts": [contact], "messages": [{"id": id}]});
+        Does::Answer(200, answer)
+    });
+    let to = json!({"inbox_id": sending.inbox, "to": "+5511987654321", "type": "text",
+        "content": {"text": "Your order is ready"}});
+    let first = sending.post(&to).await.data();
+    sending.reaches(&first, "sent").await;
+    let answer = whatsapp::text("551187654321", "wamid.in1", "Thanks");
+    let answer = whatsapp::update("1001", &[answer]);
+    sending.app.deliver(&answer).await.assert_status(200);
+    let second = sending.post(&to).await.data();
+    sending.reaches(&second, "sent").await;
+    assert_eq!(second["conversation_id"], first["conversation_id"]);
+    let listed = conversations(&sending.app).await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["messages_count"], 3);
+    assert_eq!(listed[0]["contact"]["phone"], "+551187654321");
+    sending.app.verify().await;
 }

@@ -4,8 +4,9 @@
 //! never beside it. What came before it under the provider's id becomes the message's own.
 
 use super::{
-    Traffic, Which,
+    Conclusion, Ended, Traffic, Which,
     patience::{backoff, expired},
+    respelled,
 };
 use crate::{
     domain::DeliveryError,
@@ -17,7 +18,7 @@ use crate::{
         credentials::{self, Fingerprint},
         events::{Event, What},
         inboxes::{self, SendingStopped, read_settings},
-        ingest,
+        ingest, joins,
         messages::Way,
         transaction::again,
     },
@@ -37,49 +38,6 @@ use std::{collections::BTreeSet, slice};
 
 /// How many characters of a provider's words are logged.
 const LOGGED: usize = 300;
-
-/// The end of an attempt, or of a message.
-#[derive(Debug)]
-pub struct Conclusion {
-    /// Of which attempt.
-    pub of: Which,
-    /// How it ended.
-    pub ended: Ended,
-    /// The credential that it was made with, if any was.
-    pub credential: Option<Fingerprint>,
-}
-
-/// How an attempt ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// The provider answered.
-    Answered(Outcome),
-    /// No byte of it left. Why.
-    NotSent(String),
-    /// Some of it left, and no answer came. What happened.
-    Perhaps(String),
-    /// Nobody told the end of it in time: whoever began it is gone, or cannot reach the store.
-    Lost,
-    /// There is no such message on the channel.
-    Refused(DeliveryError),
-    /// It was tried for long enough. Why it failed last.
-    Expired(Option<String>),
-}
-
-impl Ended {
-    /// Its name in metrics.
-    fn name(&self) -> &'static str {
-        match self {
-            Ended::Answered(Outcome::Taken(_)) => "taken",
-            Ended::Answered(Outcome::Again { .. } | Outcome::Moved { .. }) => "again",
-            Ended::Answered(Outcome::Stopped(_)) => "stopped",
-            Ended::Answered(Outcome::Refused(_)) | Ended::Refused(_) => "refused",
-            Ended::NotSent(_) => "not_sent",
-            Ended::Answered(Outcome::Perhaps { .. }) | Ended::Perhaps(_) | Ended::Lost => "unknown",
-            Ended::Expired(_) => "expired",
-        }
-    }
-}
 
 /// Something that is known of a message's way from now on.
 #[derive(Debug)]
@@ -181,7 +139,15 @@ async fn store(context: &Context, list: &[Conclusion]) -> Result<Vec<(InboxId, i
     events.extend(note(context, &mut session, &facts).await?);
     let mut changes = Changes::of(events);
     changes.queued = queued;
+    let joins = match respelled::note(context, &mut session, &list).await? {
+        Some(stored) => {
+            changes.add(stored.changes);
+            stored.joins
+        }
+        None => Vec::new(),
+    };
     commit(context, session, changes).await?;
+    joins::carry_out(context, &joins).await;
     for one in &list {
         let outcome = one.ended.name();
         metrics::counter!("inboxd_send_attempts_total", "outcome" => outcome).increment(1);

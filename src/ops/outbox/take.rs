@@ -3,11 +3,7 @@
 //! Invariant: whatever is given out to be sent has a committed note that its attempt has begun, and until when it may take.
 //! Whoever does not hear of the end by then does not know whether the provider has it.
 
-use super::{
-    Traffic, Which,
-    conclude::{Conclusion, Ended, conclude},
-    route,
-};
+use super::{Conclusion, Ended, Traffic, Which, conclude, route};
 use crate::{
     domain::DeliveryError,
     error::Error,

@@ -68,10 +68,8 @@ pub struct Taken {
     pub provider_id: String,
     /// Further ids of the same message.
     pub also: Vec<String>,
-    /// The recipient's WhatsApp id, which may be spelled otherwise than the number that was written to.
-    pub wa_id: Option<String>,
-    /// The recipient's business-scoped user id (WhatsApp).
-    pub user_id: Option<String>,
+    /// The number that it was sent to and how WhatsApp spells it, both without `+`, if that is not the same.
+    pub respelled: Option<(String, String)>,
 }
 
 /// What has to wait before the same request is sent again.

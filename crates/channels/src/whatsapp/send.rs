@@ -105,19 +105,25 @@ fn path(phone_number_id: &str) -> String {
     format!("/{VERSION}/{}/messages", graph::encoded(phone_number_id))
 }
 
-/// The ids in a success. A recipient who was written to by number has a `wa_id` there, others a `user_id`.
+/// The ids in a success. A recipient who was written to by number has a `wa_id` there.
 fn taken(answer: &Object) -> Option<Taken> {
     let objects = |key: &str| {
         let list = answer.get(key).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_object)
     };
     let mut ids = objects("messages").filter_map(|message| json::id(message, "id"));
-    let contact = |key| objects("contacts").find_map(|contact| json::id(contact, key));
+    let respelled = objects("contacts").find_map(|contact| {
+        let input = json::id(contact, "input")?;
+        let input = input.strip_prefix('+').unwrap_or(&input).to_owned();
+        let wa_id = json::id(contact, "wa_id")?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let differs = input != wa_id && is_number(&input) && is_number(&wa_id);
+        differs.then_some((input, wa_id))
+    });
     Some(Taken {
         provider_id: ids.next()?,
         also: ids.collect(),
-        wa_id: contact("wa_id"),
-        user_id: contact("user_id"),
+        respelled,
     })
 }
 

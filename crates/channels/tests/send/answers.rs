@@ -52,14 +52,18 @@ fn what_is_taken_has_the_ids_that_the_provider_gives() {
         Outcome::Taken(Taken {
             provider_id: "wamid.1".to_owned(),
             also: vec!["wamid.2".to_owned()],
-            wa_id: Some("551187654321".to_owned()),
-            user_id: None,
+            respelled: Some(("5511987654321".to_owned(), "551187654321".to_owned())),
         })
     );
-    let by_user_id = json!({"contacts": [{"input": "US.1", "user_id": "US.1"}],
-        "messages": [{"id": "wamid.1"}]});
-    let outcome = answered(ADA, 200, &by_user_id);
-    assert!(matches!(outcome, Outcome::Taken(taken) if taken.user_id.as_deref() == Some("US.1")));
+    for as_it_was in [
+        json!({"input": "US.1", "user_id": "US.1"}),
+        json!({"input": "+4915112345678", "wa_id": "4915112345678"}),
+        json!({"input": "US.1", "wa_id": "4915112345678"}),
+    ] {
+        let answer = json!({"contacts": [as_it_was], "messages": [{"id": "wamid.1"}]});
+        let outcome = answered(ADA, 200, &answer);
+        assert!(matches!(outcome, Outcome::Taken(taken) if taken.respelled.is_none()));
+    }
 
     let taken = |id: &str| {
         Outcome::Taken(Taken {
