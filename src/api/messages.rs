@@ -9,7 +9,7 @@ use crate::{
         App,
         auth::{IdPath, Reader},
         envelope::{self, ApiError, CursorPagination, Page, Success},
-        query::{Limit, query},
+        query::{Flag, Limit, query},
         representation::{Represented, Wanted, represent_once},
     },
     id::{ConversationId, InboxId, MessageId},
@@ -25,6 +25,8 @@ query! {
         conversation_id: Option<ConversationId>,
         /// Only messages of this inbox.
         inbox_id: Option<InboxId>,
+        /// `true`, with `inbox_id`: only messages that are held, since they have waited for long while the inbox could not send.
+        held: Option<Flag>,
         /// Maximum number of results to return.
         limit: Option<Limit>,
         /// Only messages before this one: the `next_cursor` of the previous page, or the id of any message.
@@ -59,8 +61,13 @@ pub async fn list(
 ) -> Result<Represented, ApiError> {
     let params = ListParams::parse(query.as_deref())?;
     let limit = params.limit.unwrap_or_default().0;
+    let held = params.held.unwrap_or_default().0;
     let thread = match (params.conversation_id, params.inbox_id) {
+        (Some(_), None) if held => {
+            return Err(Error::field("held", "give inbox_id with it").into());
+        }
         (Some(id), None) => Thread::Conversation(id),
+        (None, Some(id)) if held => Thread::Held(id),
         (None, Some(id)) => Thread::Inbox(id),
         _ => {
             let rule = "give either conversation_id or inbox_id";

@@ -150,7 +150,7 @@ async fn check_exists(
                 "conversation",
             )?;
         }
-        Thread::Inbox(id) => {
+        Thread::Inbox(id) | Thread::Held(id) => {
             found(inboxes::find(session, account, id).await?, "inbox")?;
         }
     }

@@ -16,12 +16,11 @@ statements! {
         ON CONFLICT (account_id, message_id) DO UPDATE SET state = 'queued', position = excluded.position,
             due_at = excluded.due_at, expires_at = excluded.expires_at, held = 0, last_error = NULL,
             earlier_attempts = outbox.attempts";
-    LAST = "SELECT MAX(position) FROM (
-            SELECT * FROM (SELECT position FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state = 'queued'
-                ORDER BY position DESC LIMIT 1) AS queued
-            UNION ALL
-            SELECT * FROM (SELECT position FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state = 'attempting'
-                ORDER BY position DESC LIMIT 1) AS attempting) AS last";
+    LAST = "SELECT
+            (SELECT position FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state = 'queued'
+                ORDER BY position DESC LIMIT 1),
+            (SELECT position FROM outbox WHERE account_id = $1 AND conversation_id = $2 AND state = 'attempting'
+                ORDER BY position DESC LIMIT 1)";
     IS_DUE = "SELECT 1 FROM outbox WHERE due_at <= $1 LIMIT 1";
     NEXT_DUE = "SELECT due_at FROM outbox WHERE due_at > $1 ORDER BY due_at LIMIT 1";
     BEGIN = "UPDATE outbox SET state = 'attempting', attempts = attempts + 1, attempt_begun_at = $1, due_at = $2, lease_owner = $3
@@ -169,7 +168,10 @@ pub struct NewEntry<'a> {
 /// Clocks of nodes differ, so that its place may be one before the last: it gets the next one after that, then.
 pub async fn insert(session: &mut Session, entry: &NewEntry<'_>) -> Result<(), Error> {
     let params = [entry.account.into(), entry.conversation.into()];
-    let last = session.query_opt(&LAST, &params, |row| row.get::<Option<String>>(0));
+    let last = session.query_opt(&LAST, &params, |row| {
+        let queued = row.get::<Option<String>>(0)?;
+        Ok(queued.max(row.get(1)?))
+    });
     let last = last.await?.flatten();
     let position = entry.position.as_str();
     let behind = last

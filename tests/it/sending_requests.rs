@@ -106,6 +106,22 @@ async fn what_waited_long_for_a_token_is_sent_when_a_person_says_so(store: Store
             .json(&body)
             .send()
     };
+    let held = async |more: &str| {
+        let list = format!("/messages?inbox_id={}&held=true{more}", sending.inbox);
+        let listed = sending.app.get(&list).key(&sending.key).send().await.data();
+        let listed = listed.as_array().expect("a list").iter();
+        listed.map(|one| one["id"].clone()).collect::<Vec<_>>()
+    };
+    let both = [old["id"].clone(), older["id"].clone()];
+    assert_eq!(held("").await, both);
+    assert_eq!(held("&limit=1").await, both[1..]);
+    let cursor = older["id"].as_str().expect("an id");
+    let rest = format!("&limit=1&cursor={cursor}");
+    assert_eq!(held(&rest).await, both[..1]);
+    let of_conversation = format!("/messages?conversation_id={conversation}&held=true");
+    let refused = sending.app.get(&of_conversation).key(&sending.key);
+    let refused = refused.send().await;
+    refused.assert_wrong_fields(&[("held", "give inbox_id with it")]);
     queue(json!({}))
         .await
         .assert_wrong_fields(&[("send", "give either send or discard")]);
@@ -113,6 +129,7 @@ async fn what_waited_long_for_a_token_is_sent_when_a_person_says_so(store: Store
     assert_eq!(discarded.data(), json!({"released": 0, "discarded": 1}));
     let released = queue(json!({"send": "all"})).await;
     assert_eq!(released.data(), json!({"released": 1, "discarded": 0}));
+    assert_eq!(held("").await, [Value::Null; 0]);
     sending.reaches(&new, "sent").await;
     assert_eq!(sending.get(&older).await["status"], "canceled");
     assert_eq!(sending.get(&old).await["status"], "sent");

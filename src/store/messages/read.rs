@@ -69,6 +69,12 @@ statements! {
     OF_INBOX_BEFORE = list!("WHERE m.account_id = $1 AND m.inbox_id = $2
           AND (m.timestamp, m.id) < ((SELECT b.timestamp FROM messages b WHERE b.account_id = $1 AND b.id = $3), $3)",
         not_deleted!("m.inbox_id"), "ORDER BY m.timestamp DESC, m.id DESC LIMIT $4");
+    HELD = concat!("SELECT ", listed!(), " FROM outbox o JOIN messages m ON m.account_id = o.account_id AND m.id = o.message_id",
+        answered!(), "WHERE o.account_id = $1 AND o.inbox_id = $2 AND o.held = 1", not_deleted!("o.inbox_id"),
+        "ORDER BY o.message_id DESC LIMIT $3");
+    HELD_BEFORE = concat!("SELECT ", listed!(), " FROM outbox o JOIN messages m ON m.account_id = o.account_id AND m.id = o.message_id",
+        answered!(), "WHERE o.account_id = $1 AND o.inbox_id = $2 AND o.held = 1 AND o.message_id < $3", not_deleted!("o.inbox_id"),
+        "ORDER BY o.message_id DESC LIMIT $4");
     // By id: the order in which they came here, whatever their own clocks say.
     OF_CONVERSATION_AFTER = list!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4");
     CREATED_AFTER = concat!("SELECT id, inbox_id, conversation_id FROM messages
@@ -197,6 +203,8 @@ pub enum Thread {
     Conversation(ConversationId),
     /// All conversations of an inbox.
     Inbox(InboxId),
+    /// What is held in an inbox.
+    Held(InboxId),
 }
 
 /// Reads the newest messages, or the newest before one of the account's, newest first: none if it has no such message.
@@ -211,6 +219,7 @@ pub async fn newest(
     let (of, all, rest): (Value<'_>, _, _) = match thread {
         Thread::Conversation(id) => (id.into(), &OF_CONVERSATION, &OF_CONVERSATION_BEFORE),
         Thread::Inbox(id) => (id.into(), &OF_INBOX, &OF_INBOX_BEFORE),
+        Thread::Held(id) => (id.into(), &HELD, &HELD_BEFORE),
     };
     let each = |row: &Row<'_>| each(read(row, 0)?);
     match before {
