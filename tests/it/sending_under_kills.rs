@@ -23,7 +23,10 @@ use std::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-on_both_stores![what_was_accepted_is_sent_once_however_often_the_server_is_killed];
+on_both_stores![
+    what_was_accepted_is_sent_once_however_often_the_server_is_killed,
+    a_provider_that_is_away_for_a_while_gets_each_message_once,
+];
 
 /// Clients that send at once, and conversations.
 const CLIENTS: usize = 6;
@@ -46,8 +49,91 @@ async fn twenty_kills_while_sending_on_postgres() {
     killed(Store::Postgres, 20).await;
 }
 
-/// What the clients share.
+#[cfg(feature = "postgres-tests")]
+#[tokio::test]
+async fn a_postgres_that_is_stopped_and_started_while_messages_are_sent() {
+    let postgres = crate::support::Postgres::start();
+    let load = Load::begin(Shell::on(&postgres)).await;
+    let server = Arc::new(load.serve());
+    let clients = load.start(&server);
+    for _ in 0..2 {
+        let before = load.accepted();
+        eventually("messages are accepted", async || {
+            load.accepted() > before + 20
+        })
+        .await;
+        postgres.halt();
+        sleep(Duration::from_millis(500)).await;
+        postgres.resume();
+    }
+    let before = load.accepted();
+    eventually("messages are accepted again", async || {
+        load.accepted() > before
+    })
+    .await;
+    load.stop(clients).await;
+    load.finish(server).await;
+}
+
+async fn a_provider_that_is_away_for_a_while_gets_each_message_once(store: Store) {
+    away(store, Duration::from_secs(3)).await;
+}
+
+#[tokio::test]
+#[ignore = "takes some minutes: see CONTRIBUTING.md"]
+async fn a_provider_that_is_away_for_a_minute() {
+    away(Store::Sqlite, Duration::from_secs(60)).await;
+}
+
+async fn away(store: Store, time: Duration) {
+    let load = Load::begin(Shell::ready(store).await).await;
+    let server = Arc::new(load.serve());
+    let clients = load.start(&server);
+    eventually("messages are sent", async || {
+        load.provider.took().len() > 20
+    })
+    .await;
+    load.provider.leave();
+    sleep(time).await;
+    let (took, accepted) = (load.provider.took().len(), load.accepted());
+    assert!(accepted > took, "{accepted} accepted, {took} sent");
+    load.provider.come_back().await;
+    load.provider.does(|_, _| whim());
+    eventually("messages are sent again", async || {
+        load.provider.took().len() > took
+    })
+    .await;
+    load.stop(clients).await;
+    load.finish(server).await;
+}
+
+async fn killed(store: Store, times: usize) {
+    let load = Load::begin(Shell::ready(store).await).await;
+    // Another node shares what is to be sent, and is never killed.
+    let neighbour = (store != Store::Sqlite).then(|| load.serve());
+    for _ in 0..times {
+        let server = Arc::new(load.serve());
+        let clients = load.start(&server);
+        let [moment] = random::<1>();
+        sleep(Duration::from_millis(400 + 4 * u64::from(moment))).await;
+        server.signal("KILL");
+        load.stop(clients).await;
+    }
+    load.finish(Arc::new(load.serve())).await;
+    if let Some(neighbour) = neighbour {
+        neighbour.stop().await;
+    }
+}
+
+/// What is sent, and to whom.
 struct Load {
+    shell: Shell,
+    provider: Arc<Counting>,
+    shared: Arc<Shared>,
+}
+
+/// What the clients share.
+struct Shared {
     key: String,
     inbox: String,
     next: AtomicUsize,
@@ -56,77 +142,95 @@ struct Load {
     stopped: AtomicBool,
 }
 
-async fn killed(store: Store, times: usize) {
-    let provider = Arc::new(Counting::start().await);
-    provider.does(|_, _| whim());
-    let shell = Shell::ready(store).await;
-    shell.account("Toko Biru");
-    let inbox = shell.whatsapp("1001");
-    shell.done(&["inbox", "update", &inbox, "--access-token", "EAAG"]);
-    let create = ["key", "create", "--name", "a key", "--scope", "read,send"];
-    let load = Arc::new(Load {
-        key: text(&shell.json(&create)["key"]),
-        inbox,
-        next: AtomicUsize::new(0),
-        accepted: Mutex::default(),
-        stopped: AtomicBool::new(false),
-    });
-    let serve = || {
-        let url = provider.url();
+impl Load {
+    async fn begin(shell: Shell) -> Self {
+        let provider = Arc::new(Counting::start().await);
+        provider.does(|_, _| whim());
+        shell.account("Toko Biru");
+        let inbox = shell.whatsapp("1001");
+        shell.done(&["inbox", "update", &inbox, "--access-token", "EAAG"]);
+        let create = ["key", "create", "--name", "a key", "--scope", "read,send"];
+        let shared = Arc::new(Shared {
+            key: text(&shell.json(&create)["key"]),
+            inbox,
+            next: AtomicUsize::new(0),
+            accepted: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        });
+        Load {
+            shell,
+            provider,
+            shared,
+        }
+    }
+
+    fn serve(&self) -> Running {
+        let url = self.provider.url();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--graph-api-url", &url];
-        Arc::new(shell.start(shell.command(&arguments)))
-    };
-    // Another node shares what is to be sent, and is never killed.
-    let neighbour = (store != Store::Sqlite).then(serve);
-    for _ in 0..times {
-        let server = serve();
-        load.stopped.store(false, Ordering::SeqCst);
+        self.shell.start(self.shell.command(&arguments))
+    }
+
+    /// How many messages were accepted.
+    fn accepted(&self) -> usize {
+        self.shared.accepted.lock().unwrap().len()
+    }
+
+    fn start(&self, server: &Arc<Running>) -> JoinSet<()> {
+        self.shared.stopped.store(false, Ordering::SeqCst);
         let mut clients = JoinSet::new();
         (0..CLIENTS).for_each(|client| {
-            clients.spawn(send(load.clone(), server.clone(), client));
+            clients.spawn(send(self.shared.clone(), server.clone(), client));
         });
-        clients.spawn(report(load.clone(), server.clone(), provider.clone()));
-        let [moment] = random::<1>();
-        sleep(Duration::from_millis(400 + 4 * u64::from(moment))).await;
-        server.signal("KILL");
-        load.stopped.store(true, Ordering::SeqCst);
+        let (shared, provider) = (self.shared.clone(), self.provider.clone());
+        clients.spawn(report(shared, server.clone(), provider));
+        clients
+    }
+
+    async fn stop(&self, mut clients: JoinSet<()>) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
         while let Some(ended) = clients.join_next().await {
             ended.expect("no panic inside");
         }
     }
-    provider.does(|_, _| Does::Take);
-    let server = serve();
-    let ended = all_ended(&load, &server).await;
-    let took = provider.took();
-    let mut seen = BTreeSet::new();
-    let mut last: BTreeMap<String, usize> = BTreeMap::new();
-    for message in &took {
-        let words = message.text();
-        assert!(seen.insert(words.clone()), "twice: {words}");
-        let number: usize = words.parse().expect("a number");
-        let to = text(&message.body["to"]);
-        let before = last.insert(to, number);
-        assert!(before < Some(number), "{before:?} before {number}");
-    }
-    let mut sent = 0;
-    for (words, status) in &ended {
-        let is_there = seen.contains(words);
-        match status.as_str() {
-            "sent" | "delivered" | "read" => {
-                assert!(is_there, "{words} is {status}, and nobody has it");
-                sent += 1;
+
+    /// Waits until all messages have come to an end, and looks at what the provider got.
+    async fn finish(&self, server: Arc<Running>) {
+        self.provider.does(|_, _| Does::Take);
+        let ended = all_ended(&self.shared, &server).await;
+        let seen = self.seen();
+        let mut sent = 0;
+        for (words, status) in &ended {
+            let is_there = seen.contains(words);
+            match status.as_str() {
+                "sent" | "delivered" | "read" => {
+                    assert!(is_there, "{words} is {status}, and nobody has it");
+                    sent += 1;
+                }
+                "unknown" => {}
+                other => panic!("{words} is {other}"),
             }
-            "unknown" => {}
-            other => panic!("{words} is {other}"),
         }
-    }
-    assert!(sent > ended.len() / 2, "{sent} of {} arrived", ended.len());
-    for server in [Some(server), neighbour].into_iter().flatten() {
+        assert!(sent > ended.len() / 2, "{sent} of {} arrived", ended.len());
         let server = Arc::into_inner(server).expect("nobody sends");
         server.stop().await;
+        let verified = self.shell.json(&["verify"]);
+        assert_eq!(verified["ok"], true, "{verified}");
     }
-    let verified = shell.json(&["verify"]);
-    assert_eq!(verified["ok"], true, "{verified}");
+
+    /// What the provider took: each once, and in order.
+    fn seen(&self) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        let mut last: BTreeMap<String, usize> = BTreeMap::new();
+        for message in self.provider.took() {
+            let words = message.text();
+            assert!(seen.insert(words.clone()), "twice: {words}");
+            let number: usize = words.parse().expect("a number");
+            let to = text(&message.body["to"]);
+            let before = last.insert(to, number);
+            assert!(before < Some(number), "{before:?} before {number}");
+        }
+        seen
+    }
 }
 
 /// What the provider does this time.
@@ -147,7 +251,7 @@ fn whim() -> Does {
 
 /// Sends one message after the other until the server is gone. Each client has conversations of its own, so that the order
 /// in which its messages are accepted is known.
-async fn send(load: Arc<Load>, server: Arc<Running>, client: usize) {
+async fn send(load: Arc<Shared>, server: Arc<Running>, client: usize) {
     while !load.stopped.load(Ordering::SeqCst) {
         let number = load.next.fetch_add(1, Ordering::SeqCst);
         let mine = CONVERSATIONS / CLIENTS;
@@ -169,7 +273,7 @@ async fn send(load: Arc<Load>, server: Arc<Running>, client: usize) {
 }
 
 /// Reports statuses of what the provider took, some of them twice, some before the answer, some never.
-async fn report(load: Arc<Load>, server: Arc<Running>, provider: Arc<Counting>) {
+async fn report(load: Arc<Shared>, server: Arc<Running>, provider: Arc<Counting>) {
     let mut at = provider.took().len();
     while !load.stopped.load(Ordering::SeqCst) {
         let took = provider.took();
@@ -190,7 +294,7 @@ async fn report(load: Arc<Load>, server: Arc<Running>, provider: Arc<Counting>) 
 }
 
 /// Waits until nothing waits and nothing is under way. Returns the text and the status of each accepted message.
-async fn all_ended(load: &Load, server: &Running) -> Vec<(String, String)> {
+async fn all_ended(load: &Shared, server: &Running) -> Vec<(String, String)> {
     let accepted = load.accepted.lock().unwrap().clone();
     let mut ended = Vec::new();
     for (id, words) in accepted {

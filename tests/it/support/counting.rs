@@ -64,7 +64,7 @@ type Plan = Box<dyn FnMut(&Value, usize) -> Does + Send>;
 pub(crate) struct Counting {
     address: SocketAddr,
     state: Arc<State>,
-    serving: JoinHandle<()>,
+    serving: Mutex<JoinHandle<()>>,
 }
 
 struct State {
@@ -83,17 +83,24 @@ impl Counting {
             asked: Mutex::default(),
             took: Mutex::default(),
         });
-        let shared = state.clone();
-        let serving = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, shared.clone()));
-            }
-        });
+        let serving = Mutex::new(serve(listener, state.clone()));
         Counting {
             address,
             state,
             serving,
         }
+    }
+
+    /// Takes no connections any more, and ends those that there are.
+    pub(crate) fn leave(&self) {
+        self.does(|_, _| Does::Cut);
+        lock(&self.serving).abort();
+    }
+
+    /// Takes connections again, at the same address.
+    pub(crate) async fn come_back(&self) {
+        let listener = TcpListener::bind(self.address).await.expect("its port");
+        *lock(&self.serving) = serve(listener, self.state.clone());
     }
 
     /// Does so from now on.
@@ -135,12 +142,20 @@ impl Counting {
 
 impl Drop for Counting {
     fn drop(&mut self) {
-        self.serving.abort();
+        lock(&self.serving).abort();
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic inside")
+}
+
+fn serve(listener: TcpListener, state: Arc<State>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, state.clone()));
+        }
+    })
 }
 
 /// Answers one request after the other, until the connection ends.
