@@ -116,6 +116,11 @@ pub fn rfc3339(seconds: i64) -> String {
         .to_string()
 }
 
+/// Reads an RFC 3339 time of any zone, as seconds since 1970.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    Some(text.parse::<Timestamp>().ok()?.as_second())
+}
+
 /// A [`rfc3339`] timestamp as a JSON value.
 pub fn serialize<S: serde::Serializer>(seconds: &i64, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&Timestamp::from_second(*seconds).unwrap_or(Timestamp::MAX))

@@ -222,7 +222,7 @@ pub struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub error: Option<DeliveryError>,
-    /// Who sent it. Only on what was sent through inboxd.
+    /// Who sent it. Outbound only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<SentBy>, nullable = false)]
     pub sent_by: Option<Cow<'a, RawValue>>,
@@ -389,6 +389,24 @@ pub struct Conversation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub window: Option<Window>,
+    /// Since when the contact waits for an answer: when it wrote the first message that nobody has answered. Absent if it
+    /// does not wait.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "clock::serialize_option"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub waiting_since: Option<i64>,
+    /// Number of messages from the contact that your team has not read. It counts up to 1,000.
+    #[schema(example = 1, minimum = 0, maximum = 1000)]
+    pub unread_count: i64,
+    /// When the contact wrote last. Absent if it has not written since the connection.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "clock::serialize_option"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub last_inbound_at: Option<i64>,
     /// Number of messages in the conversation.
     #[schema(example = 2, minimum = 0)]
     pub messages_count: i64,
@@ -400,7 +418,7 @@ pub struct Conversation<'a> {
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub created_at: i64,
-    /// When its last message was received here.
+    /// When its last message was received here, or its status or what your team has read of it was changed.
     #[serde(serialize_with = "clock::serialize")]
     #[schema(value_type = String, format = DateTime, example = "2025-01-15T08:00:00Z")]
     pub updated_at: i64,

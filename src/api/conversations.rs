@@ -1,20 +1,25 @@
-//! `/conversations`: lists and reads conversations.
+//! `/conversations`: lists and reads conversations, and changes their state.
 
 use crate::{
     domain::{CONVERSATION_STATUSES, Conversation},
     error::Error,
     http::{
         App,
-        auth::{IdPath, Reader},
+        auth::{IdPath, Reader, Sender},
+        body::JsonObject,
         envelope::{self, ApiError, CursorPagination, Page, Success},
-        query::{Limit, query},
+        query::{Choice, Limit, Time, query},
         representation::{Represented, Wanted, represent_once},
     },
-    id::{ConversationId, InboxId},
+    id::{ContactId, ConversationId, InboxId},
     input::{Text, text, word},
-    ops::conversations::{self, Sort},
+    ops::conversations::{self, ConversationChange, ReadMark, Sort},
+    store::conversations::Filter,
 };
-use axum::extract::{RawQuery, State};
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
 use utoipa::openapi::{RefOr, schema::Schema};
 
 query! {
@@ -24,7 +29,19 @@ query! {
         inbox_id: Option<InboxId>,
         /// Only conversations with this status.
         status: Option<ConversationStatus>,
-        /// `latest` sorts by the last message, newest first. By default, conversations are sorted by when they began.
+        /// Only conversations with this contact.
+        contact_id: Option<ContactId>,
+        /// `true`: only conversations whose contact waits for an answer.
+        waiting: Option<Choice>,
+        /// `true`: only conversations with messages that your team has not read.
+        unread: Option<Choice>,
+        /// `true`: only conversations in which a message of yours failed or is `unknown`, and in which your team has neither
+        /// written nor resolved anything since that is known.
+        undelivered: Option<Choice>,
+        /// Only conversations that were updated at this time or later.
+        updated_since: Option<Time>,
+        /// `latest` sorts by the last message, newest first; `waiting` lists only those that wait, longest first. By default,
+        /// conversations are sorted by when they began, newest first.
         sort: Option<Sort>,
         /// The `next_cursor` of the previous page, in the same order.
         cursor: Option<Cursor>,
@@ -54,17 +71,18 @@ impl Text for Sort {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "latest" => Ok(Sort::Latest),
-            _ => Err("must be latest".to_owned()),
+            "waiting" => Ok(Sort::Waiting),
+            _ => Err("must be latest or waiting".to_owned()),
         }
     }
 
     fn describe() -> RefOr<Schema> {
-        word(&["latest"])
+        word(&["latest", "waiting"])
     }
 }
 
 fn cursor(text: &str) -> Result<String, &'static str> {
-    let one_of = [Sort::Created, Sort::Latest];
+    let one_of = [Sort::Created, Sort::Latest, Sort::Waiting];
     match one_of.iter().any(|sort| sort.cursor(text).is_some()) {
         true => Ok(text.to_owned()),
         false => Err("must be the next_cursor of a page"),
@@ -79,14 +97,16 @@ type ConversationAnswer = Success<Conversation<'static>>;
 /// Conversations are sorted by the time when they began, newest first. Reading all pages returns each of them exactly
 /// once, even if new ones arrive in the meantime. With `sort=latest`, they are sorted by their last message: a
 /// conversation in which something is written in the meantime moves to the front, so reading all pages may miss it, but
-/// returns none twice. A page ends early when it reaches 4 MB.
+/// returns none twice; so it is with `sort=waiting` for one that is answered, or begins to wait. A page ends early when it
+/// reaches 4 MB. With filters, it also ends where it has looked at 2,000 conversations: it may be empty and still have a
+/// `next_cursor`.
 #[utoipa::path(
     get, path = "/conversations", operation_id = "listConversations", tag = "Conversations", params(ListParams, Wanted),
     responses(
         (status = 200, description = "A page of conversations", body = ConversationPage,
             headers(("ETag" = String, description = "Identifies this very answer"))),
         (status = 304, description = "The answer is still the one that `If-None-Match` names"),
-        (status = 404, description = "No such inbox in this account", body = crate::http::envelope::Failure)
+        (status = 404, description = "No such inbox or contact in this account", body = crate::http::envelope::Failure)
     )
 )]
 pub async fn list(
@@ -104,15 +124,21 @@ pub async fn list(
         })?,
     };
     let limit = params.limit.unwrap_or_default().0;
-    let page = conversations::list(
-        &app.context,
-        principal.account(),
-        params.inbox_id.as_ref(),
-        params.status.as_ref().map(|status| status.0.as_str()),
-        &start,
-        limit,
-    )
-    .await?;
+    let choice = |choice: Option<Choice>| choice.map(|choice| choice.0);
+    let filter = Filter {
+        inbox: params.inbox_id,
+        contact: params.contact_id,
+        status: params.status.map(|status| status.0),
+        waiting: choice(params.waiting),
+        unread: choice(params.unread),
+        undelivered: choice(params.undelivered),
+        updated_since: params.updated_since.map(|time| time.0),
+    };
+    if sort == Sort::Waiting && filter.waiting == Some(false) {
+        return Err(Error::field("waiting", "must not be false with sort=waiting").into());
+    }
+    let account = principal.account();
+    let page = conversations::list(&app.context, account, &filter, &start, limit).await?;
     let pagination = CursorPagination::new(limit, page.next).write()?;
     let body = envelope::written_page(&page.rows, &pagination);
     Ok(represent_once(wanted, &body))
@@ -134,4 +160,44 @@ pub async fn get(
 ) -> Result<Represented, ApiError> {
     let found = conversations::get(&app.context, principal.account(), &id).await?;
     Ok(represent_once(wanted, &[&envelope::body(found)?]))
+}
+
+/// Change a conversation
+///
+/// Resolves it, or opens it again. A resolved conversation does not wait for an answer, and nothing in it is unread. It opens
+/// by itself when the contact writes again; an answer does not open it.
+#[utoipa::path(
+    patch, path = "/conversations/{id}", operation_id = "updateConversation", tag = "Conversations",
+    params(("id" = String, Path, description = "Conversation id")),
+    request_body(content = ConversationChange, example = json!({"status": "resolved"})),
+    responses((status = 200, description = "The conversation", body = ConversationAnswer))
+)]
+pub async fn update(
+    Sender(principal): Sender,
+    State(app): State<App>,
+    IdPath(id): IdPath<ConversationId>,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let changed = conversations::update(&app.context, principal.account(), &id, body).await?;
+    Ok(envelope::ok(changed))
+}
+
+/// Mark a conversation as read
+///
+/// Your team has read what came up to this message. What was read before stays read. A message that is sent, here or in the
+/// channel's own app, does the same for what came before it.
+#[utoipa::path(
+    post, path = "/conversations/{id}/read", operation_id = "readConversation", tag = "Conversations",
+    params(("id" = String, Path, description = "Conversation id")),
+    request_body(content = ReadMark, example = json!({"message_id": "msg_06cqm0d4vdtqf5b5r9e2k8a1p4"})),
+    responses((status = 200, description = "The conversation", body = ConversationAnswer))
+)]
+pub async fn read(
+    Sender(principal): Sender,
+    State(app): State<App>,
+    IdPath(id): IdPath<ConversationId>,
+    JsonObject(body): JsonObject,
+) -> Result<Response, ApiError> {
+    let (read, _) = conversations::read(&app.context, principal.account(), &id, body).await?;
+    Ok(envelope::ok(read))
 }

@@ -7,6 +7,7 @@
 //! error.
 
 mod account;
+mod conversation;
 mod failure;
 mod hooks;
 mod inbox;
@@ -118,6 +119,9 @@ enum Command {
     /// Inboxes: the connected addresses of a business
     #[command(subcommand)]
     Inbox(inbox::Inbox),
+    /// Resolve conversations, or open them again
+    #[command(subcommand)]
+    Conversation(conversation::Conversation),
     /// Send messages
     #[command(subcommand)]
     Message(message::Message),
@@ -139,6 +143,7 @@ pub async fn run() -> ExitCode {
         Command::Account(command) => command.run(&cli.global, &output).await,
         Command::Key(command) => command.run(&cli.global, &output).await,
         Command::Inbox(command) => command.run(&cli.global, &output).await,
+        Command::Conversation(command) => command.run(&cli.global, &output).await,
         Command::Message(command) => command.run(&cli.global, &output).await,
         Command::Hooks(command) => command.run(&cli.global, &output).await,
         Command::Verify(command) => command.run(&cli.global, &output).await,

@@ -134,11 +134,12 @@ pub struct Window {
 /// Who sent a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SentBy {
-    /// `key`: software with an API key. `automation`: this program, by a command or by itself.
+    /// `key`: software with an API key. `automation`: this program, by a command or by itself. `phone`: somebody in the
+    /// channel's own app, or other software there.
     #[serde(rename = "type")]
     #[schema(schema_with = senders)]
     pub kind: String,
-    /// The id of the key.
+    /// The id of the key; `phone` for a phone.
     #[schema(example = "key_06cqm0d4vdtqf5b5r9e2k8a1p4")]
     pub id: String,
     /// Its name.
@@ -169,7 +170,7 @@ fn codes() -> Object {
 
 fn senders() -> Object {
     one_of(
-        ["key", "automation"],
-        "`key`: software with an API key. `automation`: this program, by a command or by itself.",
+        ["key", "automation", "phone"],
+        "`key`: software with an API key. `automation`: this program, by a command or by itself. `phone`: somebody in the channel's own app, or other software there.",
     )
 }

@@ -3,13 +3,14 @@
 //! Invariant: every wrong parameter is reported, also one that is given twice, and a malformed query string is an error.
 
 use crate::{
+    clock,
     error::{Error, FieldError},
     input::{At, Field, Source, Text, paragraphs},
 };
 use serde_json::Value;
 use std::borrow::Cow;
 use utoipa::openapi::{
-    ObjectBuilder, RefOr, Required, Type,
+    KnownFormat, ObjectBuilder, RefOr, Required, SchemaFormat, Type,
     path::{Parameter, ParameterBuilder, ParameterIn},
     schema::Schema,
 };
@@ -201,6 +202,38 @@ impl Text for Flag {
     fn describe() -> RefOr<Schema> {
         let flag = ObjectBuilder::new().schema_type(Type::Boolean);
         flag.default(Some(false.into())).into()
+    }
+}
+
+/// `true` or `false`, where neither is the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice(pub bool);
+
+impl Text for Choice {
+    fn parse(text: &str) -> Result<Self, String> {
+        Flag::parse(text).map(|flag| Choice(flag.0))
+    }
+
+    fn describe() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Boolean).into()
+    }
+}
+
+/// A time: RFC 3339, as seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time(pub i64);
+
+impl Text for Time {
+    fn parse(text: &str) -> Result<Self, String> {
+        clock::parse_rfc3339(text)
+            .map(Time)
+            .ok_or_else(|| "must be a time like 2025-01-15T08:00:00Z".to_owned())
+    }
+
+    fn describe() -> RefOr<Schema> {
+        let time = ObjectBuilder::new().schema_type(Type::String);
+        time.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .into()
     }
 }
 

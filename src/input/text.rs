@@ -5,7 +5,7 @@
 use super::{At, Content};
 use crate::{
     domain::{Channel, InboxStatus},
-    id::{ConversationId, InboxId, MessageId, can_be_id},
+    id::{ContactId, ConversationId, InboxId, MessageId, can_be_id},
 };
 use serde_json::Value;
 use utoipa::{
@@ -83,7 +83,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(InboxId, ConversationId, MessageId);
+ids!(InboxId, ContactId, ConversationId, MessageId);
 
 /// Declares a type for a text with a rule. The first function returns the text in its final form, or an error message. The
 /// second one describes the text in its schema.

@@ -1,6 +1,10 @@
-//! Reads conversations.
+//! Reads conversations. How their state is changed is in `change`.
 //!
-//! Invariant: a page takes at most three statements, whatever its size.
+//! Invariant: a page takes at most four statements, whatever its size.
+
+mod change;
+
+pub use change::{ConversationChange, ReadMark, read, update};
 
 use super::{
     Context, found,
@@ -10,15 +14,15 @@ use super::{
 use crate::{
     domain::{Contact, Conversation},
     error::Error,
-    id::{AccountId, ConversationId, InboxId, can_be_id},
+    id::{AccountId, ContactId, ConversationId, can_be_id},
     store::{
-        aliases,
-        conversations::{self, Cursor, Stored},
+        aliases, contacts,
+        conversations::{self, Cursor, Filter, Stored},
         inboxes,
         messages::{self, Changes},
     },
 };
-
+use db::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -32,6 +36,8 @@ pub enum Sort {
     /// By their last message, newest first. A new message moves its conversation to the front. So reading all pages returns
     /// no conversation twice, but may miss one.
     Latest,
+    /// Only those that wait for an answer, by since when, longest first.
+    Waiting,
 }
 
 /// Greater than any conversation's id, since `~` is greater than every character of an id.
@@ -44,6 +50,7 @@ impl Sort {
         match self {
             Sort::Created => Cursor::Created(end),
             Sort::Latest => Cursor::Latest(i64::MAX, end),
+            Sort::Waiting => Cursor::Waiting(i64::MIN, ConversationId::from_text("")),
         }
     }
 
@@ -59,7 +66,20 @@ impl Sort {
                 let (at, text) = next.split_once('.')?;
                 Some(Cursor::Latest(at.parse().ok()?, id(text)?))
             }
+            Sort::Waiting => {
+                let (at, text) = next.strip_prefix('w')?.split_once('.')?;
+                Some(Cursor::Waiting(at.parse().ok()?, id(text)?))
+            }
         }
+    }
+}
+
+/// A cursor as the text that [`Sort::cursor`] reads.
+fn written(cursor: &Cursor) -> String {
+    match cursor {
+        Cursor::Created(id) => id.to_string(),
+        Cursor::Latest(at, id) => format!("{at}.{id}"),
+        Cursor::Waiting(at, id) => format!("w{at}.{id}"),
     }
 }
 
@@ -105,20 +125,21 @@ pub async fn get_with_former_ids(
     })
 }
 
-/// A page of conversations after a cursor.
+/// A page of conversations after a cursor. With filters it may end early, or be empty, before the list ends: see
+/// [`conversations::end_of_page`].
+///
+/// # Errors
+/// [`Error::NotFound`] if the filter names an inbox or a contact that is not there.
 pub async fn list(
     context: &Context,
     account: &AccountId,
-    inbox: Option<&InboxId>,
-    status: Option<&str>,
+    filter: &Filter,
     cursor: &Cursor,
     limit: i64,
 ) -> Result<Page, Error> {
-    let (inbox, cursor) = (inbox.cloned(), cursor.clone());
-    let status = status.map(str::to_owned);
+    let (filter, cursor) = (filter.clone(), cursor.clone());
     in_turn(context, account, async move |context, account| {
-        let (inbox, status) = (inbox.as_ref(), status.as_deref());
-        page(&context, &account, inbox, status, &cursor, limit).await
+        page(&context, &account, filter, &cursor, limit).await
     })
     .await
 }
@@ -126,22 +147,26 @@ pub async fn list(
 async fn page(
     context: &Context,
     account: &AccountId,
-    inbox: Option<&InboxId>,
-    status: Option<&str>,
+    mut filter: Filter,
     cursor: &Cursor,
     limit: i64,
 ) -> Result<Page, Error> {
     let mut session = context.db.read().await?;
+    if let Some(contact) = &mut filter.contact {
+        *contact = living(&mut session, account, contact).await?;
+    }
     let mut draft = Draft::new(limit);
     let now = context.clock.now();
     let each = |stored: Stored<'_>| {
         if !draft.has_room() {
             return Ok(());
         }
-        let next = match cursor {
-            Cursor::Created(_) => stored.id.to_string(),
-            Cursor::Latest(..) => format!("{}.{}", stored.last_message_at, stored.id),
-        };
+        let id = || ConversationId::from_text(stored.id.as_ref());
+        let next = written(&match cursor {
+            Cursor::Created(_) => Cursor::Created(id()),
+            Cursor::Latest(..) => Cursor::Latest(stored.last_message_at, id()),
+            Cursor::Waiting(..) => Cursor::Waiting(stored.waiting_since.unwrap_or(0), id()),
+        });
         if stored
             .last_message
             .as_ref()
@@ -152,17 +177,10 @@ async fn page(
         }
         draft.write(next, &whole(stored, Changes::default(), now)?)
     };
-    conversations::list(
-        &mut session,
-        account,
-        inbox,
-        status,
-        cursor,
-        limit + 1,
-        each,
-    )
-    .await?;
-    if let Some(inbox) = inbox
+    let end = conversations::end_of_page(&mut session, account, &filter, cursor).await?;
+    let (of, end) = (&filter, end.as_ref());
+    conversations::list(&mut session, account, of, cursor, end, limit + 1, each).await?;
+    if let Some(inbox) = &filter.inbox
         && draft.is_empty()
     {
         found(inboxes::find(&mut session, account, inbox).await?, "inbox")?;
@@ -173,7 +191,21 @@ async fn page(
     let open: Vec<_> = open.collect();
     let changes = messages::changes(&mut session, account, &open, LISTED).await?;
     let whole = |stored, changes| whole(stored, changes, now);
-    Ok(draft.finish(changes, false, whole)?)
+    let mut page = draft.finish(changes, false, whole)?;
+    page.next = page.next.or_else(|| end.map(written));
+    Ok(page)
+}
+
+/// The contact that an id names, also if it was joined with another one.
+async fn living(
+    session: &mut Session,
+    account: &AccountId,
+    id: &ContactId,
+) -> Result<ContactId, Error> {
+    let alias = aliases::find(session, account, id.as_str()).await?;
+    let id = alias.map_or_else(|| id.clone(), ContactId::from_text);
+    let channel = contacts::find_channel(session, account, &id).await?;
+    found(channel, "contact").map(|_| id)
 }
 
 /// A conversation, with the changes of its last message applied.
@@ -195,6 +227,9 @@ fn whole(stored: Stored<'_>, changes: Changes, now: i64) -> Result<Conversation<
         },
         status: stored.status,
         window: window(channel, stored.last_inbound_at).at(now),
+        waiting_since: stored.waiting_since,
+        unread_count: stored.unread_count,
+        last_inbound_at: (stored.last_inbound_at != 0).then_some(stored.last_inbound_at),
         messages_count: stored.messages_count,
         last_message: match stored.last_message {
             Some(last) => Some(fold(last, changes)?),
@@ -217,6 +252,11 @@ mod tests {
             Sort::Latest.cursor("-5.conv_1"),
             Some(Cursor::Latest(-5, id()))
         );
+        assert_eq!(
+            Sort::Waiting.cursor("w5.conv_1"),
+            Some(Cursor::Waiting(5, id()))
+        );
+        assert_eq!(Sort::Waiting.cursor("5.conv_1"), None);
         for wrong in ["", "conv", "msg_1", "5.conv_1", "conv_\u{1}"] {
             assert_eq!(Sort::Created.cursor(wrong), None, "{wrong}");
         }
@@ -224,6 +264,7 @@ mod tests {
             "",
             "conv_1",
             "5.msg_1",
+            "w5.conv_1",
             "x.conv_1",
             "5.",
             "99999999999999999999.conv_1",

@@ -51,7 +51,7 @@ pub enum What {
         /// The message.
         message: MessageId,
     },
-    /// A conversation has another contact, or another conversation was joined with it.
+    /// A conversation was resolved, opened again or read; or it has another contact, or another one was joined with it.
     ConversationChanged {
         /// The conversation.
         conversation: ConversationId,

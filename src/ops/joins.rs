@@ -18,7 +18,7 @@ use crate::{
     error::Error,
     id::{AccountId, ContactId, ConversationId, EventId, InboxId},
     store::{
-        aliases, contacts, echoes, identities, inboxes,
+        aliases, contacts, conversations, echoes, identities, inboxes,
         joins::{self as table, Join},
         outbox,
     },
@@ -204,8 +204,20 @@ impl Step<'_> {
         if is_sending == [true, true] {
             return Ok(Progress::Busy);
         }
+        // Before anything is moved: what waits and what is unread must not be taken for what the team is done with.
+        let (ours, theirs) = (
+            conversations::marks(self.session, account, kept).await?,
+            conversations::marks(self.session, account, gone).await?,
+        );
+        let waiting = [&ours.first_waiting, &theirs.first_waiting];
+        let resolved = joint_mark(&ours.resolved, &theirs.resolved, waiting);
+        let unread = [&ours.first_unread, &theirs.first_unread];
+        let read = joint_mark(&ours.read, &theirs.read, unread);
+        conversations::set_marks(self.session, account, kept, resolved, read).await?;
         let moved = table::move_messages(self.session, account, gone, kept, most).await?;
         self.left -= moved;
+        let both = [(account, kept), (account, gone)];
+        conversations::refresh(self.session, both.into_iter()).await?;
         let now = self.context.clock.millis();
         outbox::follow(self.session, account, gone, kept, now).await?;
         // As many as were allowed may not be all.
@@ -235,5 +247,30 @@ impl Step<'_> {
             },
         });
         Ok(())
+    }
+}
+
+/// How far the team is in two conversations that become one: as far as in either, but not beyond what it is not done with.
+fn joint_mark<'a>(one: &'a str, other: &'a str, open: [&Option<String>; 2]) -> &'a str {
+    let further = one.max(other);
+    let beyond = |first: &String| first.as_str() <= further;
+    match open.into_iter().flatten().any(beyond) {
+        true => one.min(other),
+        false => further,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_in_one_conversation_stays_open_in_both() {
+        let first = |id: &str| Some(id.to_owned());
+        assert_eq!(joint_mark("b", "d", [&None, &None]), "d");
+        assert_eq!(joint_mark("b", "d", [&first("e"), &None]), "d");
+        assert_eq!(joint_mark("b", "d", [&first("c"), &first("e")]), "b");
+        assert_eq!(joint_mark("", "d", [&None, &first("e")]), "d");
+        assert_eq!(joint_mark("", "", [&first("a"), &None]), "");
     }
 }

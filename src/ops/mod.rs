@@ -24,6 +24,7 @@ pub mod purge;
 pub mod quarantine;
 pub mod setup;
 pub mod test_update;
+mod standing;
 pub mod transaction;
 pub mod verify;
 

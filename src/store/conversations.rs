@@ -1,10 +1,19 @@
-//! The `conversations` table: one for each contact in each inbox. How it is read is in `read`.
+//! The `conversations` table: one for each contact in each inbox. How one is read is in `read`, how they are listed in `list`,
+//! what a message changes of it in `growth`, and what it asks of the team in `attention`.
 //!
-//! Invariant: a conversation counts its messages and knows the last of them, since both change with the message that comes.
+//! Invariant: a contact has one conversation in an inbox.
 
+mod attention;
+mod growth;
+mod list;
 mod read;
 
-pub use read::{Contact, Cursor, Stored, find, list};
+pub use attention::{
+    Change, Marks, marks, read_up_to, refresh, reopen, resolve, set_marks,
+};
+pub use growth::{Growth, Origin, grow};
+pub use list::{Cursor, Filter, end_of_page, list};
+pub use read::{Contact, Stored, find};
 
 use super::{aliases::survivor, not_deleted, one_each, statements};
 use crate::{
@@ -19,15 +28,6 @@ statements! {
     CLAIM = "INSERT INTO conversations (account_id, inbox_id, contact_id, id, status, created_at, updated_at)
         VALUES ($1, $2, $3, $4, 'open', $5, $5)
         ON CONFLICT (account_id, inbox_id, contact_id) DO UPDATE SET contact_id = excluded.contact_id RETURNING id";
-    // The last message is the latest in time, whenever it comes: one of before the connection is older than what is there.
-    GROW = "UPDATE conversations SET messages_count = messages_count + $1, updated_at = $2,
-            last_message_at = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
-                THEN $3 ELSE last_message_at END,
-            last_message_id = CASE WHEN last_message_id = '' OR (last_message_at, last_message_id) < ($3, $4)
-                THEN $4 ELSE last_message_id END,
-            last_inbound_at = CASE WHEN (last_inbound_at, last_inbound_id) < ($5, $6) THEN $5 ELSE last_inbound_at END,
-            last_inbound_id = CASE WHEN (last_inbound_at, last_inbound_id) < ($5, $6) THEN $6 ELSE last_inbound_id END
-        WHERE account_id = $7 AND id = $8";
     TARGET = concat!("SELECT v.inbox_id, v.last_message_id, v.last_inbound_id, v.last_inbound_at, i.type, i.status, i.settings, i.created_at, v.id
         FROM conversations v JOIN inboxes i ON i.account_id = v.account_id AND i.id = v.inbox_id
         WHERE v.account_id = $1 AND v.id = ", survivor!("$2"), " AND i.deleted_at IS NULL");
@@ -42,11 +42,16 @@ statements! {
         not_deleted!("inbox_id"), "ORDER BY change_id LIMIT $3");
 }
 
-/// Those that read.
+/// Those of the files beside this one.
 pub(super) const READING: &[Sql] = read::ALL;
+pub(super) const LISTING: &[Sql] = list::ALL;
+pub(super) const GROWING: &[Sql] = growth::ALL;
+pub(super) const ATTENTION: &[Sql] = attention::ALL;
 
 /// Those that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM), Each::Update(GROW)];
+pub(super) const EACH: &[Each] = &[Each::Insert(CLAIM)];
+pub(super) const EACH_GROWING: &[Each] = growth::EACH;
+pub(super) const EACH_ATTENTION: &[Each] = attention::EACH;
 
 /// What a conversation is between.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,54 +150,6 @@ pub async fn claim_each(
     let holders = session.insert_each(&CLAIM, &runs, |row| row.get::<String>(0));
     let holders = one_each(holders.await?, runs.len())?;
     Ok(holders.into_iter().map(ConversationId::from_text).collect())
-}
-
-/// The messages that come to a conversation at once.
-#[derive(Debug, Default)]
-pub struct Growth<'a> {
-    count: i64,
-    last: Option<(i64, &'a MessageId)>,
-    last_inbound: Option<(i64, &'a MessageId)>,
-}
-
-impl<'a> Growth<'a> {
-    /// One more message, by its provider's clock. `is_new_inbound`: the contact wrote it, and it was not handed over from
-    /// before.
-    pub fn add(&mut self, timestamp: i64, id: &'a MessageId, is_new_inbound: bool) {
-        let this = Some((timestamp, id));
-        self.count += 1;
-        self.last = self.last.max(this);
-        if is_new_inbound {
-            self.last_inbound = self.last_inbound.max(this);
-        }
-    }
-}
-
-/// Counts what comes to conversations, each named once, and notes the last message. Lock their inboxes first, or two
-/// transactions can block each other for good.
-pub async fn grow<'a>(
-    session: &mut Session,
-    growths: impl Iterator<Item = (&'a AccountId, &'a ConversationId, &'a Growth<'a>)>,
-    now: i64,
-) -> Result<(), Error> {
-    let runs: Vec<Vec<Value<'_>>> = growths
-        .filter_map(|(account, id, growth)| {
-            let (timestamp, last) = growth.last?;
-            let inbound = growth.last_inbound;
-            let (inbound_at, inbound) = inbound.map_or((0, ""), |(at, id)| (at, id.as_str()));
-            Some(vec![
-                growth.count.into(),
-                now.into(),
-                timestamp.into(),
-                last.into(),
-                inbound_at.into(),
-                inbound.into(),
-                account.into(),
-                id.into(),
-            ])
-        })
-        .collect();
-    session.update_each(&GROW, &runs).await
 }
 
 /// What has to be known of a conversation to send something to it.

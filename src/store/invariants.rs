@@ -1,8 +1,33 @@
 //! What must hold of the data, as statements that find what does not. Each gives one line of text for a breach.
 
-use super::{contacts::of_identities, statements};
+use super::{contacts::of_identities, messages::undelivered_by, statements};
 use crate::id::{AccountId, InboxId};
 use db::{Error, Session, Sql};
+
+/// The condition for a message `m` of the conversation `v` from its contact that nothing written in the channel's app answers.
+macro_rules! from_contact {
+    () => {
+        concat!("m.account_id = v.account_id AND m.conversation_id = v.id AND m.direction = 'inbound' AND m.historic = 0
+            AND NOT EXISTS (SELECT 1 FROM messages a WHERE a.account_id = v.account_id AND a.conversation_id = v.id
+                AND (a.timestamp, a.id) > (m.timestamp, m.id) AND a.sent_by IS NULL AND ", answers!(), ")")
+    };
+}
+
+/// The condition for an answer: one that failed or was canceled is none.
+macro_rules! answers {
+    () => {
+        "a.direction = 'outbound' AND a.historic = 0 AND (a.undelivered IS NULL OR a.undelivered = 'unknown')"
+    };
+}
+
+/// The condition for a conversation of which all messages are looked at: what longer ones ask of the team may be found by
+/// their newest messages alone.
+macro_rules! looked_at {
+    () => {
+        "v.messages_count <= 1000 AND NOT EXISTS (SELECT 1 FROM inboxes i
+            WHERE i.account_id = v.account_id AND i.id = v.inbox_id AND i.deleted_at IS NOT NULL)"
+    };
+}
 
 statements! {
     INBOX_COUNTS = "SELECT 'inbox ' || i.id || ' says ' || CAST(i.messages_count AS TEXT) || ' messages, and has ' || CAST(COALESCE(m.n, 0) AS TEXT)
@@ -74,6 +99,28 @@ statements! {
         FROM provider_ids p JOIN messages m ON m.account_id = p.account_id AND m.inbox_id = p.inbox_id AND m.provider_id = p.provider_id";
     MOVED_NEWS = "SELECT 'something that happened to ' || p.message_key || ' is kept under another id'
         FROM provider_ids p JOIN message_changes c ON c.account_id = p.account_id AND c.inbox_id = p.inbox_id AND c.provider_id = p.provider_id";
+    UNDELIVERED_MESSAGES = concat!("SELECT 'message ' || messages.id || ' says that it is ' || COALESCE(messages.undelivered, 'not undelivered') || ', and its statuses say otherwise'
+        FROM messages WHERE messages.direction = 'outbound' AND messages.historic = 0
+          AND COALESCE(messages.undelivered, '') <> COALESCE(", undelivered_by!(), ", '')");
+    WAITING = concat!("SELECT 'conversation ' || t.id || ' says that its contact waits since ' || COALESCE(CAST(t.waiting_since AS TEXT), 'never')
+            || ', and it waits since ' || COALESCE(CAST(t.waits AS TEXT), 'never')
+        FROM (SELECT v.id, v.waiting_since, (SELECT MIN(m.timestamp) FROM messages m WHERE ", from_contact!(), "
+                AND m.id > v.resolved_id AND NOT EXISTS (SELECT 1 FROM messages a WHERE a.account_id = v.account_id
+                    AND a.conversation_id = v.id AND a.id > m.id AND a.sent_by IS NOT NULL AND ", answers!(), ")) AS waits
+            FROM conversations v WHERE ", looked_at!(), ") AS t
+        WHERE COALESCE(t.waiting_since, -1) <> COALESCE(t.waits, -1)");
+    UNREAD = concat!("SELECT 'conversation ' || t.id || ' says ' || CAST(t.unread_count AS TEXT) || ' unread messages, and has ' || CAST(t.unread AS TEXT)
+        FROM (SELECT v.id, v.unread_count, (SELECT COUNT(*) FROM messages m WHERE ", from_contact!(), " AND m.id > v.read_id) AS unread
+            FROM conversations v WHERE ", looked_at!(), ") AS t
+        WHERE t.unread_count <> t.unread");
+    UNDELIVERED = concat!("SELECT 'conversation ' || t.id || ' says ' || CAST(t.undelivered AS TEXT) || ' of whether something was not delivered'
+        FROM (SELECT v.id, v.undelivered, CASE WHEN EXISTS (SELECT 1 FROM messages m JOIN message_changes c
+                    ON c.account_id = m.account_id AND c.inbox_id = m.inbox_id AND c.provider_id = m.provider_id
+                        AND c.kind = 'status' AND c.key = m.undelivered
+                WHERE m.account_id = v.account_id AND m.conversation_id = v.id AND m.undelivered IN ('failed', 'unknown')
+                    AND substr(c.id, 5) > substr(v.answered_id, 5) AND c.received_at >= v.echoed_at) THEN 1 ELSE 0 END AS found
+            FROM conversations v WHERE ", looked_at!(), ") AS t
+        WHERE t.undelivered <> t.found");
     SECRETS = "SELECT account_id, inbox_id, name, sealed FROM inbox_secrets ORDER BY account_id, inbox_id, name";
     REPAIR_INBOXES = "UPDATE inboxes SET messages_count = (SELECT COUNT(*) FROM messages m
             WHERE m.account_id = inboxes.account_id AND m.inbox_id = inboxes.id)
@@ -110,7 +157,7 @@ const REPAIR_IDENTITIES: Sql = of_identities!(
 pub(super) const BY_ENGINE: &[Sql] = &[SHOWN_IDENTITIES, REPAIR_IDENTITIES];
 
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 22] = [
+const CHECKS: [(&str, Sql); 26] = [
     ("the message count of an inbox is right", INBOX_COUNTS),
     (
         "the message count of a conversation is right",
@@ -163,6 +210,19 @@ const CHECKS: [(&str, Sql); 22] = [
     ("the message of a provider's id exists", LEADING_NOWHERE),
     ("a sent message is stored only once", TWICE_THERE),
     ("a change is stored with its message", MOVED_NEWS),
+    (
+        "a message knows what keeps it from being delivered",
+        UNDELIVERED_MESSAGES,
+    ),
+    (
+        "a conversation knows since when its contact waits",
+        WAITING,
+    ),
+    ("the unread count of a conversation is right", UNREAD),
+    (
+        "a conversation knows whether something was not delivered",
+        UNDELIVERED,
+    ),
 ];
 
 /// Checks them all. For each, its promise and what breaks it.

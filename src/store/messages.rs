@@ -7,6 +7,7 @@ mod arriving;
 mod changes;
 mod outgoing;
 mod read;
+mod undelivered;
 
 pub use arriving::{
     Filling, Found, Fullness, Known, NewMessage, fill, find_each_by_provider_id, insert, look_each,
@@ -25,6 +26,8 @@ pub use read::{
     find_listed, newest,
 };
 pub(super) use read::{answered, listed, read};
+pub use undelivered::set_undelivered;
+pub(super) use undelivered::{rank, undelivered_by};
 
 use crate::id::{AccountId, InboxId};
 use db::{Each, Sql, Value};
@@ -42,6 +45,11 @@ pub(super) const EACH: &[Each] = arriving::EACH;
 pub(super) const OUTGOING: &[Sql] = outgoing::ALL;
 /// Those of them that run many times at once.
 pub(super) const EACH_OUTGOING: &[Each] = outgoing::EACH;
+
+/// Those of what keeps messages from being delivered.
+pub(super) const UNDELIVERED: &[Sql] = undelivered::ALL;
+/// Those of them that run many times at once.
+pub(super) const EACH_UNDELIVERED: &[Each] = undelivered::EACH;
 
 /// Those of what happens to messages.
 pub(super) const CHANGES: &[Sql] = changes::ALL;

@@ -56,6 +56,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     10 "0010" "identities";
     11 "0011" "business accounts";
     12 "0012" "sending";
+    13 "0013" "waiting and unread";
     17 "0017" "attempts";
 };
 
@@ -70,6 +71,9 @@ pub const STATEMENTS: &[&[Sql]] = &[
     contacts::BY_ENGINE,
     conversations::ALL,
     conversations::READING,
+    conversations::LISTING,
+    conversations::GROWING,
+    conversations::ATTENTION,
     echoes::ALL,
     idempotency::ALL,
     identities::ALL,
@@ -86,6 +90,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     messages::CHANGES,
     messages::OUTGOING,
     messages::READING_CHANGES,
+    messages::UNDELIVERED,
     outbox::ALL,
     outbox::BY_ENGINE,
     provider_ids::ALL,
@@ -105,10 +110,13 @@ pub const EACH: &[&[Each]] = &[
     business::EACH,
     contacts::EACH,
     conversations::EACH,
+    conversations::EACH_GROWING,
+    conversations::EACH_ATTENTION,
     identities::EACH,
     inboxes::EACH,
     messages::EACH,
     messages::EACH_OUTGOING,
+    messages::EACH_UNDELIVERED,
     outbox::EACH,
     provider_ids::EACH,
 ];

@@ -9,6 +9,7 @@ use crate::{
     ops::{
         Context,
         events::{Event, What},
+        standing,
     },
     store::messages,
 };
@@ -68,6 +69,12 @@ pub(in crate::ops) async fn announce(
     let unmarked = unmarked.filter(|(_, found)| matches!(found, Some(one) if !one.has_changes));
     let unmarked: BTreeSet<_> = unmarked.map(|(key, _)| key).collect();
     messages::mark_changed(session, &Vec::from_iter(unmarked)).await?;
+    let moved = changes.iter().zip(&found).filter(|(change, found)| {
+        let is_bad = ["failed", "unknown", "canceled"].contains(&change.part.as_str());
+        let was_bad = |one: &messages::Found| one.is_undelivered;
+        change.kind == "status" && found.as_ref().is_some_and(|found| is_bad || was_bad(found))
+    });
+    standing::refresh(session, &moved.map(|(change, _)| change.key).collect()).await?;
     let mut events: Vec<_> = changes
         .iter()
         .zip(found)

@@ -10,16 +10,17 @@ use crate::{
         Context,
         changes::Changes,
         events::{Event, What},
+        standing,
     },
     store::{
-        conversations::{self, Growth},
+        conversations::{self, Growth, Origin},
         inboxes,
         messages::{self, NewMessage},
     },
 };
 use channels::{DeliveryStatus, Moment};
 use db::Session;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Stores the messages, and counts the new ones.
 pub(super) async fn store(
@@ -59,6 +60,7 @@ pub(super) async fn store(
 
     let mut by_conversation = BTreeMap::new();
     let mut by_inbox = BTreeMap::new();
+    let mut looked_at = BTreeSet::new();
     let mut changes = Changes::none();
     for ((update, row), stored) in updates.iter().zip(&rows).zip(stored) {
         if stored {
@@ -71,11 +73,11 @@ pub(super) async fn store(
             by_conversation
                 .entry((row.key.account, row.conversation))
                 .or_insert_with(Growth::default)
-                .add(
-                    row.timestamp,
-                    &row.id,
-                    row.direction == "inbound" && !row.historic,
-                );
+                .add(row.timestamp, &row.id, origin(row));
+            // What became of it may have been known before it.
+            if origin(row) == Origin::App && (row.has_changes || row.status.is_some()) {
+                looked_at.insert(row.key);
+            }
             *by_inbox
                 .entry((row.key.account, row.key.inbox))
                 .or_default() += 1;
@@ -87,10 +89,19 @@ pub(super) async fn store(
         .iter()
         .map(|(&(a, c), growth)| (a, c, growth));
     conversations::grow(session, growths, now).await?;
+    standing::refresh(session, &looked_at).await?;
     let counts = by_inbox.iter().map(|(&(a, i), &more)| (a, i, more));
     inboxes::count(session, counts).await?;
     changes.events.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(changes)
+}
+
+fn origin(row: &NewMessage<'_>) -> Origin {
+    match row.direction {
+        _ if row.historic => Origin::History,
+        "inbound" => Origin::Contact,
+        _ => Origin::App,
+    }
 }
 
 fn quoted(message: &channels::Message) -> Result<Option<String>, Error> {

@@ -8,6 +8,7 @@ use crate::{
     domain::Channel,
     error::Error,
     id::{AccountId, InboxId, MessageId},
+    ops::standing,
     store::{
         echoes, identities,
         messages::{self, Key},
@@ -292,9 +293,15 @@ pub(super) async fn adopt(
             inbox: &one.inbox,
             provider_id: &one.provider_id,
         };
-        provider_ids::insert(session, &id, &messages::own_key(&one.message)).await?;
+        let key = messages::own_key(&one.message);
+        provider_ids::insert(session, &id, &key).await?;
         messages::give_id(session, &one.account, &one.message, &one.provider_id).await?;
         echoes::delete(session, &id).await?;
+        let ours = Key {
+            provider_id: &key,
+            ..id
+        };
+        standing::refresh(session, &[ours].into()).await?;
         let entry = outbox::lock(session, &[(&one.account, &one.message)]).await?;
         let Some(entry) = entry.into_iter().flatten().next() else {
             continue;

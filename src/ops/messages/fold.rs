@@ -12,6 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// The sender of a message of the business that was not sent here.
+const PHONE: &str = r#"{"type":"phone","id":"phone","name":"The channel's own app"}"#;
+
 /// Applies its changes to a message.
 pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Message<'_>, Error> {
     let outbound = stored.direction == "outbound";
@@ -24,6 +27,11 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
     if let (Some(status), Some(_)) = (&stored.status, &stored.sent_by) {
         times.note(status, stored.received_at);
     }
+    let sent_by = match stored.sent_by {
+        Some(sender) => Some(json(sender)?),
+        None if outbound => Some(json(Cow::Borrowed(PHONE))?),
+        None => None,
+    };
     let mut message = Message {
         id: stored.id,
         inbox_id: stored.inbox,
@@ -41,7 +49,7 @@ pub(in crate::ops) fn fold(stored: Stored<'_>, changes: Changes) -> Result<Messa
         status: outbound.then(|| stored.status.unwrap_or(Cow::Borrowed("sent"))),
         status_times: None,
         error: None,
-        sent_by: stored.sent_by.map(json).transpose()?,
+        sent_by,
         metadata: stored.metadata.map(json).transpose()?,
         edits: Vec::new(),
         reactions: Vec::new(),

@@ -20,7 +20,7 @@ use crate::{
     },
     store::{
         contacts,
-        conversations::{self, Growth, Target},
+        conversations::{self, Growth, Origin, Target},
         identities, inboxes,
         messages::{self, NewOutgoing},
         outbox::{self, NewEntry},
@@ -103,7 +103,7 @@ pub(super) async fn queue(
         outbox::insert(session, &entry).await?;
     }
     let mut growth = Growth::default();
-    growth.add(now, &id, false);
+    growth.add(now, &id, Origin::Here);
     conversations::grow(
         session,
         [(account, &conversation, &growth)].into_iter(),

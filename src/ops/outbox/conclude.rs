@@ -20,6 +20,7 @@ use crate::{
         inboxes::{self, SendingStopped, read_settings},
         ingest, joins,
         messages::Way,
+        standing,
         transaction::again,
     },
     store::{
@@ -418,6 +419,7 @@ pub(super) async fn adopt(
     echoes::delete(session, &id).await?;
     if messages::rekey(session, &id, key).await? {
         messages::mark_changed(session, &[of.key(key)]).await?;
+        standing::refresh(session, &[of.key(key)].into()).await?;
     }
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! Reading conversations, each with its contact and its last message.
+//! Reading a conversation with its contact and its last message.
 //!
-//! Invariant: a page is one statement, which finds each row along an index in the order in which it is listed.
+//! Invariant: whatever is read of it comes from one statement.
 
 use crate::{
-    id::{AccountId, ConversationId, InboxId},
+    id::{AccountId, ConversationId},
     store::{
         aliases::survivor,
-        messages::{self, answered, listed},
+        messages,
         not_deleted, statements,
     },
 };
-use db::{Error, Row, Session, Value};
+use db::{Error, Row, Session};
 use std::borrow::Cow;
 
 /// Selects conversations, as [`read`] reads them. They come first: each is found in the order of the list, and the rest by
@@ -20,29 +20,20 @@ macro_rules! conversation {
         concat!(
             "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at, v.last_message_at,
                 c.id, c.is_group, c.name, c.phone, c.username, v.blocked_at,
-                c.identities, v.last_inbound_at, c.channel, ",
-            listed!(),
+                c.identities, v.last_inbound_at, c.channel, v.waiting_since, v.unread_count, ",
+            $crate::store::messages::listed!(),
             " FROM conversations v CROSS JOIN contacts c
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.id = v.last_message_id",
-            answered!(),
+            $crate::store::messages::answered!(),
             "WHERE c.account_id = v.account_id AND c.id = v.contact_id AND v.account_id = $1 ",
             $($where),+
         )
     };
 }
+pub(super) use conversation;
 
 statements! {
     FIND = conversation!("AND v.id = ", survivor!("$2"), not_deleted!("v.inbox_id"));
-    OF_ACCOUNT = conversation!("AND v.id < $2 AND (CAST($3 AS TEXT) IS NULL OR v.status = $3)",
-        not_deleted!("v.inbox_id"), "ORDER BY v.id DESC LIMIT $4");
-    OF_INBOX = conversation!("AND v.inbox_id = $2 AND v.id < $3 AND (CAST($4 AS TEXT) IS NULL OR v.status = $4)",
-        not_deleted!("v.inbox_id"), "ORDER BY v.id DESC LIMIT $5");
-    LATEST_OF_ACCOUNT = conversation!("AND (v.last_message_at, v.id) < ($2, $3)
-          AND (CAST($4 AS TEXT) IS NULL OR v.status = $4)",
-        not_deleted!("v.inbox_id"), "ORDER BY v.last_message_at DESC, v.id DESC LIMIT $5");
-    LATEST_OF_INBOX = conversation!("AND v.inbox_id = $2 AND (v.last_message_at, v.id) < ($3, $4)
-          AND (CAST($5 AS TEXT) IS NULL OR v.status = $5)",
-        not_deleted!("v.inbox_id"), "ORDER BY v.last_message_at DESC, v.id DESC LIMIT $6");
 }
 
 /// A conversation, with its contact and its last message.
@@ -58,12 +49,16 @@ pub struct Stored<'a> {
     pub messages_count: i64,
     /// When it began.
     pub created_at: i64,
-    /// When its last message came.
+    /// When its last message came, or its status or what is read of it was changed.
     pub updated_at: i64,
     /// When its last message was written, by the provider's clock; 0 if there is none.
     pub last_message_at: i64,
     /// When the contact's last message was written, without those handed over from before; 0 if there is none.
     pub last_inbound_at: i64,
+    /// Since when the contact waits for an answer, by the provider's clock.
+    pub waiting_since: Option<i64>,
+    /// How many messages of the contact the team has not read; 1,000 if it is more.
+    pub unread_count: i64,
     /// The channel's name.
     pub channel: Cow<'a, str>,
     /// The contact.
@@ -105,6 +100,8 @@ impl Stored<'_> {
             updated_at: self.updated_at,
             last_message_at: self.last_message_at,
             last_inbound_at: self.last_inbound_at,
+            waiting_since: self.waiting_since,
+            unread_count: self.unread_count,
             channel: own(self.channel),
             contact: Contact {
                 id: own(contact.id),
@@ -132,45 +129,8 @@ pub async fn find(
         .await
 }
 
-/// In which order conversations are listed, and behind which one a page begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cursor {
-    /// The newest first, by when they began.
-    Created(ConversationId),
-    /// The newest first, by when their last message was written.
-    Latest(i64, ConversationId),
-}
-
-/// Reads the conversations behind a cursor, of one inbox or of all.
-pub async fn list(
-    session: &mut Session,
-    account: &AccountId,
-    inbox: Option<&InboxId>,
-    status: Option<&str>,
-    cursor: &Cursor,
-    limit: i64,
-    mut each: impl FnMut(Stored<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let statement = match (cursor, inbox) {
-        (Cursor::Created(_), None) => &OF_ACCOUNT,
-        (Cursor::Created(_), Some(_)) => &OF_INBOX,
-        (Cursor::Latest(..), None) => &LATEST_OF_ACCOUNT,
-        (Cursor::Latest(..), Some(_)) => &LATEST_OF_INBOX,
-    };
-    let mut params: Vec<Value<'_>> = vec![account.into()];
-    params.extend(inbox.map(Value::from));
-    match cursor {
-        Cursor::Created(id) => params.push(id.into()),
-        Cursor::Latest(at, id) => params.extend([Value::from(*at), id.into()]),
-    }
-    params.extend([Value::from(status), limit.into()]);
-    session
-        .query(statement, &params, |row| each(read(row)?))
-        .await?;
-    Ok(())
-}
-
-fn read<'a>(row: &'a Row<'_>) -> Result<Stored<'a>, Error> {
+/// Reads a row of [`conversation`].
+pub(super) fn read<'a>(row: &'a Row<'_>) -> Result<Stored<'a>, Error> {
     let text = |column: usize| Ok::<_, Error>(Cow::Borrowed(row.text(column)?));
     let text_or_null = |column: usize| {
         let text = row.text_or_null(column)?;
@@ -195,8 +155,10 @@ fn read<'a>(row: &'a Row<'_>) -> Result<Stored<'a>, Error> {
         },
         last_inbound_at: row.get(14)?,
         channel: text(15)?,
-        last_message: match row.text_or_null(16)? {
-            Some(_) => Some(messages::read(row, 16)?),
+        waiting_since: row.get(16)?,
+        unread_count: row.get(17)?,
+        last_message: match row.text_or_null(18)? {
+            Some(_) => Some(messages::read(row, 18)?),
             None => None,
         },
     })

@@ -12,7 +12,7 @@ use db::{Each, Error, Session, Value};
 use std::collections::HashSet;
 
 statements! {
-    FIND_BY_PROVIDER_ID = "SELECT id, conversation_id, has_changes FROM messages
+    FIND_BY_PROVIDER_ID = "SELECT id, conversation_id, has_changes, undelivered FROM messages
         WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3";
     LOOK = "SELECT m.type AS type, m.placeholder AS placeholder,
             CAST(CASE WHEN EXISTS (SELECT 1 FROM message_changes h
@@ -83,6 +83,8 @@ pub struct Found {
     pub conversation: ConversationId,
     /// Whether it is known that something happened to it.
     pub has_changes: bool,
+    /// Whether something is known that keeps it from being delivered.
+    pub is_undelivered: bool,
 }
 
 /// For each key, the message, if it is stored.
@@ -97,6 +99,7 @@ pub async fn find_each_by_provider_id(
                 id: MessageId::from_text(row.get::<String>(0)?),
                 conversation: ConversationId::from_text(row.get::<String>(1)?),
                 has_changes: row.get::<i64>(2)? != 0,
+                is_undelivered: row.text_or_null(3)?.is_some(),
             })
         })
         .await?;

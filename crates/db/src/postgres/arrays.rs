@@ -120,7 +120,8 @@ fn insert(sql: &str, kinds: &[Kind]) -> Result<String, Error> {
 
 fn update(sql: &str, kinds: &[Kind]) -> Result<String, Error> {
     let sql = rename(sql, kinds);
-    let Some((head, tail)) = sql.split_once("WHERE") else {
+    // The last one is the statement's own: its values may have subqueries, and its condition has none.
+    let Some((head, tail)) = sql.rsplit_once("WHERE") else {
         return Err(Error::Broken(format!("no WHERE in {sql}")));
     };
     Ok(format!("{head} FROM {} WHERE {tail}", list(kinds)))
