@@ -56,5 +56,6 @@ UPDATE conversations SET
           AND substr(c.id, 5) > substr(conversations.answered_id, 5) AND c.received_at >= conversations.echoed_at)
         THEN 1 ELSE 0 END;
 CREATE INDEX conversations_waiting ON conversations (account_id, waiting_since, id) WHERE waiting_since IS NOT NULL;
-CREATE INDEX conversations_undelivered ON conversations (account_id, id) WHERE undelivered = 1;
-CREATE INDEX conversations_undelivered_by_last_message ON conversations (account_id, last_message_at, id) WHERE undelivered = 1;
+CREATE INDEX conversations_undelivered ON conversations (account_id, undelivered, id) WHERE undelivered = 1;
+CREATE INDEX conversations_undelivered_by_last_message ON conversations (account_id, undelivered, last_message_at, id)
+    WHERE undelivered = 1;

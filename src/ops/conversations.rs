@@ -151,7 +151,11 @@ async fn page(
     cursor: &Cursor,
     limit: i64,
 ) -> Result<Page, Error> {
-    let mut session = context.db.read().await?;
+    let is_narrow = filter.is_narrow(cursor);
+    let mut session = match is_narrow {
+        true => context.db.snapshot().await?,
+        false => context.db.read().await?,
+    };
     if let Some(contact) = &mut filter.contact {
         *contact = living(&mut session, account, contact).await?;
     }
@@ -177,9 +181,11 @@ async fn page(
         }
         draft.write(next, &whole(stored, Changes::default(), now)?)
     };
-    let end = conversations::end_of_page(&mut session, account, &filter, cursor).await?;
-    let (of, end) = (&filter, end.as_ref());
-    conversations::list(&mut session, account, of, cursor, end, limit + 1, each).await?;
+    let end = match is_narrow {
+        true => conversations::end_of_page(&mut session, account, &filter, cursor).await?,
+        false => None,
+    };
+    conversations::list(&mut session, account, &filter, cursor, limit + 1, each).await?;
     if let Some(inbox) = &filter.inbox
         && draft.is_empty()
     {
@@ -192,7 +198,7 @@ async fn page(
     let changes = messages::changes(&mut session, account, &open, LISTED).await?;
     let whole = |stored, changes| whole(stored, changes, now);
     let mut page = draft.finish(changes, false, whole)?;
-    page.next = page.next.or_else(|| end.map(written));
+    page.next = page.next.or_else(|| end.as_ref().map(written));
     Ok(page)
 }
 

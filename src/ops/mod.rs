@@ -23,8 +23,8 @@ mod pieces;
 pub mod purge;
 pub mod quarantine;
 pub mod setup;
-pub mod test_update;
 mod standing;
+pub mod test_update;
 pub mod transaction;
 pub mod verify;
 

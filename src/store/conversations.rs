@@ -8,9 +8,7 @@ mod growth;
 mod list;
 mod read;
 
-pub use attention::{
-    Change, Marks, marks, read_up_to, refresh, reopen, resolve, set_marks,
-};
+pub use attention::{Change, Marks, marks, read_up_to, refresh, reopen, resolve, set_marks};
 pub use growth::{Growth, Origin, grow};
 pub use list::{Cursor, Filter, end_of_page, list};
 pub use read::{Contact, Stored, find};

@@ -214,10 +214,7 @@ const CHECKS: [(&str, Sql); 26] = [
         "a message knows what keeps it from being delivered",
         UNDELIVERED_MESSAGES,
     ),
-    (
-        "a conversation knows since when its contact waits",
-        WAITING,
-    ),
+    ("a conversation knows since when its contact waits", WAITING),
     ("the unread count of a conversation is right", UNREAD),
     (
         "a conversation knows whether something was not delivered",

@@ -62,6 +62,9 @@ async fn a_conversation_shows_its_documented_keys(store: Store) {
             "contact": {"id": conversation["contact"]["id"], "name": "Customer 628111", "phone": "+628111", "is_group": false,
                 "identities": [{"channel": "whatsapp", "kind": "phone", "value": "628111"}]},
             "status": "open",
+            "waiting_since": "2025-01-15T08:00:00Z",
+            "unread_count": 2,
+            "last_inbound_at": "2025-01-15T08:00:00Z",
             "messages_count": 2,
             "last_message": last,
             "created_at": "2025-01-15T08:00:00Z",
@@ -339,7 +342,7 @@ async fn each_wrong_parameter_is_an_error(store: Store) {
         ("limit", "must be a whole number from 1 to 100"),
     ]);
     let path = "/conversations?sort=oldest";
-    let sort = ("sort", "must be latest");
+    let sort = ("sort", "must be latest or waiting");
     app.get(path)
         .key(&key)
         .send()

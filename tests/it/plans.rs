@@ -15,7 +15,7 @@ const CONTACTS: u32 = 100_000;
 const MESSAGES: u32 = 300_000;
 
 /// Statements whose work grows with what they are about, by how they begin or end, and why that is right.
-const GROW: [(&str, &str); 14] = [
+const GROW: [(&str, &str); 13] = [
     (
         "FROM accounts ORDER BY account_id",
         "all accounts, for the command line",
@@ -35,10 +35,6 @@ const GROW: [(&str, &str); 14] = [
     (
         "inbox_id = $2 AND state = 'queued' AND position < $3",
         "what waits in an inbox whose provider refused everything, when it has a new token",
-    ),
-    (
-        "m.id > $3 ORDER BY m.id LIMIT $4",
-        "one conversation of a live chat",
     ),
     (
         "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2",
@@ -109,7 +105,7 @@ async fn every_statement_does_work_that_does_not_grow(store: Store) {
 /// The statement with a page's usual bounds: a planner that knows none expects a tenth of the table.
 fn one_page(statement: &Sql) -> Sql {
     let bound = |text: &str| {
-        let text = (1..10).fold(text.to_owned(), |text, n| {
+        let text = (1..20).rev().fold(text.to_owned(), |text, n| {
             text.replace(&format!("LIMIT ${n}"), "LIMIT 51")
                 .replace(&format!("OFFSET ${n}"), "OFFSET 0")
         });
@@ -165,6 +161,11 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
     /// The index of deleted inboxes that still hold something, and how a piece of a purge ends.
     const DELETED: &str = "INDEX inboxes_deleted";
     const PIECE: &str = "AS last ORDER BY last.key DESC LIMIT 1)";
+    /// The newest messages of one conversation, of which a statement reads so many.
+    const NEWEST: (&str, &str) = (
+        "LIMIT 1000)",
+        "messages_by_conversation (account_id=? AND conversation_id=?)",
+    );
     /// What a foreign key looks for when a row goes that it leads to: there must be none.
     const CHILDREN: [(&str, &str); 2] = [
         ("DELETE FROM conversations", "conversation_id=?"),
@@ -185,6 +186,13 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
         Some("SCAN") if step.contains("VIRTUAL TABLE") => false,
         Some("SCAN" | "SEARCH") if step.contains(DELETED) => false,
         Some("SCAN" | "SEARCH") if text.ends_with(PIECE) => false,
+        // What comes from a part of the statement, whose own steps are looked at.
+        Some("SCAN" | "SEARCH")
+            if by.is_empty() && plan.contains(&format!("CO-ROUTINE {table}")) =>
+        {
+            false
+        }
+        Some("SEARCH") if text.contains(NEWEST.0) && step.ends_with(NEWEST.1) => false,
         Some("SCAN") => !ends_early,
         // Whether what is inserted leaves a foreign key in order: that is about the new row.
         Some("SEARCH") if text.starts_with("INSERT") => false,

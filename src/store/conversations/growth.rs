@@ -109,7 +109,9 @@ impl<'a> Growth<'a> {
             Origin::Contact => {
                 self.from_contact += 1;
                 self.last_inbound = self.last_inbound.max(this);
-                self.first_inbound = self.first_inbound.map_or(this, |first| this.min(Some(first)));
+                self.first_inbound = self
+                    .first_inbound
+                    .map_or(this, |first| this.min(Some(first)));
             }
             Origin::App => self.last_echo = self.last_echo.max(this),
             Origin::Here => self.answer = self.answer.max(Some(id)),

@@ -4,11 +4,7 @@
 
 use crate::{
     id::{AccountId, ConversationId},
-    store::{
-        aliases::survivor,
-        messages,
-        not_deleted, statements,
-    },
+    store::{aliases::survivor, messages, not_deleted, statements},
 };
 use db::{Error, Row, Session};
 use std::borrow::Cow;
@@ -17,15 +13,18 @@ use std::borrow::Cow;
 /// what it says.
 macro_rules! conversation {
     ($($where:expr),+) => {
+        conversation!(from "conversations AS v", "AND v.account_id = $1 ", $($where),+)
+    };
+    (from $from:expr, $($where:expr),+) => {
         concat!(
             "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at, v.last_message_at,
                 c.id, c.is_group, c.name, c.phone, c.username, v.blocked_at,
                 c.identities, v.last_inbound_at, c.channel, v.waiting_since, v.unread_count, ",
             $crate::store::messages::listed!(),
-            " FROM conversations v CROSS JOIN contacts c
+            " FROM ", $from, " CROSS JOIN contacts c
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.id = v.last_message_id",
             $crate::store::messages::answered!(),
-            "WHERE c.account_id = v.account_id AND c.id = v.contact_id AND v.account_id = $1 ",
+            "WHERE c.account_id = v.account_id AND c.id = v.contact_id ",
             $($where),+
         )
     };

@@ -12,7 +12,9 @@ use db::{Each, Error, Session};
 macro_rules! rank {
     ($status:literal) => {
         concat!(
-            "CASE ", $status, " WHEN 'queued' THEN 0 WHEN 'canceled' THEN 1 WHEN 'unknown' THEN 2 WHEN 'sent' THEN 3
+            "CASE ",
+            $status,
+            " WHEN 'queued' THEN 0 WHEN 'canceled' THEN 1 WHEN 'unknown' THEN 2 WHEN 'sent' THEN 3
                 WHEN 'failed' THEN 4 WHEN 'delivered' THEN 5 WHEN 'read' THEN 6 ELSE 3 END"
         )
     };

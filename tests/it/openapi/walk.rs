@@ -108,6 +108,7 @@ impl Walk {
         steps.extend(self.things());
         steps.extend(self.connections());
         steps.extend(self.sends());
+        steps.extend(self.states());
         steps.extend(self.verifications());
         steps.extend(self.changes());
         steps.extend(self.hooks());
@@ -292,6 +293,42 @@ impl Walk {
             settle.body("{}"),
             415,
         ));
+        steps
+    }
+
+    /// What the team does with a conversation, beside writing.
+    fn states(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (method, path, body) in [
+            (
+                Method::PATCH,
+                "/conversations/{id}",
+                json!({"status": "resolved"}),
+            ),
+            (
+                Method::POST,
+                "/conversations/{id}/read",
+                json!({"message_id": self.message}),
+            ),
+        ] {
+            let call = |id: &str| self.app.call(method.clone(), &path.replace("{id}", id));
+            let (one, key) = (&self.conversation, &self.sender);
+            let wrong = json!({"status": 1, "message_id": 1});
+            steps.extend(
+                [
+                    ("", call(one).json(&body).key(key), 200),
+                    (" wrong", call(one).json(&wrong).key(key), 400),
+                    (" no key", call(one).json(&body), 401),
+                    (" reader", call(one).json(&body).key(&self.reader), 403),
+                    (" unknown", call("conv_x").json(&body).key(key), 404),
+                    (" large", call("conv_x").raw_json(too_large()).key(key), 413),
+                    (" no type", call("conv_x").body("{}").key(key), 415),
+                ]
+                .map(|(what, call, status)| {
+                    Step(method.clone(), path, what.to_owned(), call, status)
+                }),
+            );
+        }
         steps
     }
 
