@@ -25,6 +25,7 @@ struct Operation {
 struct Things {
     inbox: String,
     conversation: String,
+    contact: String,
     message: String,
 }
 
@@ -37,8 +38,11 @@ impl Things {
             let listed = app.get(path).key(&key).send().await.data();
             text(&listed[0]["id"])
         };
+        let key = app.key(&[Scope::Read]).await;
+        let listed = app.get("/conversations").key(&key).send().await.data();
         Things {
-            conversation: first("/conversations").await,
+            conversation: text(&listed[0]["id"]),
+            contact: text(&listed[0]["contact"]["id"]),
             message: first(&format!("/messages?inbox_id={inbox}")).await,
             inbox,
         }
@@ -49,6 +53,7 @@ impl Things {
         match noun {
             "inboxes" | "inbox_id" => &self.inbox,
             "conversations" | "conversation_id" => &self.conversation,
+            "contact_id" => &self.contact,
             "messages" => &self.message,
             _ => panic!("make one of {noun}, so that another account can ask for it"),
         }
