@@ -2,7 +2,7 @@
 //!
 //! Invariant: an id is unguessable, and ids of one kind sort by creation time as plain text.
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,6 +38,16 @@ fn before(id: &str, prefix: &str, seconds: u64) -> Option<String> {
     Some(format!("{prefix}{digits}"))
 }
 
+/// An id that sorts soon after another one, by a step that nobody can guess.
+fn next(id: &str, prefix: &str) -> Option<String> {
+    let digits = id.strip_prefix(prefix)?;
+    let bytes = BASE32_DNSSEC.decode(digits.as_bytes()).ok()?;
+    let bits = u128::from_be_bytes(bytes.try_into().ok()?);
+    let step = u64::from(u32::from_be_bytes(clock::random())) + 1;
+    let digits = BASE32_DNSSEC.encode(&bits.checked_add(step.into())?.to_be_bytes());
+    Some(format!("{prefix}{digits}"))
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -49,6 +59,15 @@ macro_rules! ids {
             /// Makes a new id.
             pub fn new(clock: &Clock) -> Self {
                 Self(fresh($prefix, clock))
+            }
+
+            /// Makes a new id that sorts after another one, even if that was made by a node whose clock is ahead.
+            pub fn new_after(clock: &Clock, other: Option<&Self>) -> Self {
+                let new = Self::new(clock);
+                match other {
+                    Some(other) if new <= *other => next(&other.0, $prefix).map_or(new, Self),
+                    _ => new,
+                }
             }
 
             /// Wraps an id that exists, or that will be looked up. Any text is accepted: an id that was
@@ -135,6 +154,15 @@ impl From<&EventId> for MessageId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_after_one_of_a_clock_that_is_ahead_sorts_after_it() {
+        let ahead = MessageId::new(&Clock::manual(1_700_000_009));
+        let clock = Clock::manual(1_700_000_000);
+        let after = MessageId::new_after(&clock, Some(&ahead));
+        assert!(after > ahead && MessageId::parse(after.as_str()).is_some());
+        assert!(MessageId::new_after(&clock, None) < ahead);
+    }
 
     #[test]
     fn an_earlier_bound_is_below_what_was_made_since() {

@@ -1,6 +1,6 @@
 //! Reads conversations. How their state is changed is in `change`.
 //!
-//! Invariant: a page takes at most four statements, whatever its size.
+//! Invariant: a page takes a handful of statements, whatever its size.
 
 mod change;
 

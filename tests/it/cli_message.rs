@@ -46,6 +46,12 @@ async fn a_command_sends_through_the_running_server(store: Store) {
     shell.run(&off).assert_error(1, &[advice]);
     let hello = whatsapp::hello("wamid.in1");
     server.deliver(&hello).await.assert_status(200);
+    let asks = |what: &str| shell.json(&["conversation", what, &conversation]);
+    assert_eq!(asks("resolve")["status"], "resolved");
+    assert_eq!(asks("reopen")["status"], "open");
+    shell
+        .run(&["conversation", "resolve", "conv_x"])
+        .assert_error(1, &["conv_x"]);
     server.stop().await;
     assert_eq!(shell.json(&["verify"])["ok"], true);
 }

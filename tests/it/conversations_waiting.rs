@@ -4,7 +4,7 @@ use crate::{
     sending::{Sending, status},
     support::{START, Store, counting::Does, on_both_stores, program::text, whatsapp},
 };
-use inboxd::clock::rfc3339;
+use inboxd::clock::{Clock, rfc3339};
 use serde_json::{Value, json};
 
 on_both_stores![
@@ -12,6 +12,7 @@ on_both_stores![
     an_answer_that_fails_or_is_canceled_is_none,
     what_was_written_on_the_phone_answers_what_was_written_before,
     a_redelivery_changes_nothing,
+    an_answer_of_a_node_whose_clock_is_behind_counts,
     history_neither_waits_nor_answers,
     what_was_not_delivered_is_listed_until_somebody_acts,
     whatever_happens_in_whatever_order_adds_up,
@@ -185,6 +186,24 @@ async fn a_redelivery_changes_nothing(store: Store) {
     talk.waits(Some(15), 1).await;
     talk.sending.say(&talk.conversation, "Yes").await;
     talk.writes("wamid.in3", 15).await;
+    talk.waits(None, 0).await;
+}
+
+async fn an_answer_of_a_node_whose_clock_is_behind_counts(store: Store) {
+    let talk = Talk::start(store).await;
+    let behind = Clock::manual(START - 2);
+    let node = talk.sending.app.another_node_at(behind).await;
+    let body =
+        json!({"conversation_id": talk.conversation, "type": "text", "content": {"text": "Yes"}});
+    let answer = node.post("/messages").key(&talk.sending.key).json(&body);
+    answer.send().await.assert_status(201);
+    talk.waits(None, 0).await;
+    talk.writes("wamid.in2", 5).await;
+    talk.waits(Some(5), 1).await;
+    let path = format!("/conversations/{}", talk.conversation);
+    let resolve = node.patch(&path).key(&talk.sending.key);
+    let resolve = resolve.json(&json!({"status": "resolved"}));
+    resolve.send().await.assert_status(200);
     talk.waits(None, 0).await;
 }
 

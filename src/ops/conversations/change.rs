@@ -17,7 +17,7 @@ use crate::{
         transaction::again,
     },
     store::{
-        conversations::{self, Change},
+        conversations::{self, Change, Target},
         inboxes,
         messages::find_quotable,
     },
@@ -76,7 +76,15 @@ pub async fn update(
     body: Map<String, Value>,
 ) -> Result<Conversation<'static>, Error> {
     let id = again(|| async {
-        let (mut session, inbox, id) = open(context, account, id).await?;
+        let (
+            mut session,
+            Target {
+                id,
+                inbox,
+                last_inbound,
+                ..
+            },
+        ) = open(context, account, id).await?;
         let change = input::read(body.clone(), ConversationChange::take)?;
         // Made inside the transaction, so that ids and commits have the same order.
         let event = EventId::new(&context.clock);
@@ -90,7 +98,7 @@ pub async fn update(
             None => false,
             Some(State::Open) => conversations::reopen(&mut session, &told).await?,
             Some(State::Resolved) => {
-                let place = MessageId::from(&event);
+                let place = MessageId::new_after(&context.clock, last_inbound.as_ref());
                 conversations::resolve(&mut session, &told, &place).await?
             }
         };
@@ -115,7 +123,7 @@ pub async fn read(
     body: Map<String, Value>,
 ) -> Result<(Conversation<'static>, Message<'static>), Error> {
     let (id, message) = again(|| async {
-        let (mut session, inbox, id) = open(context, account, id).await?;
+        let (mut session, Target { id, inbox, .. }) = open(context, account, id).await?;
         let message = input::read(body.clone(), ReadMark::take)?.message_id;
         if find_quotable(&mut session, account, &message, &id)
             .await?
@@ -146,15 +154,14 @@ async fn open(
     context: &Context,
     account: &AccountId,
     id: &ConversationId,
-) -> Result<(Session, InboxId, ConversationId), Error> {
+) -> Result<(Session, Target), Error> {
     let mut session = context.db.write().await?;
     let target = conversations::find_target(&mut session, account, id).await?;
     let inbox = found(target, "conversation")?.inbox;
     inboxes::lock(&mut session, &[(account, &inbox)]).await?;
     // It may have been joined with another one before the lock.
     let target = conversations::find_target(&mut session, account, id).await?;
-    let id = found(target, "conversation")?.id;
-    Ok((session, inbox, id))
+    Ok((session, found(target, "conversation")?))
 }
 
 /// Commits a change, and tells of it.

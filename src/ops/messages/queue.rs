@@ -63,7 +63,7 @@ pub(super) async fn queue(
         way.preview_url = *preview_url;
     }
     // Made inside the transaction, so that ids and commits have the same order.
-    let id = MessageId::new(&context.clock);
+    let id = MessageId::new_after(&context.clock, target.last_inbound.as_ref());
     let now = context.clock.now();
     let key = messages::own_key(&id);
     let is_sent = target.channel == Channel::Livechat;
