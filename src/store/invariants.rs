@@ -1,7 +1,7 @@
 //! What must hold of the data, as statements that find what does not. Each gives one line of text for a breach.
 
-use super::{contacts::of_identities, messages::undelivered_by, statements};
-use crate::id::{AccountId, InboxId};
+use super::{contacts::of_identities, conversations, messages::undelivered_by, statements};
+use crate::id::{AccountId, ConversationId, InboxId};
 use db::{Error, Session, Sql};
 
 /// The condition for a message `m` of the conversation `v` from its contact that nothing written in the channel's app answers.
@@ -20,12 +20,24 @@ macro_rules! answers {
     };
 }
 
-/// The condition for a conversation of which all messages are looked at: what longer ones ask of the team may be found by
-/// their newest messages alone.
-macro_rules! looked_at {
+/// What each conversation asks of the team as it says, and as its messages say. Only those are looked at of which all
+/// messages are known to the statements that note it: longer ones may be told by their newest messages alone.
+macro_rules! asks {
     () => {
-        "v.messages_count <= 1000 AND NOT EXISTS (SELECT 1 FROM inboxes i
-            WHERE i.account_id = v.account_id AND i.id = v.inbox_id AND i.deleted_at IS NOT NULL)"
+        concat!(
+            "(SELECT v.account_id, v.id, v.waiting_since, v.unread_count, v.undelivered,
+                (SELECT MIN(m.timestamp) FROM messages m WHERE ", from_contact!(), "
+                    AND m.id > v.resolved_id AND NOT EXISTS (SELECT 1 FROM messages a WHERE a.account_id = v.account_id
+                        AND a.conversation_id = v.id AND a.id > m.id AND a.sent_by IS NOT NULL AND ", answers!(), ")) AS waits,
+                (SELECT COUNT(*) FROM messages m WHERE ", from_contact!(), " AND m.id > v.read_id) AS unread,
+                CASE WHEN EXISTS (SELECT 1 FROM messages m JOIN message_changes c
+                        ON c.account_id = m.account_id AND c.inbox_id = m.inbox_id AND c.provider_id = m.provider_id
+                            AND c.kind = 'status' AND c.key = m.undelivered
+                    WHERE m.account_id = v.account_id AND m.conversation_id = v.id AND m.undelivered IN ('failed', 'unknown')
+                        AND substr(c.id, 5) > substr(v.answered_id, 5) AND c.received_at >= v.echoed_at) THEN 1 ELSE 0 END AS failing
+            FROM conversations v WHERE v.messages_count <= 1000 AND NOT EXISTS (SELECT 1 FROM inboxes i
+                WHERE i.account_id = v.account_id AND i.id = v.inbox_id AND i.deleted_at IS NOT NULL)) AS t"
+        )
     };
 }
 
@@ -104,23 +116,13 @@ statements! {
           AND COALESCE(messages.undelivered, '') <> COALESCE(", undelivered_by!(), ", '')");
     WAITING = concat!("SELECT 'conversation ' || t.id || ' says that its contact waits since ' || COALESCE(CAST(t.waiting_since AS TEXT), 'never')
             || ', and it waits since ' || COALESCE(CAST(t.waits AS TEXT), 'never')
-        FROM (SELECT v.id, v.waiting_since, (SELECT MIN(m.timestamp) FROM messages m WHERE ", from_contact!(), "
-                AND m.id > v.resolved_id AND NOT EXISTS (SELECT 1 FROM messages a WHERE a.account_id = v.account_id
-                    AND a.conversation_id = v.id AND a.id > m.id AND a.sent_by IS NOT NULL AND ", answers!(), ")) AS waits
-            FROM conversations v WHERE ", looked_at!(), ") AS t
-        WHERE COALESCE(t.waiting_since, -1) <> COALESCE(t.waits, -1)");
+        FROM ", asks!(), " WHERE COALESCE(t.waiting_since, -1) <> COALESCE(t.waits, -1)");
     UNREAD = concat!("SELECT 'conversation ' || t.id || ' says ' || CAST(t.unread_count AS TEXT) || ' unread messages, and has ' || CAST(t.unread AS TEXT)
-        FROM (SELECT v.id, v.unread_count, (SELECT COUNT(*) FROM messages m WHERE ", from_contact!(), " AND m.id > v.read_id) AS unread
-            FROM conversations v WHERE ", looked_at!(), ") AS t
-        WHERE t.unread_count <> t.unread");
+        FROM ", asks!(), " WHERE t.unread_count <> t.unread");
     UNDELIVERED = concat!("SELECT 'conversation ' || t.id || ' says ' || CAST(t.undelivered AS TEXT) || ' of whether something was not delivered'
-        FROM (SELECT v.id, v.undelivered, CASE WHEN EXISTS (SELECT 1 FROM messages m JOIN message_changes c
-                    ON c.account_id = m.account_id AND c.inbox_id = m.inbox_id AND c.provider_id = m.provider_id
-                        AND c.kind = 'status' AND c.key = m.undelivered
-                WHERE m.account_id = v.account_id AND m.conversation_id = v.id AND m.undelivered IN ('failed', 'unknown')
-                    AND substr(c.id, 5) > substr(v.answered_id, 5) AND c.received_at >= v.echoed_at) THEN 1 ELSE 0 END AS found
-            FROM conversations v WHERE ", looked_at!(), ") AS t
-        WHERE t.undelivered <> t.found");
+        FROM ", asks!(), " WHERE t.undelivered <> t.failing");
+    WRONG = concat!("SELECT t.account_id, t.id FROM ", asks!(), " WHERE COALESCE(t.waiting_since, -1) <> COALESCE(t.waits, -1)
+            OR t.unread_count <> t.unread OR t.undelivered <> t.failing");
     SECRETS = "SELECT account_id, inbox_id, name, sealed FROM inbox_secrets ORDER BY account_id, inbox_id, name";
     REPAIR_INBOXES = "UPDATE inboxes SET messages_count = (SELECT COUNT(*) FROM messages m
             WHERE m.account_id = inboxes.account_id AND m.inbox_id = inboxes.id)
@@ -139,6 +141,8 @@ statements! {
                 AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), '')
            OR last_message_at <> COALESCE((SELECT m.timestamp FROM messages m WHERE m.account_id = conversations.account_id
                 AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), 0)";
+    REPAIR_UNDELIVERED_MESSAGES = concat!("UPDATE messages SET undelivered = ", undelivered_by!(), "
+        WHERE direction = 'outbound' AND historic = 0 AND COALESCE(undelivered, '') <> COALESCE(", undelivered_by!(), ", '')");
     REPAIR_CHANGED_MESSAGES = "UPDATE messages SET has_changes = 1
         WHERE has_changes = 0 AND EXISTS (SELECT 1 FROM message_changes c WHERE c.account_id = messages.account_id
             AND c.inbox_id = messages.inbox_id AND c.provider_id = messages.provider_id)";
@@ -267,9 +271,18 @@ pub async fn repair_counts(session: &mut Session) -> Result<u64, Error> {
         REPAIR_CONVERSATIONS,
         REPAIR_LAST_MESSAGES,
         REPAIR_CHANGED_MESSAGES,
+        REPAIR_UNDELIVERED_MESSAGES,
         REPAIR_IDENTITIES,
     ] {
         repaired += session.execute(&statement, &[]).await?;
     }
-    Ok(repaired)
+    let wrong = session
+        .query(&WRONG, &[], |row| {
+            let account = AccountId::from_text(row.text(0)?);
+            Ok((account, ConversationId::from_text(row.text(1)?)))
+        })
+        .await?;
+    let of = wrong.iter().map(|(account, id)| (account, id));
+    conversations::refresh(session, of).await?;
+    Ok(repaired + wrong.len() as u64)
 }

@@ -51,7 +51,7 @@ async fn a_command_sends_through_the_running_server(store: Store) {
     assert_eq!(asks("reopen")["status"], "open");
     shell
         .run(&["conversation", "resolve", "conv_x"])
-        .assert_error(1, &["conv_x"]);
+        .assert_error(1, &["conversation not found"]);
     server.stop().await;
     assert_eq!(shell.json(&["verify"])["ok"], true);
 }

@@ -249,6 +249,7 @@ async fn a_wrong_count_is_found_and_repaired(store: Store) {
         "UPDATE inboxes SET messages_count = 7",
         "UPDATE conversations SET messages_count = 9",
         "UPDATE conversations SET last_message_at = 9",
+        "UPDATE conversations SET waiting_since = NULL, unread_count = 5, undelivered = 1",
         "INSERT INTO api_key_hashes (key_hash, account_id, key_id) SELECT value, 'acc_x', 'key_x' FROM instance",
     ] {
         session
@@ -272,9 +273,12 @@ async fn a_wrong_count_is_found_and_repaired(store: Store) {
             "the message count of a conversation is right",
             "the last message of a conversation is right",
             "the API key of a key hash exists",
+            "a conversation knows since when its contact waits",
+            "the unread count of a conversation is right",
+            "a conversation knows whether something was not delivered",
         ]
     );
-    assert_eq!(verify::repair(&app.context).await.expect("repaired"), 3);
+    assert_eq!(verify::repair(&app.context).await.expect("repaired"), 4);
     assert_eq!(breaches().await, ["the API key of a key hash exists"]);
     assert_eq!(app.shown(&inbox).await["messages_count"], 1);
 }

@@ -75,10 +75,8 @@ statements! {
     HELD_BEFORE = concat!("SELECT ", listed!(), " FROM outbox o JOIN messages m ON m.account_id = o.account_id AND m.id = o.message_id",
         answered!(), "WHERE o.account_id = $1 AND o.inbox_id = $2 AND o.held = 1 AND o.message_id < $3", not_deleted!("o.inbox_id"),
         "ORDER BY o.message_id DESC LIMIT $4");
-    // In the order of a live chat, whose messages all have our own clock's time.
-    OF_CONVERSATION_AFTER = list!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND (m.timestamp, m.id) > (COALESCE((SELECT b.timestamp
-            FROM messages b WHERE b.account_id = $1 AND b.id = $3 AND b.conversation_id = $2), 0), $3)
-        ORDER BY m.timestamp, m.id LIMIT $4");
+    // By id: the order in which they came here, whatever their own clocks say.
+    OF_CONVERSATION_AFTER = list!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4");
     CREATED_AFTER = concat!("SELECT id, inbox_id, conversation_id FROM messages
         WHERE account_id = $1 AND id > $2 AND historic = 0", not_deleted!("inbox_id"), "ORDER BY id LIMIT $3");
 }
@@ -237,7 +235,7 @@ pub async fn newest(
     Ok(())
 }
 
-/// The messages of a conversation after one of them, oldest first: all of them if it is none of the conversation.
+/// The messages of a conversation that came after one of them, in the order in which they came.
 pub async fn after(
     session: &mut Session,
     account: &AccountId,
