@@ -17,9 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Messages from one visitor: this many at once, then one per second.
 const VISITOR_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not 0");
+/// Receipts from all pages of one visitor: this many at once, then [`RECEIPT_RATE`] per second. One is about many messages.
+const RECEIPT_BURST: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
+const RECEIPT_RATE: NonZeroU32 = NonZeroU32::new(5).expect("not 0");
 /// New sessions from one address: this many at once, then one per second. Many people can share an address.
 const SESSION_BURST: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
-/// Messages from one address: this many at once, then [`ADDRESS_RATE`] per second.
+/// Messages and receipts from one address: this many at once, then [`ADDRESS_RATE`] per second.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(600).expect("not 0");
 const ADDRESS_RATE: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
 const ONE: NonZeroU32 = NonZeroU32::new(1).expect("not 0");
@@ -30,6 +33,7 @@ pub struct Bounds(Arc<Inner>);
 
 struct Inner {
     visitors: DefaultKeyedRateLimiter<String>,
+    receipts: DefaultKeyedRateLimiter<String>,
     sessions: DefaultKeyedRateLimiter<u128>,
     addresses: DefaultKeyedRateLimiter<u128>,
     sockets: Mutex<HashMap<u128, usize>>,
@@ -43,6 +47,9 @@ impl Bounds {
     pub fn new(sockets_per_address: usize, streams: usize) -> Self {
         Bounds(Arc::new(Inner {
             visitors: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(VISITOR_BURST)),
+            receipts: RateLimiter::keyed(
+                Quota::per_second(RECEIPT_RATE).allow_burst(RECEIPT_BURST),
+            ),
             sessions: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(SESSION_BURST)),
             addresses: RateLimiter::keyed(
                 Quota::per_second(ADDRESS_RATE).allow_burst(ADDRESS_BURST),
@@ -54,7 +61,7 @@ impl Bounds {
         }))
     }
 
-    /// Counts a new session from this address. An error if there are too many.
+    /// Counts a new or ended session from this address. An error if there are too many.
     pub fn session(&self, address: IpAddr) -> Result<(), Error> {
         allow(self.0.sessions.check_key(&network(address)).is_ok())
     }
@@ -63,6 +70,12 @@ impl Bounds {
     pub fn message(&self, visitor: &str, address: IpAddr) -> Result<(), Error> {
         allow(self.0.addresses.check_key(&network(address)).is_ok())?;
         allow(self.0.visitors.check_key(&visitor.to_owned()).is_ok())
+    }
+
+    /// Counts a receipt of this visitor from this address. An error if there are too many.
+    pub fn receipt(&self, visitor: &str, address: IpAddr) -> Result<(), Error> {
+        allow(self.0.addresses.check_key(&network(address)).is_ok())?;
+        allow(self.0.receipts.check_key(&visitor.to_owned()).is_ok())
     }
 
     /// Takes a place for a stream or socket. Dropping the place frees it.
@@ -94,6 +107,7 @@ impl Bounds {
     /// Frees the memory of visitors and addresses that were not seen recently.
     pub fn tidy(&self) {
         self.0.visitors.retain_recent();
+        self.0.receipts.retain_recent();
         self.0.sessions.retain_recent();
         self.0.addresses.retain_recent();
     }

@@ -51,6 +51,9 @@ pub struct Changes {
     /// True if something was put into the outbox.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub queued: bool,
+    /// Sessions of live-chat visitors that ended.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    ended_sessions: BTreeSet<String>,
     /// Events, in the order in which they happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -75,6 +78,14 @@ impl Changes {
     pub fn of_everything() -> Self {
         Changes {
             everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// The end of a live-chat visitor's session.
+    pub fn of_ended_session(session: &str) -> Self {
+        Changes {
+            ended_sessions: [session.to_owned()].into(),
             ..Self::default()
         }
     }
@@ -121,12 +132,14 @@ impl Changes {
         self.keys |= others.keys;
         self.everything |= others.everything;
         self.queued |= others.queued;
+        self.ended_sessions.extend(others.ended_sessions);
         self.events.extend(others.events);
     }
 
     fn is_empty(&self) -> bool {
         let flags = self.keys || self.everything || self.queued;
-        self.accounts.is_empty() && !flags && self.events.is_empty()
+        let lists_are_empty = self.accounts.is_empty() && self.ended_sessions.is_empty();
+        lists_are_empty && !flags && self.events.is_empty()
     }
 }
 
@@ -190,6 +203,9 @@ fn publish(context: &Context, changes: Changes) {
     if changes.keys || changes.everything {
         context.events.keys_changed();
     }
+    for session in changes.ended_sessions {
+        context.events.session_ended(session);
+    }
     for event in changes.events {
         context.events.publish(event);
     }
@@ -203,6 +219,7 @@ fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
         keys: changes.keys,
         everything: changes.everything,
         queued: changes.queued,
+        ended_sessions: changes.ended_sessions.clone(),
         events: Vec::new(),
     };
     let mut notices = Vec::new();

@@ -215,6 +215,8 @@ impl Step<'_> {
         echoes::follow(self.session, account, inbox, gone, kept).await?;
         table::end(self.session, account, gone, kept).await?;
         aliases::add(self.session, account, gone.as_str(), kept.as_str()).await?;
+        // Who listens to the one that is gone learns of it.
+        self.changed(EventId::new(&self.context.clock), inbox, gone);
         Ok(Progress::Done)
     }
 
@@ -226,14 +228,18 @@ impl Step<'_> {
     ) -> Result<(), Error> {
         let id = EventId::new(&self.context.clock);
         table::give(self.session, self.account, conversation, to, &id).await?;
+        self.changed(id, &inbox, conversation);
+        Ok(())
+    }
+
+    fn changed(&mut self, id: EventId, inbox: &InboxId, conversation: &ConversationId) {
         self.events.push(Event {
             id,
             account: self.account.clone(),
-            inbox,
+            inbox: inbox.clone(),
             what: What::ConversationChanged {
                 conversation: conversation.clone(),
             },
         });
-        Ok(())
     }
 }

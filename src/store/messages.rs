@@ -7,6 +7,7 @@ mod arriving;
 mod changes;
 mod outgoing;
 mod read;
+mod receipts;
 
 pub use arriving::{
     Filling, Found, Fullness, Known, NewMessage, fill, find_each_by_provider_id, insert, look_each,
@@ -25,12 +26,15 @@ pub use read::{
     find_listed, newest,
 };
 pub(super) use read::{answered, listed, read};
+pub use receipts::{Acknowledgeable, unacknowledged};
 
 use crate::id::{AccountId, InboxId};
 use db::{Each, Sql, Value};
 
 /// Those that read.
 pub(super) const READING: &[Sql] = read::ALL;
+/// Those of what a visitor's pages acknowledge.
+pub(super) const RECEIPTS: &[Sql] = receipts::ALL;
 
 /// Those of messages that arrive.
 pub(super) const ARRIVING: &[Sql] = arriving::ALL;

@@ -25,6 +25,7 @@ pub mod provider_ids;
 pub mod purge;
 pub mod quarantine;
 pub mod secrets;
+pub mod visitor_sessions;
 
 use db::{Each, Error, Migration, Sql};
 
@@ -56,6 +57,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     10 "0010" "identities";
     11 "0011" "business accounts";
     12 "0012" "sending";
+    16 "0016" "visitor sessions";
     17 "0017" "attempts";
 };
 
@@ -86,6 +88,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     messages::CHANGES,
     messages::OUTGOING,
     messages::READING_CHANGES,
+    messages::RECEIPTS,
     outbox::ALL,
     outbox::BY_ENGINE,
     provider_ids::ALL,
@@ -93,6 +96,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     purge::BY_ENGINE,
     quarantine::ALL,
     secrets::ALL,
+    visitor_sessions::ALL,
 ];
 
 /// The statements that read all data, as `inboxd verify` does.

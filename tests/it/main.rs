@@ -46,6 +46,8 @@ mod inboxes_update;
 mod keys;
 mod layers;
 mod livechat;
+mod livechat_receipts;
+mod livechat_sessions;
 mod logs_and_metrics;
 mod messages;
 mod messages_changes;
