@@ -182,6 +182,9 @@ impl Session {
                 event = live.recv() => {
                     let (news, missed) = match event {
                         Ok(Live::Happened(event)) => (self.shown.news(&self.inbox, &event), false),
+                        Ok(Live::ConversationGone(conversation)) => {
+                            (self.shown.gone(&conversation), false)
+                        }
                         Ok(Live::SessionEnded(session)) if session == visitor.session => {
                             (News::Messages, false)
                         }
@@ -340,7 +343,11 @@ impl Session {
                 self.send(socket, frame).await?;
             }
             match page.next {
-                Some(next) => from = Some(next),
+                Some(next) => {
+                    // It took time to send these. If the page may not go on, its next connection is told why.
+                    self.check_page(visitor).await.map_err(|_| ())?;
+                    from = Some(next);
+                }
                 None => return Ok(()),
             }
         }

@@ -123,6 +123,9 @@ async fn an_answer_is_delivered_and_read_and_all_pages_on_all_nodes_agree(store:
     let mut late = chat.socket(&other).await;
     assert_eq!(answer_on(&mut late).await, (id.clone(), "read".to_owned()));
     let heard = hear(&chat.app, &chat.inbox, &chat.token, "").await;
+    let after = heard[0]["id"].as_str();
+    let mut back = Socket::hello(other.address, chat.inbox.as_str(), &chat.token, after).await;
+    assert_eq!(back.next().await["message"], heard[1]);
     assert_eq!(heard[0].get("status"), None);
     assert_eq!(heard[1]["status"], "read");
     chat.app.verify().await;

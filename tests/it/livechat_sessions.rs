@@ -12,6 +12,7 @@ on_both_stores![
     a_visitor_that_logs_in_takes_its_conversation_along,
     a_user_with_a_conversation_gets_the_anonymous_one_into_it,
     a_conversation_goes_to_one_user_and_only_once,
+    of_two_users_who_log_in_at_once_one_gets_the_conversation,
     another_users_token_carries_nothing_over,
     what_was_logged_out_of_carries_nothing_over,
     a_log_out_ends_every_token_and_socket_of_the_session_on_every_node,
@@ -144,6 +145,33 @@ async fn a_conversation_goes_to_one_user_and_only_once(store: Store) {
         hear(&app, &inbox, token(&other), "").await,
         [Value::Null; 0]
     );
+}
+
+async fn of_two_users_who_log_in_at_once_one_gets_the_conversation(store: Store) {
+    let app = TestApp::start(store).await;
+    let other = app.another_node().await;
+    let inbox = app.livechat("Website").await;
+    for round in 0..5 {
+        let (_, anonymous) = enter(&app, &inbox, json!({})).await;
+        say(&app, &inbox, &anonymous, "c1", "Hello")
+            .await
+            .assert_status(201);
+        let users = ["a", "b"].map(|name| format!("{name}-{round}"));
+        let sessions = tokio::join!(
+            log_in(&app, &inbox, &users[0], &anonymous),
+            log_in(&other, &inbox, &users[1], &anonymous),
+        );
+        let mut winners = 0;
+        for session in [sessions.0, sessions.1] {
+            let heard = hear(&app, &inbox, token(&session), "").await;
+            assert_eq!(heard.len() == 1, session["carried_over"] == true);
+            winners += heard.len();
+        }
+        assert_eq!(winners, 1);
+    }
+    assert_eq!(app.count("contacts").await, 5);
+    app.verify().await;
+    other.stop().await;
 }
 
 async fn another_users_token_carries_nothing_over(store: Store) {

@@ -17,8 +17,9 @@ use std::collections::BTreeMap;
 
 /// How many messages are read from the store at once.
 const PAGE: i64 = 100;
-/// Of how many answers the status is followed: of the newest ones that were not read.
-const UNREAD: usize = 1000;
+/// Of how many answers the status is followed: of the newest ones that were not read. If events were missed, all messages
+/// since the first of them are read again.
+const UNREAD: usize = 100;
 
 /// What an event means for a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,17 @@ impl Shown {
         self.last = Some(message);
     }
 
-    pub(super) fn news(&mut self, inbox: &InboxId, event: &Event) -> News {
+    /// What the end of a conversation means: it was joined with another one.
+    pub(super) fn gone(&mut self, conversation: &ConversationId) -> News {
+        if self.conversation.as_ref() != Some(conversation) {
+            return News::None;
+        }
+        self.conversation = None;
+        News::Messages
+    }
+
+    /// What an event means.
+    pub(super) fn news(&self, inbox: &InboxId, event: &Event) -> News {
         if event.inbox != *inbox {
             return News::None;
         }
@@ -75,20 +86,16 @@ impl Shown {
                 News::Status(message.clone())
             }
             What::MessageChanged { .. } => News::None,
-            // It may have been joined with another one.
-            What::ConversationChanged { conversation }
-                if self.conversation.as_ref() == Some(conversation) =>
-            {
-                self.conversation = None;
-                News::Messages
-            }
             What::ConversationChanged { .. } => News::None,
             What::InboxChanged | What::InboxDeleted => News::Messages,
         }
     }
 
-    /// After which message the store may have something new. `missed`: also statuses.
-    pub(super) fn begin(&self, context: &Context, missed: bool) -> Option<MessageId> {
+    /// After which message the store may have something new. `missed`: other statuses and another conversation, too.
+    pub(super) fn begin(&mut self, context: &Context, missed: bool) -> Option<MessageId> {
+        if missed {
+            self.conversation = None;
+        }
         let overlap = events::overlap(context);
         let last = self.last.as_ref().map(|last| last.earlier(overlap));
         let unread = self.unread.keys().next().filter(|_| missed);
@@ -107,7 +114,8 @@ impl Shown {
         from: Option<&MessageId>,
     ) -> Result<Page, Error> {
         let page = livechat::messages_after(context, visitor, from, PAGE).await?;
-        if self.conversation.is_none() && !page.is_empty() {
+        let has_one = !page.is_empty() || self.last.is_some();
+        if self.conversation.is_none() && has_one {
             let found = livechat::conversation(context, visitor).await;
             // If this fails, the only cost is more reads of the store.
             self.conversation = found.ok().flatten();
