@@ -15,10 +15,10 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc::channel,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tempfile::TempDir;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What WebDriver calls the id of an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -135,12 +135,13 @@ impl Browser {
     /// Waits until an expression of JavaScript is true in the page.
     pub(crate) async fn until(&self, condition: &str) {
         let script = format!("return Boolean({condition})");
-        let begun = Instant::now();
-        while self.run(&script, json!([])).await != true {
-            if begun.elapsed() > PATIENCE {
-                self.give_up(condition).await;
+        let held = async {
+            while self.run(&script, json!([])).await != true {
+                sleep(Duration::from_millis(20)).await;
             }
-            sleep(Duration::from_millis(20)).await;
+        };
+        if timeout(PATIENCE, held).await.is_err() {
+            self.give_up(condition).await;
         }
     }
 
