@@ -82,7 +82,8 @@ async fn acknowledge(
     body: Map<String, Value>,
 ) -> Result<StatusCode, ApiError> {
     let visitor = visitor(app, inbox, headers).await?;
-    app.bounds.receipt(&visitor.identity.id, address)?;
+    app.bounds
+        .receipt(&visitor.inbox, &visitor.identity.id, address)?;
     let until = NewReceipt::parse(body)?.id.0;
     livechat::acknowledge(&app.context, &app.ingest, &visitor, status, &until).await?;
     Ok(StatusCode::NO_CONTENT)

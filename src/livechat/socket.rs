@@ -285,7 +285,7 @@ impl Session {
                 self.check_page(visitor).await?;
                 self.app
                     .bounds
-                    .message(&visitor.identity.id, self.address)?;
+                    .message(&visitor.inbox, &visitor.identity.id, self.address)?;
                 let (context, ingest) = (&self.app.context, &self.app.ingest);
                 let (message, _) = livechat::store_message(context, ingest, visitor, body).await?;
                 let ack =
@@ -319,7 +319,7 @@ impl Session {
         self.check_page(visitor).await?;
         self.app
             .bounds
-            .receipt(&visitor.identity.id, self.address)?;
+            .receipt(&visitor.inbox, &visitor.identity.id, self.address)?;
         let until = NewReceipt::parse(body)?.id.0;
         let (context, ingest) = (&self.app.context, &self.app.ingest);
         livechat::acknowledge(context, ingest, visitor, status, &until).await?;
