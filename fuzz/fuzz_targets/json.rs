@@ -7,7 +7,7 @@ use inboxd::{
     http::body::strict,
     ops::{
         inboxes::{InboxChange, NewInbox},
-        livechat::{Hello, NewSession, NewVisitorMessage},
+        livechat::{Hello, NewReceipt, NewSession, NewVisitorMessage},
     },
 };
 use libfuzzer_sys::fuzz_target;
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         (Err(_), Err(_)) => {}
     }
     if let Ok(text) = std::str::from_utf8(data) {
-        for field in ["name", "text", "client_id", "user_id", "token", "after"] {
+        for field in ["name", "text", "client_id", "user_id", "token", "after", "id"] {
             let object = json!({"client_id": "a", "text": "a", field: text});
             read(object.as_object().expect("an object"));
         }
@@ -42,6 +42,7 @@ fn read(object: &Map<String, Value>) {
         check(InboxChange::parse(object.clone(), channel));
     }
     check(Hello::parse(object.clone()));
+    check(NewReceipt::parse(object.clone()));
     check(NewSession::parse(object.clone(), |user, hash| user == hash));
     if let Some(said) = check(NewVisitorMessage::parse(object.clone())) {
         let (id, text) = (said.client_id.0, said.text.0);

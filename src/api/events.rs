@@ -168,7 +168,9 @@ impl Listener {
                             return Some(event);
                         }
                     }
-                    Ok(Live::Happened(_)) => {}
+                    Ok(
+                        Live::Happened(_) | Live::ConversationGone(_) | Live::SessionEnded(_),
+                    ) => {}
                     Ok(Live::KeysChanged) => self.check_key().await.ok()?,
                     Ok(Live::Missed) | Err(RecvError::Lagged(_)) => {
                         self.check_key().await.ok()?;

@@ -148,7 +148,7 @@ pub struct SentBy {
 }
 
 /// How far an outbound message can have come.
-pub(super) fn statuses() -> Object {
+pub fn statuses() -> Object {
     one_of(MESSAGE_STATUSES, "How far it came. Outbound only.")
 }
 

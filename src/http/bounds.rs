@@ -5,7 +5,7 @@
 //! Invariant: the memory for counting depends on the visitors of the last minutes only.
 
 use super::{client::network, envelope::Refusal};
-use crate::error::Error;
+use crate::{error::Error, id::InboxId};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::{
     collections::HashMap,
@@ -17,9 +17,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Messages from one visitor: this many at once, then one per second.
 const VISITOR_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not 0");
+/// Receipts from all pages of one visitor: this many at once, then [`RECEIPT_RATE`] per second. One is about many messages.
+const RECEIPT_BURST: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
+const RECEIPT_RATE: NonZeroU32 = NonZeroU32::new(5).expect("not 0");
 /// New sessions from one address: this many at once, then one per second. Many people can share an address.
 const SESSION_BURST: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
-/// Messages from one address: this many at once, then [`ADDRESS_RATE`] per second.
+/// Messages from one address, and as many receipts: this many at once, then [`ADDRESS_RATE`] per second.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(600).expect("not 0");
 const ADDRESS_RATE: NonZeroU32 = NonZeroU32::new(60).expect("not 0");
 const ONE: NonZeroU32 = NonZeroU32::new(1).expect("not 0");
@@ -30,6 +33,8 @@ pub struct Bounds(Arc<Inner>);
 
 struct Inner {
     visitors: DefaultKeyedRateLimiter<String>,
+    receipts: DefaultKeyedRateLimiter<String>,
+    receipt_addresses: DefaultKeyedRateLimiter<u128>,
     sessions: DefaultKeyedRateLimiter<u128>,
     addresses: DefaultKeyedRateLimiter<u128>,
     sockets: Mutex<HashMap<u128, usize>>,
@@ -41,12 +46,15 @@ struct Inner {
 impl Bounds {
     /// Allows this many sockets per address, and this many streams and sockets in total.
     pub fn new(sockets_per_address: usize, streams: usize) -> Self {
+        let of_address = Quota::per_second(ADDRESS_RATE).allow_burst(ADDRESS_BURST);
         Bounds(Arc::new(Inner {
             visitors: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(VISITOR_BURST)),
-            sessions: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(SESSION_BURST)),
-            addresses: RateLimiter::keyed(
-                Quota::per_second(ADDRESS_RATE).allow_burst(ADDRESS_BURST),
+            receipts: RateLimiter::keyed(
+                Quota::per_second(RECEIPT_RATE).allow_burst(RECEIPT_BURST),
             ),
+            sessions: RateLimiter::keyed(Quota::per_second(ONE).allow_burst(SESSION_BURST)),
+            addresses: RateLimiter::keyed(of_address),
+            receipt_addresses: RateLimiter::keyed(of_address),
             sockets: Mutex::new(HashMap::new()),
             sockets_per_address,
             streams: Arc::new(Semaphore::new(streams)),
@@ -54,15 +62,22 @@ impl Bounds {
         }))
     }
 
-    /// Counts a new session from this address. An error if there are too many.
+    /// Counts a new or ended session from this address. An error if there are too many.
     pub fn session(&self, address: IpAddr) -> Result<(), Error> {
         allow(self.0.sessions.check_key(&network(address)).is_ok())
     }
 
     /// Counts a message of this visitor from this address. An error if there are too many.
-    pub fn message(&self, visitor: &str, address: IpAddr) -> Result<(), Error> {
+    pub fn message(&self, inbox: &InboxId, visitor: &str, address: IpAddr) -> Result<(), Error> {
         allow(self.0.addresses.check_key(&network(address)).is_ok())?;
-        allow(self.0.visitors.check_key(&visitor.to_owned()).is_ok())
+        allow(self.0.visitors.check_key(&key(inbox, visitor)).is_ok())
+    }
+
+    /// Counts a receipt of this visitor from this address. An error if there are too many. Receipts hold back no message.
+    pub fn receipt(&self, inbox: &InboxId, visitor: &str, address: IpAddr) -> Result<(), Error> {
+        let addresses = &self.0.receipt_addresses;
+        allow(addresses.check_key(&network(address)).is_ok())?;
+        allow(self.0.receipts.check_key(&key(inbox, visitor)).is_ok())
     }
 
     /// Takes a place for a stream or socket. Dropping the place frees it.
@@ -94,6 +109,8 @@ impl Bounds {
     /// Frees the memory of visitors and addresses that were not seen recently.
     pub fn tidy(&self) {
         self.0.visitors.retain_recent();
+        self.0.receipts.retain_recent();
+        self.0.receipt_addresses.retain_recent();
         self.0.sessions.retain_recent();
         self.0.addresses.retain_recent();
     }
@@ -105,6 +122,11 @@ impl Bounds {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Websites may name their users alike.
+fn key(inbox: &InboxId, visitor: &str) -> String {
+    format!("{inbox} {visitor}")
 }
 
 fn allow(allowed: bool) -> Result<(), Error> {
@@ -166,10 +188,12 @@ mod tests {
     fn a_visitor_that_floods_is_held_back_alone() {
         let bounds = Bounds::new(1, 1);
         let address = IpAddr::from([203, 0, 113, 7]);
+        let [here, there] = ["inbox_1", "inbox_2"].map(InboxId::from_text);
         let sent = (0..100)
-            .filter(|_| bounds.message("a", address).is_ok())
+            .filter(|_| bounds.message(&here, "user:1", address).is_ok())
             .count();
         assert!((20..30).contains(&sent), "{sent}");
-        assert!(bounds.message("b", address).is_ok());
+        assert!(bounds.message(&here, "user:2", address).is_ok());
+        assert!(bounds.message(&there, "user:1", address).is_ok());
     }
 }

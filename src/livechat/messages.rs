@@ -47,7 +47,8 @@ pub async fn send(
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let visitor = visitor(&app, &inbox, &headers).await?;
-    app.bounds.message(&visitor.identity.id, address)?;
+    app.bounds
+        .message(&visitor.inbox, &visitor.identity.id, address)?;
     let (message, new) = livechat::store_message(&app.context, &app.ingest, &visitor, body).await?;
     let status = if new {
         StatusCode::CREATED

@@ -6,6 +6,7 @@
 //! Invariant: a message is acknowledged only after it is durable.
 
 pub mod messages;
+pub mod receipts;
 pub mod sessions;
 pub mod socket;
 
@@ -23,11 +24,15 @@ fn origin(headers: &HeaderMap) -> Option<&str> {
 
 /// The visitor that the request's token belongs to.
 async fn visitor(app: &App, inbox: &InboxId, headers: &HeaderMap) -> Result<Visitor, ApiError> {
-    let token = headers
+    let token = token(headers)?;
+    Ok(livechat::authenticate(&app.context, inbox, origin(headers), token).await?)
+}
+
+fn token(headers: &HeaderMap) -> Result<&str, Error> {
+    headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
-        .ok_or(Error::UnknownVisitor)?;
-    Ok(livechat::authenticate(&app.context, inbox, origin(headers), token).await?)
+        .ok_or(Error::UnknownVisitor)
 }

@@ -4,7 +4,9 @@
 //! cannot send headers with a WebSocket, and a token in the URL would end up in logs.
 //!
 //! Invariant: from `welcome` to its end, a socket sends every message of its conversation once and in order. It neither
-//! stores nor sends a message after the inbox was deleted, or after the inbox no longer allows the page.
+//! stores nor sends a message after the session ended, the inbox was deleted, or the inbox no longer allows the page.
+
+mod shown;
 
 use super::origin;
 use crate::{
@@ -16,11 +18,11 @@ use crate::{
         client::Client,
         envelope::{ApiError, problem},
     },
-    id::{ConversationId, InboxId, MessageId},
+    id::{InboxId, MessageId},
     input::{self, Given},
     ops::{
-        events::{self, Event, Live, RecentIds, What},
-        livechat::{self, After, Hello, Visitor, VisitorMessage},
+        events::Live,
+        livechat::{self, After, Hello, NewReceipt, Visitor},
     },
 };
 use axum::{
@@ -32,7 +34,9 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use channels::DeliveryStatus;
 use serde_json::{Map, Value, json};
+use shown::{News, Shown};
 use std::{net::IpAddr, time::Duration};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -47,8 +51,6 @@ const PING: Duration = Duration::from_secs(30);
 const FRAME: usize = 64 * 1024;
 /// How many wrong frames in a row are accepted before the socket is closed.
 const MAX_WRONG: u32 = 20;
-/// How many messages are read from the store at once.
-const PAGE: i64 = 100;
 
 /// Open a visitor's WebSocket
 ///
@@ -78,9 +80,7 @@ pub async fn open(
         origin,
         address,
         wrong: 0,
-        last: None,
-        sent: RecentIds::default(),
-        conversation: None,
+        shown: Shown::default(),
         app,
     };
     Ok(upgrade
@@ -101,12 +101,7 @@ struct Session {
     address: IpAddr,
     /// The number of wrong frames in a row.
     wrong: u32,
-    /// The newest message that was sent to the client.
-    last: Option<MessageId>,
-    /// The messages that were sent lately.
-    sent: RecentIds<MessageId>,
-    /// The visitor's conversation, as soon as it is known.
-    conversation: Option<ConversationId>,
+    shown: Shown,
 }
 
 /// Why a socket ends.
@@ -141,9 +136,13 @@ impl Session {
             Ok(visitor) => visitor,
             Err(error) => return self.refuse(socket, &error).await,
         };
-        let welcome = json!({"type": "welcome", "visitor_id": visitor.identity.id});
+        let token = match livechat::issue(&self.app.context, &visitor) {
+            Ok(token) => token,
+            Err(error) => return self.refuse(socket, &error).await,
+        };
+        let welcome = json!({"type": "welcome", "visitor_id": visitor.identity.id, "token": token});
         if self.send(socket, &welcome).await.is_err()
-            || self.send_new(socket, &visitor).await.is_err()
+            || self.send_new(socket, &visitor, false).await.is_err()
         {
             return End::Gone;
         }
@@ -181,20 +180,30 @@ impl Session {
                     }
                 }
                 event = live.recv() => {
-                    let relevant = match event {
-                        Ok(Live::Happened(event)) => self.concerns(&event),
-                        Ok(Live::KeysChanged) => false,
+                    let (news, missed) = match event {
+                        Ok(Live::Happened(event)) => (self.shown.news(&self.inbox, &event), false),
+                        Ok(Live::ConversationGone(conversation)) => {
+                            (self.shown.gone(&conversation), false)
+                        }
+                        Ok(Live::SessionEnded(session)) if session == visitor.session => {
+                            (News::Messages, false)
+                        }
+                        Ok(Live::KeysChanged | Live::SessionEnded(_)) => (News::None, false),
                         // Events may be missing. The store has them.
-                        Ok(Live::Missed) | Err(RecvError::Lagged(_)) => true,
+                        Ok(Live::Missed) | Err(RecvError::Lagged(_)) => (News::Messages, true),
                         Err(RecvError::Closed) => return End::Gone,
                     };
-                    if !relevant {
+                    if news == News::None {
                         continue;
                     }
-                    if let Err(error) = self.check_page().await {
+                    if let Err(error) = self.check_page(visitor).await {
                         return self.refuse(socket, &error).await;
                     }
-                    if self.send_new(socket, visitor).await.is_err() {
+                    let told = match news {
+                        News::Status(id) => self.send_status(socket, visitor, &id).await,
+                        _ => self.send_new(socket, visitor, missed).await,
+                    };
+                    if told.is_err() {
                         return End::Gone;
                     }
                 }
@@ -202,24 +211,9 @@ impl Session {
         }
     }
 
-    fn concerns(&self, event: &Event) -> bool {
-        event.inbox == self.inbox
-            && match &event.what {
-                // Without this check, every socket of the inbox would read the store for each message.
-                What::MessageCreated { conversation, .. } => self
-                    .conversation
-                    .as_ref()
-                    .is_none_or(|own| own == conversation),
-                What::MessageChanged { .. } | What::ConversationChanged { .. } => false,
-                What::InboxChanged | What::InboxDeleted => true,
-            }
-    }
-
-    /// Checks that the inbox still exists, and still allows the page.
-    async fn check_page(&self) -> Result<(), Error> {
-        let context = &self.app.context;
-        livechat::check_origin(context, &self.inbox, self.origin.as_deref()).await?;
-        Ok(())
+    /// Checks that the inbox still exists and allows the page, and that the session has not ended.
+    async fn check_page(&self, visitor: &Visitor) -> Result<(), Error> {
+        livechat::check(&self.app.context, visitor, self.origin.as_deref()).await
     }
 
     /// Sends the client the error, and closes the socket.
@@ -236,8 +230,7 @@ impl Session {
         }
         let hello = Hello::parse(hello)?;
         if let Given::Value(After(after)) = hello.after {
-            self.sent = RecentIds::from_iter([after.clone()]);
-            self.last = Some(after);
+            self.shown.begin_after(after);
         }
         let token = hello.token.value().ok_or(Error::UnknownVisitor)?.0;
         let context = &self.app.context;
@@ -267,7 +260,7 @@ impl Session {
         match taken {
             Ok(answer) => {
                 self.wrong = 0;
-                Ok(Some(answer))
+                Ok(answer)
             }
             Err(error) => {
                 self.wrong += 1;
@@ -286,63 +279,92 @@ impl Session {
         &self,
         visitor: &Visitor,
         mut body: Map<String, Value>,
-    ) -> Result<Value, Error> {
+    ) -> Result<Option<Value>, Error> {
         match type_of(&mut body).as_deref() {
             Some("message") => {
-                self.check_page().await?;
+                self.check_page(visitor).await?;
                 self.app
                     .bounds
-                    .message(&visitor.identity.id, self.address)?;
+                    .message(&visitor.inbox, &visitor.identity.id, self.address)?;
                 let (context, ingest) = (&self.app.context, &self.app.ingest);
                 let (message, _) = livechat::store_message(context, ingest, visitor, body).await?;
-                Ok(json!({"type": "ack", "client_id": message.client_id, "message": message}))
+                let ack =
+                    json!({"type": "ack", "client_id": message.client_id, "message": message});
+                Ok(Some(ack))
             }
+            Some("delivered") => {
+                self.acknowledge(visitor, DeliveryStatus::Delivered, body)
+                    .await
+            }
+            Some("read") => self.acknowledge(visitor, DeliveryStatus::Read, body).await,
             Some("ping") => {
                 // It says nothing else.
                 input::read(body, |_| Some(()))?;
-                Ok(json!({"type": "pong"}))
+                Ok(Some(json!({"type": "pong"})))
             }
-            _ => Err(Error::field("type", "must be message or ping")),
+            _ => Err(Error::field(
+                "type",
+                "must be message, delivered, read or ping",
+            )),
         }
     }
 
-    /// Sends the client every message after the last one that was sent.
-    async fn send_new(&mut self, socket: &mut WebSocket, visitor: &Visitor) -> Result<(), ()> {
-        let overlap = events::overlap(&self.app.context);
-        let mut from = self.last.as_ref().map(|last| last.earlier(overlap));
+    /// Notes what the page has received or shown. What is new about it comes as `status` frames, to all pages.
+    async fn acknowledge(
+        &self,
+        visitor: &Visitor,
+        status: DeliveryStatus,
+        body: Map<String, Value>,
+    ) -> Result<Option<Value>, Error> {
+        self.check_page(visitor).await?;
+        self.app
+            .bounds
+            .receipt(&visitor.inbox, &visitor.identity.id, self.address)?;
+        let until = NewReceipt::parse(body)?.id.0;
+        let (context, ingest) = (&self.app.context, &self.app.ingest);
+        livechat::acknowledge(context, ingest, visitor, status, &until).await?;
+        Ok(None)
+    }
+
+    /// Sends the client every message after the last one that was sent. If events were `missed`, also the statuses that have
+    /// changed.
+    async fn send_new(
+        &mut self,
+        socket: &mut WebSocket,
+        visitor: &Visitor,
+        missed: bool,
+    ) -> Result<(), ()> {
+        let context = self.app.context.clone();
+        let mut from = self.shown.begin(&context, missed);
         loop {
-            let read = livechat::messages_after(&self.app.context, visitor, from.as_ref(), PAGE);
-            let page: Vec<VisitorMessage> = match read.await {
-                Ok(page) => page,
-                Err(error) => {
-                    // The client will connect again, and continue after its last message.
-                    tracing::warn!(
-                        cause = error.cause(),
-                        "a live-chat socket is closed, because its messages cannot be read"
-                    );
-                    return Err(());
-                }
-            };
-            if self.conversation.is_none() && !page.is_empty() {
-                let found = livechat::conversation(&self.app.context, visitor).await;
-                // If this fails, the only cost is more reads of the store.
-                self.conversation = found.ok().flatten();
+            let page = self.shown.page(&context, visitor, from.as_ref()).await;
+            let page = page.map_err(|error| cannot_read(&error))?;
+            for frame in &page.frames {
+                self.send(socket, frame).await?;
             }
-            let full = page.len() as i64 == PAGE;
-            for message in page {
-                from = Some(message.id.clone());
-                if !self.sent.is_new(&message.id) {
-                    continue;
+            match page.next {
+                Some(next) => {
+                    // It took time to send these. If the page may not go on, its next connection is told why.
+                    self.check_page(visitor).await.map_err(|_| ())?;
+                    from = Some(next);
                 }
-                if self.last.as_ref().is_none_or(|last| message.id > *last) {
-                    self.last = Some(message.id.clone());
-                }
-                let frame = json!({"type": "message", "message": message});
-                self.send(socket, &frame).await?;
+                None => return Ok(()),
             }
-            if !full {
-                return Ok(());
-            }
+        }
+    }
+
+    /// Sends the client the status of an answer, if it is new.
+    async fn send_status(
+        &mut self,
+        socket: &mut WebSocket,
+        visitor: &Visitor,
+        id: &MessageId,
+    ) -> Result<(), ()> {
+        let context = &self.app.context;
+        let frame = self.shown.status(context, visitor, id).await;
+        match frame.map_err(|error| cannot_read(&error))? {
+            Some(frame) => self.send(socket, &frame).await,
+            None => Ok(()),
         }
     }
 
@@ -354,6 +376,14 @@ impl Session {
             Ok(Err(_)) | Err(_) => Err(()),
         }
     }
+}
+
+/// The client will connect again, and continue after its last message.
+fn cannot_read(error: &Error) {
+    tracing::warn!(
+        cause = error.cause(),
+        "a live-chat socket is closed, because its messages cannot be read"
+    );
 }
 
 /// The next frame. `None` if the connection has ended, or if the frame breaks the WebSocket protocol.

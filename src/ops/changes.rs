@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cache::{Extent, Invalidation},
     error::Error,
-    id::AccountId,
+    id::{AccountId, ConversationId},
 };
 use db::{Database, EngineKind, Listener, MAX_NOTICE, Received, Session};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,12 @@ pub struct Changes {
     /// True if something was put into the outbox.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub queued: bool,
+    /// Conversations that were joined with others.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gone_conversations: BTreeSet<ConversationId>,
+    /// Sessions of live-chat visitors that ended.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    ended_sessions: BTreeSet<String>,
     /// Events, in the order in which they happened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
@@ -75,6 +81,14 @@ impl Changes {
     pub fn of_everything() -> Self {
         Changes {
             everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// The end of a live-chat visitor's session.
+    pub fn of_ended_session(session: &str) -> Self {
+        Changes {
+            ended_sessions: [session.to_owned()].into(),
             ..Self::default()
         }
     }
@@ -121,12 +135,15 @@ impl Changes {
         self.keys |= others.keys;
         self.everything |= others.everything;
         self.queued |= others.queued;
+        self.gone_conversations.extend(others.gone_conversations);
+        self.ended_sessions.extend(others.ended_sessions);
         self.events.extend(others.events);
     }
 
     fn is_empty(&self) -> bool {
         let flags = self.keys || self.everything || self.queued;
-        self.accounts.is_empty() && !flags && self.events.is_empty()
+        let hints = !self.gone_conversations.is_empty() || !self.ended_sessions.is_empty();
+        self.accounts.is_empty() && !flags && !hints && self.events.is_empty()
     }
 }
 
@@ -190,6 +207,12 @@ fn publish(context: &Context, changes: Changes) {
     if changes.keys || changes.everything {
         context.events.keys_changed();
     }
+    for conversation in changes.gone_conversations {
+        context.events.conversation_gone(conversation);
+    }
+    for session in changes.ended_sessions {
+        context.events.session_ended(session);
+    }
     for event in changes.events {
         context.events.publish(event);
     }
@@ -203,6 +226,8 @@ fn notices(changes: &Changes) -> Result<Vec<String>, Error> {
         keys: changes.keys,
         everything: changes.everything,
         queued: changes.queued,
+        gone_conversations: changes.gone_conversations.clone(),
+        ended_sessions: changes.ended_sessions.clone(),
         events: Vec::new(),
     };
     let mut notices = Vec::new();

@@ -82,6 +82,10 @@ pub enum Live {
     Happened(Event),
     /// An API key was changed. A listener must check whether its own key is still valid.
     KeysChanged,
+    /// A conversation was joined with another one: its id leads there. A change of that one is an event.
+    ConversationGone(ConversationId),
+    /// A session of a live-chat visitor ended.
+    SessionEnded(String),
     /// An unknown number of events may have been missed. [`catch_up`] returns them.
     Missed,
 }
@@ -105,6 +109,16 @@ impl Events {
     /// Tells all listeners that an API key was changed.
     pub fn keys_changed(&self) {
         self.0.send(Live::KeysChanged).ok();
+    }
+
+    /// Tells all listeners that a conversation was joined with another one.
+    pub fn conversation_gone(&self, conversation: ConversationId) {
+        self.0.send(Live::ConversationGone(conversation)).ok();
+    }
+
+    /// Tells all listeners that a session of a live-chat visitor ended.
+    pub fn session_ended(&self, session: String) {
+        self.0.send(Live::SessionEnded(session)).ok();
     }
 
     /// Tells all listeners that they may have missed events.

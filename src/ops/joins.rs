@@ -24,6 +24,7 @@ use crate::{
     },
 };
 use db::Session;
+use std::collections::BTreeSet;
 use tokio::sync::watch;
 
 /// Messages that are moved in one transaction, and before a provider gets its answer.
@@ -94,10 +95,12 @@ async fn step(context: &Context, join: &Join, most: i64) -> Result<(i64, Progres
         left: most,
         threads: THREADS,
         events: Vec::new(),
+        gone: BTreeSet::new(),
     };
     let progress = step.take(join).await?;
-    let (moved, events) = (most - step.left, step.events);
-    let mut changes = Changes::of(events);
+    let moved = most - step.left;
+    let mut changes = Changes::of(step.events);
+    changes.gone_conversations = step.gone;
     // What was behind a message that moved may be due now.
     changes.queued = moved > 0;
     commit(context, session, changes).await?;
@@ -114,6 +117,8 @@ struct Step<'a> {
     /// How many conversations may.
     threads: usize,
     events: Vec<Event>,
+    /// The conversations that are gone.
+    gone: BTreeSet<ConversationId>,
 }
 
 impl Step<'_> {
@@ -227,6 +232,7 @@ impl Step<'_> {
         echoes::follow(self.session, account, inbox, gone, kept).await?;
         table::end(self.session, account, gone, kept).await?;
         aliases::add(self.session, account, gone.as_str(), kept.as_str()).await?;
+        self.gone.insert(gone.clone());
         Ok(Progress::Done)
     }
 

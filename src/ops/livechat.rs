@@ -1,34 +1,39 @@
 //! Live chat: visitors, the messages that they send, and the messages that they receive.
 //!
 //! A visitor is anonymous until the website proves who it is. Nothing about a visitor is stored before its first
-//! message.
+//! message. `sessions` says who a visitor is and how long, `receipts` what its pages have received and shown.
 //!
-//! Invariant: a visitor's token works only in its own inbox, and gives access only to its own conversation.
+//! Invariant: a visitor has access only to its own conversation.
 
 mod input;
+mod receipts;
+mod sessions;
+mod tokens;
 
-pub use input::{After, Hello, NewSession, NewVisitorMessage, VisitorText};
+pub use input::{After, Hello, NewReceipt, NewSession, NewVisitorMessage, VisitorText};
+pub use receipts::acknowledge;
+pub use sessions::{
+    Entered, authenticate, check, create_session, end_session, forget_sessions, identity_secret,
+};
+pub use tokens::issue;
+
+pub(super) use sessions::vouched_visitor;
 
 use super::{
     Context,
-    inboxes::read_settings,
     ingest::{Arrival, Ingest, Outcome, Source},
     messages,
 };
 use crate::{
     domain::{self, Channel, Content, Message},
     error::Error,
-    id::{AccountId, ConversationId, InboxId, MessageId, VisitorId},
-    input::Given,
-    store::{addresses, conversations, inboxes, messages as stored},
+    id::{AccountId, ConversationId, InboxId, MessageId},
+    store::{conversations, messages as stored},
 };
-use channels::{Contact, Direction, Identity, IdentityKind, Kind, Sender, signature};
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use hmac::{Hmac, KeyInit, Mac};
+use channels::{Contact, Direction, Identity, IdentityKind, Item, Kind, Sender};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
-use sha2::Sha256;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use utoipa::ToSchema;
 
 /// What a visitor's id begins with whom the website vouches for.
@@ -43,6 +48,8 @@ pub struct Visitor {
     pub inbox: InboxId,
     /// The visitor's identity.
     pub identity: VisitorIdentity,
+    /// The session that its token is for. A vouched visitor has one for each time that it logged in.
+    pub session: String,
 }
 
 /// A visitor's identity, as its token contains it.
@@ -58,127 +65,29 @@ pub struct VisitorIdentity {
 impl Visitor {
     /// What the visitor is known by. A website vouches for its users in one inbox.
     fn provider_identity(&self) -> Identity {
-        let (kind, value) = match self.identity.id.strip_prefix(USER) {
+        let (kind, value) = match self.user() {
             Some(user) => (IdentityKind::UserId, user),
             None => (IdentityKind::Visitor, self.identity.id.as_str()),
         };
         Identity::within(Some(self.inbox.as_str().into()), kind, value)
     }
-}
 
-/// The key with which a website proves who its visitors are.
-pub fn identity_secret(context: &Context, inbox: &InboxId) -> String {
-    context.vault.sign("livechat identity", inbox, "")
-}
-
-/// Creates a session for a visitor. The body may have `name`, and `user_id` with `user_hash`. The hash proves the id:
-/// it is the HMAC-SHA256 of the id under the inbox's identity secret, in lower-case hex. Returns the visitor and its
-/// token.
-pub async fn create_session(
-    context: &Context,
-    inbox: &InboxId,
-    origin: Option<&str>,
-    body: Map<String, Value>,
-) -> Result<(Visitor, String), Error> {
-    let account = check_origin(context, inbox, origin).await?;
-    let secret = identity_secret(context, inbox);
-    let new = NewSession::parse(body, |user, hash| hash_matches(&secret, user, hash))?;
-    let id = match new.user_id {
-        Given::Value(user) => format!("{USER}{}", user.0),
-        Given::Absent | Given::Null => VisitorId::new(&context.clock).to_string(),
-    };
-    let identity = VisitorIdentity {
-        id,
-        name: new.name.value().map(|name| name.0),
-    };
-    with_token(context, account, inbox, identity)
-}
-
-/// The visitor that a token belongs to. Returns [`Error::UnknownVisitor`] if the token is wrong.
-pub async fn authenticate(
-    context: &Context,
-    inbox: &InboxId,
-    origin: Option<&str>,
-    token: &str,
-) -> Result<Visitor, Error> {
-    let account = check_origin(context, inbox, origin).await?;
-    let (payload, proof) = token.split_once('.').ok_or(Error::UnknownVisitor)?;
-    let expected = context.vault.sign("livechat visitor", inbox, payload);
-    if !signature::equal(expected.as_bytes(), proof.as_bytes()) {
-        return Err(Error::UnknownVisitor);
+    /// The website's id of the visitor, if the website vouches for it.
+    fn user(&self) -> Option<&str> {
+        self.identity.id.strip_prefix(USER)
     }
-    let identity = BASE64URL_NOPAD
-        .decode(payload.as_bytes())
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok())
-        .ok_or(Error::UnknownVisitor)?;
-    Ok(Visitor {
-        account,
-        inbox: inbox.clone(),
-        identity,
-    })
-}
 
-/// A visitor that the website vouches for, and its token. [`create_session`] returns the same for this `user_id` with the
-/// right `user_hash`.
-pub(super) fn vouched_visitor(
-    context: &Context,
-    account: &AccountId,
-    inbox: &InboxId,
-    user_id: &str,
-    name: &str,
-) -> Result<(Visitor, String), Error> {
-    let identity = VisitorIdentity {
-        id: format!("{USER}{user_id}"),
-        name: Some(name.to_owned()),
-    };
-    with_token(context, account.clone(), inbox, identity)
-}
-
-fn with_token(
-    context: &Context,
-    account: AccountId,
-    inbox: &InboxId,
-    identity: VisitorIdentity,
-) -> Result<(Visitor, String), Error> {
-    let json = serde_json::to_vec(&identity).map_err(|error| Error::Internal(error.to_string()))?;
-    let payload = BASE64URL_NOPAD.encode(&json);
-    let proof = context.vault.sign("livechat visitor", inbox, &payload);
-    let visitor = Visitor {
-        account,
-        inbox: inbox.clone(),
-        identity,
-    };
-    Ok((visitor, format!("{payload}.{proof}")))
-}
-
-/// Checks that the inbox is a live chat, and that a page of this origin may use it. Every call does this, and a socket
-/// does it before it stores or sends each message. Returns the account that owns the inbox.
-pub async fn check_origin(
-    context: &Context,
-    inbox: &InboxId,
-    origin: Option<&str>,
-) -> Result<AccountId, Error> {
-    let mut session = context.db.read().await?;
-    let found = addresses::find_inbox(&mut session, Channel::Livechat, inbox).await?;
-    let account = found.ok_or(Error::NotFound("inbox"))?.account;
-    let details = inboxes::find_details(&mut session, &account, inbox).await?;
-    let details = details.ok_or(Error::NotFound("inbox"))?;
-    if let Some(allowed) = read_settings(&details.settings)?.allowed_origins {
-        let origin = origin.unwrap_or_default().to_ascii_lowercase();
-        if !allowed.contains(&origin) {
-            return Err(Error::Origin);
+    /// What happens in the visitor's inbox, as its channel would report it.
+    fn arrival(&self, items: Vec<Item>) -> Arrival {
+        Arrival {
+            source: Arc::new(Source::default()),
+            account: self.account.clone(),
+            inbox: self.inbox.clone(),
+            channel: Channel::Livechat,
+            proved: true,
+            items,
         }
     }
-    Ok(account)
-}
-
-fn hash_matches(secret: &str, user: &str, hash: &str) -> bool {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key length");
-    mac.update(user.as_bytes());
-    let expected = HEXLOWER.encode(&mac.finalize().into_bytes());
-    signature::equal(expected.as_bytes(), hash.as_bytes())
 }
 
 /// A message as its visitor sees it.
@@ -198,6 +107,10 @@ pub struct VisitorMessage {
     #[serde(rename = "type")]
     #[schema(schema_with = domain::kinds)]
     pub kind: String,
+    /// How far an answer came: `sent`, `delivered` (a page has it) or `read` (it was seen). Only answers have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = domain::statuses)]
+    pub status: Option<String>,
     /// The content.
     #[schema(value_type = Content)]
     pub content: Box<RawValue>,
@@ -239,14 +152,7 @@ pub async fn store_message(
         placeholder: false,
         status: None,
     };
-    let arrival = Arrival {
-        source: Arc::new(Source::default()),
-        account: visitor.account.clone(),
-        inbox: visitor.inbox.clone(),
-        channel: Channel::Livechat,
-        proved: true,
-        items: vec![message.into()],
-    };
+    let arrival = visitor.arrival(vec![message.into()]);
     let Outcome { stored: new, .. } = ingest.deliver(vec![arrival]).await?;
 
     let mut session = context.db.read().await?;
@@ -260,7 +166,7 @@ pub async fn store_message(
     let found = found.into_iter().flatten().next();
     let found = found.ok_or(Error::NotFound("inbox"))?;
     let message = messages::get(context, &visitor.account, &found.id).await?;
-    Ok((shown(visitor, message, &provider_id), new > 0))
+    Ok((shown(message, &provider_id), new > 0))
 }
 
 /// The messages of the visitor's conversation after a message, or from the start, in the order in which they were
@@ -278,7 +184,7 @@ pub async fn messages_after(
     let read = messages::after(context, account, &conversation, after, limit).await?;
     Ok(read
         .into_iter()
-        .map(|(message, provider_id)| shown(visitor, message, &provider_id))
+        .map(|(message, provider_id)| shown(message, &provider_id))
         .collect())
 }
 
@@ -300,14 +206,28 @@ pub(super) fn provider_id(visitor: &Visitor, client_id: &str) -> String {
     format!("{client_id} {}", visitor.identity.id)
 }
 
-fn shown(visitor: &Visitor, message: Message<'_>, provider_id: &str) -> VisitorMessage {
-    let own = provider_id.split_once(' ');
-    let own = own.filter(|(_, id)| *id == visitor.identity.id);
+/// How far an answer has come. `None` if there is no such message.
+pub async fn status(
+    context: &Context,
+    visitor: &Visitor,
+    id: &MessageId,
+) -> Result<Option<String>, Error> {
+    match messages::get_listed(context, &visitor.account, id).await {
+        Ok(message) => Ok(message.status.map(Cow::into_owned)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn shown(message: Message<'_>, provider_id: &str) -> VisitorMessage {
+    // Also what it wrote before it logged in.
+    let own = (message.direction == "inbound").then(|| provider_id.split_once(' '));
     VisitorMessage {
         id: MessageId::from_text(message.id),
-        client_id: own.map(|(client_id, _)| client_id.to_owned()),
+        client_id: own.flatten().map(|(client_id, _)| client_id.to_owned()),
         direction: message.direction.into_owned(),
         kind: message.kind.into_owned(),
+        status: message.status.map(Cow::into_owned),
         content: message.content.into_owned(),
         timestamp: message.timestamp,
     }

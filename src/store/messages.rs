@@ -7,6 +7,7 @@ mod arriving;
 mod changes;
 mod outgoing;
 mod read;
+mod receipts;
 mod undelivered;
 
 pub use arriving::{
@@ -26,6 +27,7 @@ pub use read::{
     find_listed, newest,
 };
 pub(super) use read::{answered, listed, read};
+pub use receipts::{Acknowledgeable, unacknowledged};
 pub use undelivered::set_undelivered;
 pub(super) use undelivered::{rank, undelivered_by};
 
@@ -34,6 +36,8 @@ use db::{Each, Sql, Value};
 
 /// Those that read.
 pub(super) const READING: &[Sql] = read::ALL;
+/// Those of what a visitor's pages acknowledge.
+pub(super) const RECEIPTS: &[Sql] = receipts::ALL;
 
 /// Those of messages that arrive.
 pub(super) const ARRIVING: &[Sql] = arriving::ALL;

@@ -25,6 +25,7 @@ pub mod provider_ids;
 pub mod purge;
 pub mod quarantine;
 pub mod secrets;
+pub mod visitor_sessions;
 
 use db::{Each, Error, Migration, Sql};
 
@@ -57,6 +58,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     11 "0011" "business accounts";
     12 "0012" "sending";
     13 "0013" "waiting and unread";
+    16 "0016" "visitor sessions";
     17 "0017" "attempts";
 };
 
@@ -91,6 +93,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     messages::OUTGOING,
     messages::READING_CHANGES,
     messages::UNDELIVERED,
+    messages::RECEIPTS,
     outbox::ALL,
     outbox::BY_ENGINE,
     provider_ids::ALL,
@@ -98,6 +101,7 @@ pub const STATEMENTS: &[&[Sql]] = &[
     purge::BY_ENGINE,
     quarantine::ALL,
     secrets::ALL,
+    visitor_sessions::ALL,
 ];
 
 /// The statements that read all data, as `inboxd verify` does.

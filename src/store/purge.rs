@@ -52,6 +52,7 @@ statements! {
     ECHOES = remove!("echoes", "provider_id");
     MESSAGES = remove!("messages", "provider_id");
     QUARANTINE = remove!("quarantine", "body_hash");
+    VISITOR_SESSIONS = remove!("ended_visitor_sessions", "session");
     // Without a range of ids SQLite walks along all of the account's conversations.
     FIND_CONVERSATIONS = "SELECT id, contact_id FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND id > ''
         ORDER BY id LIMIT $3";
@@ -75,13 +76,14 @@ pub(super) const BY_ENGINE: &[Sql] = &[CLAIM];
 
 /// What belongs to nobody but an inbox, in the order in which it can go. The number is how many rows of the others one is
 /// worth: a quarantined update can take megabytes.
-const HELD: [(Sql, i64); 6] = [
+const HELD: [(Sql, i64); 7] = [
     (OUTBOX, 1),
     (PROVIDER_IDS, 1),
     (ECHOES, 1),
     (CHANGES, 1),
     (MESSAGES, 1),
     (QUARANTINE, 100),
+    (VISITOR_SESSIONS, 1),
 ];
 
 /// An inbox that is deleted, and still holds something.

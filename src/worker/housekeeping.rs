@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    ops::{Context, idempotency, keys::Uses, outbox, quarantine},
+    ops::{Context, idempotency, keys::Uses, livechat, outbox, quarantine},
 };
 use std::time::Duration;
 use tokio::{sync::watch, time::interval};
@@ -37,6 +37,9 @@ pub async fn keep_house(
         }
         if let Err(error) = idempotency::forget(&context).await {
             tracing::warn!(cause = error.cause(), "old answers cannot be forgotten");
+        }
+        if let Err(error) = livechat::forget_sessions(&context).await {
+            tracing::warn!(cause = error.cause(), "ended sessions cannot be forgotten");
         }
         tidy();
     }

@@ -284,7 +284,7 @@ async fn a_hostile_frame_costs_no_more_than_its_bytes(store: Store) {
     let served = serve(store).await;
     let token = visitor(&served).await;
     for (what, frame) in OBJECTS {
-        for kind in ["hello", "message", "ping"] {
+        for kind in ["hello", "message", "read", "ping"] {
             let exchange = async |bytes: usize| {
                 let frame = frame(bytes - 20);
                 let frame = format!(r#"{{"type":"{kind}",{}"#, &frame[1..]);

@@ -39,7 +39,7 @@ on_both_stores![
     nothing_is_stored_of_a_visitor_that_says_nothing,
 ];
 
-async fn enter(app: &TestApp, inbox: &InboxId, body: Value) -> (String, String) {
+pub(crate) async fn enter(app: &TestApp, inbox: &InboxId, body: Value) -> (String, String) {
     let answer = app
         .post(&format!("/livechat/{inbox}/sessions"))
         .json(&body)
@@ -51,7 +51,13 @@ async fn enter(app: &TestApp, inbox: &InboxId, body: Value) -> (String, String) 
     (text("visitor_id"), text("token"))
 }
 
-async fn say(app: &TestApp, inbox: &InboxId, token: &str, client_id: &str, text: &str) -> Answer {
+pub(crate) async fn say(
+    app: &TestApp,
+    inbox: &InboxId,
+    token: &str,
+    client_id: &str,
+    text: &str,
+) -> Answer {
     app.post(&format!("/livechat/{inbox}/messages"))
         .key(token)
         .json(&json!({"client_id": client_id, "text": text}))
@@ -59,10 +65,21 @@ async fn say(app: &TestApp, inbox: &InboxId, token: &str, client_id: &str, text:
         .await
 }
 
-async fn hear(app: &TestApp, inbox: &InboxId, token: &str, query: &str) -> Vec<Value> {
+pub(crate) async fn hear(app: &TestApp, inbox: &InboxId, token: &str, query: &str) -> Vec<Value> {
     let path = format!("/livechat/{inbox}/messages{query}");
     let data = app.get(&path).key(token).send().await.data();
     data.as_array().expect("a list").clone()
+}
+
+/// What messages say.
+pub(crate) fn texts(heard: &[Value]) -> Vec<&str> {
+    let texts = heard.iter().map(|one| one["content"]["text"].as_str());
+    texts.map(|text| text.expect("a text")).collect()
+}
+
+/// Whether a socket ends, whatever it still says before.
+pub(crate) async fn ended(socket: &mut Socket) -> bool {
+    socket.next_of_end().await
 }
 
 /// What the business says to a visitor, as a channel would hand it over.

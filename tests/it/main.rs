@@ -50,6 +50,10 @@ mod inboxes_update;
 mod keys;
 mod layers;
 mod livechat;
+#[cfg(feature = "browser-tests")]
+mod livechat_page;
+mod livechat_receipts;
+mod livechat_sessions;
 mod logs_and_metrics;
 mod messages;
 mod messages_changes;

@@ -145,7 +145,7 @@ fn complaint(store: Store, text: &str, plan: Result<Vec<String>, db::Error>) -> 
 /// Whether a step of SQLite's reads more the more there is.
 fn grows(text: &str, step: &str, plan: &[String]) -> bool {
     /// A search by one of these finds what belongs to one thing.
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 15] = [
         "id",
         "provider_id",
         "contact_id",
@@ -159,6 +159,8 @@ fn grows(text: &str, step: &str, plan: &[String]) -> bool {
         "name",
         "value",
         "survivor_id",
+        "session",
+        "version",
     ];
     /// Tables of which an inbox, or an account, has one row or a few. `d` are the deleted inboxes that still hold something.
     const FEW: [&str; 5] = ["accounts", "channel_addresses", "a", "inbox_secrets", "d"];

@@ -55,7 +55,7 @@ text! {
     |text| text;
 }
 
-/// The last message that a client has.
+/// A message that a client has.
 #[derive(Debug, Clone)]
 pub struct After(pub MessageId);
 
@@ -79,6 +79,9 @@ input! {
         pub user_id: Given<UserId>,
         /// HMAC-SHA256 of `user_id` under the inbox's identity secret, in lower-case hex.
         pub user_hash: Given<UserHash>,
+        /// The token that the browser has. Without `user_id` its session goes on; with it, what its visitor wrote anonymously
+        /// is the user's from now on.
+        pub token: Given<Token>,
     }
 }
 
@@ -128,6 +131,24 @@ impl NewVisitorMessage {
     /// [`Error::Validation`] with all that is wrong.
     pub fn parse(body: Map<String, Value>) -> Result<Self, Error> {
         input::read(body, NewVisitorMessage::take)
+    }
+}
+
+input! {
+    /// What a page has received or shown.
+    pub struct NewReceipt {
+        /// The last message that it is about.
+        pub id: After,
+    }
+}
+
+impl NewReceipt {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Error::Validation`] with all that is wrong.
+    pub fn parse(body: Map<String, Value>) -> Result<Self, Error> {
+        input::read(body, NewReceipt::take)
     }
 }
 

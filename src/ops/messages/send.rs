@@ -158,7 +158,7 @@ async fn until_answered(
                     _ => {}
                 },
                 Ok(Live::Missed) | Err(RecvError::Lagged(_)) => break,
-                Ok(Live::KeysChanged) => {}
+                Ok(Live::KeysChanged | Live::ConversationGone(_) | Live::SessionEnded(_)) => {}
                 Err(RecvError::Closed) => return,
             }
         }

@@ -1,6 +1,8 @@
 //! What all tests stand on: a real server on a real store, and a client that talks to it over a socket.
 
 pub(crate) mod bodies;
+#[cfg(feature = "browser-tests")]
+pub(crate) mod browser;
 pub(crate) mod counting;
 mod http;
 pub(crate) mod live;
