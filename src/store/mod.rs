@@ -109,6 +109,7 @@ pub const EACH: &[&[Each]] = &[
     inboxes::EACH,
     messages::EACH,
     messages::EACH_OUTGOING,
+    messages::EACH_CHANGES,
     outbox::EACH,
     provider_ids::EACH,
 ];

@@ -292,8 +292,10 @@ pub(super) async fn adopt(
             inbox: &one.inbox,
             provider_id: &one.provider_id,
         };
-        provider_ids::insert(session, &id, &messages::own_key(&one.message)).await?;
-        messages::give_id(session, &one.account, &one.message, &one.provider_id).await?;
+        let key = messages::own_key(&one.message);
+        provider_ids::insert_each(session, &[(id, &key)]).await?;
+        let given = (&one.account, &one.message, one.provider_id.as_str());
+        messages::give_ids(session, &[given]).await?;
         echoes::delete(session, &id).await?;
         let entry = outbox::lock(session, &[(&one.account, &one.message)]).await?;
         let Some(entry) = entry.into_iter().flatten().next() else {
@@ -305,7 +307,7 @@ pub(super) async fn adopt(
             outbox::close(session, &one.account, &one.message).await?;
         }
         if is_needless {
-            outbox::promote(session, &one.account, &entry.conversation, now * 1000).await?;
+            outbox::promote(session, &[(&one.account, &entry.conversation)], now * 1000).await?;
         }
     }
     Ok(())
