@@ -14,6 +14,7 @@ mod connections;
 mod conversations;
 mod cors;
 mod deadlocks;
+mod demo;
 mod documents;
 mod envelope;
 mod events;
