@@ -289,7 +289,7 @@ def said(figure: Figure, unit: str) -> str:
 def figures(results: Results) -> str:
     """The page's table: of each group of figures the one that is farthest from its goal."""
     about = results.about
-    count = {name: about[name] for name in ("arrivals", "many_accounts", "many_messages", "many_inboxes", "sockets")}
+    count = {name: about[name] for name in ("arrivals", "many_accounts", "many_messages", "many_inboxes", "sockets", "waiting")}
     commit = f", commit {about['commit']}" if about["commit"] else ""
     # Label, part, pattern of the figures' names, unit.
     rows = [
@@ -313,6 +313,12 @@ def figures(results: Results) -> str:
         ("a neighbour's updates meanwhile, beside an idle server: median", "ingest", f"{NEIGHBOUR} alone, p50", " ×"),
         ("the same, 99 %", "ingest", f"{NEIGHBOUR} alone, p99", " ×"),
         ("a list meanwhile, beside an idle server: 99 %", "ingest", "a list, beside / alone, p99", " ×"),
+        ("an accepted message is at the provider, idle server: median", "sending", "from the 201 to the provider, idle, p50, ms", " ms"),
+        ("the same, 99 %", "sending", "from the 201 to the provider, idle, p99, ms", " ms"),
+        ("messages sent a second, to a provider that takes 50 ms", "sending", "messages sent a second", ""),
+        ("updates a second while half as many messages are sent as can be, beside without", "sending", "updates a second, .* / without", " ×"),
+        ("CPU of an idle server while {waiting} messages wait, beside 100", "sending", "CPU of a second, .* / 100", " ×"),
+        ("resident memory while messages are sent", "sending", "resident memory while sending, MB", " MB"),
         ("resident memory at rest", "lists", AT_REST, " MB"),
         ("resident memory after the loads of lists", "lists", AFTER, " MB"),
         ("resident memory with {sockets} live-chat sockets open", "ingest", SOCKETS, " MB"),

@@ -18,6 +18,7 @@ import lists
 import others
 import pages
 import reading
+import sending
 from table import Table
 
 HERE = Path(__file__).parent
@@ -30,6 +31,7 @@ PARTS = {
     "flat": flat.measure,
     "start": flat.measure_start,
     "ingest": ingest.measure,
+    "sending": sending.measure,
 }
 
 
@@ -79,7 +81,7 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--publish", action=argparse.BooleanOptionalAction, default=None,
                         help="write docs/charts and docs/benchmarks.md (default: if all parts are measured)")  # fmt: skip
-    for part in (lists, reading, others, pages, flat, ingest):
+    for part in (lists, reading, others, pages, flat, ingest, sending):
         part.options_for(parser)
     options = parser.parse_args()
     options.only = options.only.split(",") if options.only else list(PARTS)
@@ -103,7 +105,7 @@ def about_this_run(options: argparse.Namespace) -> dict[str, str]:
         # Sizes, for the labels of charts and table.
         **{
             name: f"{getattr(options, name):,}"
-            for name in ("arrivals", "many_accounts", "many_inboxes", "many_messages", "sockets")
+            for name in ("arrivals", "many_accounts", "many_inboxes", "many_messages", "sockets", "waiting")
         },
         "repeats": f"median of {options.rounds} rounds",
     }

@@ -10,6 +10,7 @@ use reqwest::{Client, Method, RequestBuilder, Url, header, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use std::{
     error::Error as _,
+    net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -41,6 +42,10 @@ impl Providers {
         }))
     }
 
+    fn client(&self) -> &Result<Client, String> {
+        self.0.client.get_or_init(|| client(&self.0.config))
+    }
+
     /// Sends a call that a change depends on, with the longer time limit.
     pub async fn ask<T>(&self, call: &Call<T>) -> Result<T, Failure> {
         self.within(self.0.config.patience, call).await
@@ -61,7 +66,7 @@ impl Providers {
 
     /// Sends a request that must not be repeated unless it is certain that the provider does not have it.
     pub async fn send<T>(&self, call: &Call<T>) -> Sent {
-        let client = match self.0.client.get_or_init(client) {
+        let client = match self.client() {
             Ok(client) => client,
             Err(cause) => return Sent::Not(cause.clone()),
         };
@@ -82,7 +87,7 @@ impl Providers {
     /// Posts a JSON body to one of our own servers, as a provider would. Returns the answer's status and body, or why
     /// there is no answer.
     pub async fn post(&self, server: &str, request: &Request) -> Result<(u16, Vec<u8>), String> {
-        let client = self.0.client.get_or_init(client).as_ref()?;
+        let client = self.client().as_ref()?;
         let mut post = client
             .post(format!("{server}{}", request.path))
             .header(header::CONTENT_TYPE, "application/json")
@@ -104,7 +109,7 @@ impl Providers {
 
     /// Sends a call, and returns the answer's status and body, or why there is no answer.
     async fn exchange<T>(&self, call: &Call<T>) -> Result<(u16, Vec<u8>), String> {
-        let client = self.0.client.get_or_init(client).as_ref()?;
+        let client = self.client().as_ref()?;
         let received = receive(self.request(client, call)).await;
         received.map_err(|error| error.cause)
     }
@@ -202,8 +207,18 @@ pub fn base_address(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn client() -> Result<Client, String> {
-    Client::builder()
+fn client(config: &config::Providers) -> Result<Client, String> {
+    let apis = [
+        &config.telegram_url,
+        &config.graph_url,
+        &config.instagram_url,
+    ];
+    let mut builder = Client::builder();
+    // A proxy is for what is far away.
+    if apis.into_iter().all(|url| is_loopback(url)) {
+        builder = builder.no_proxy();
+    }
+    builder
         .user_agent(concat!("inboxd/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls()?)
         // The APIs do not redirect, and a credential must never be sent to another host.
@@ -214,6 +229,14 @@ fn client() -> Result<Client, String> {
         .pool_idle_timeout(KEPT)
         .build()
         .map_err(cause)
+}
+
+/// Whether a server at this address is on this machine.
+fn is_loopback(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    ip.map_or(host == "localhost", |ip| ip.is_loopback())
 }
 
 /// Certificates are checked against the system's roots, to which an operator can add one. A system without roots, such
@@ -249,6 +272,24 @@ fn cause(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_on_this_machine_is_known_by_its_address() {
+        for here in [
+            "http://127.0.0.1:1/a",
+            "http://[::1]:1",
+            "http://localhost:8081",
+        ] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for there in [
+            "https://api.telegram.org",
+            "http://127.0.0.1.example.com",
+            "http://10.0.0.1",
+        ] {
+            assert!(!is_loopback(there), "{there}");
+        }
+    }
 
     #[test]
     fn a_base_address_is_http_and_nothing_but_an_address() {

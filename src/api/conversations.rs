@@ -13,8 +13,7 @@ use crate::{
     },
     id::{ContactId, ConversationId, InboxId},
     input::{Text, text, word},
-    ops::conversations::{self, ConversationChange, ReadMark, Sort},
-    store::conversations::Filter,
+    ops::conversations::{self, ConversationChange, Filter, ReadMark, Sort},
 };
 use axum::{
     extract::{RawQuery, State},

@@ -10,9 +10,10 @@ use super::{
 use crate::{
     clock::Clock,
     config::{CACHE, Config, Limits},
-    demo,
+    demo::{self, DemoError, StandIns},
     domain::Account,
-    ops::{self, Context, SecretKey, accounts, keys::MOST_REQUESTS},
+    id::ConversationId,
+    ops::{self, SecretKey, accounts, keys::MOST_REQUESTS},
     serve::Server,
 };
 use clap::Args;
@@ -49,8 +50,8 @@ pub(super) struct Serve {
     /// How long to keep trying while a message cannot be sent
     #[arg(long, env = "INBOXD_SEND_PATIENCE", default_value = "24h", value_parser = send_patience, value_name = "DURATION")]
     send_patience: Duration,
-    /// Run a demonstration on a temporary database, with four inboxes and a few messages
-    #[arg(long)]
+    /// Run a demonstration on a temporary database, with four inboxes, a few messages, and stand-ins that play the providers
+    #[arg(long, conflicts_with_all = ["telegram_api_url", "graph_api_url", "instagram_api_url"])]
     demo: bool,
     /// Size of the cache for API keys, answers and app secrets, in bytes; 0 turns it off
     #[arg(long, env = "INBOXD_CACHE_BYTES", default_value_t = CACHE, value_parser = whole::<u64>, value_name = "N")]
@@ -151,7 +152,14 @@ impl Serve {
         )
         .await?;
         context.set_cache(config.cache);
-        context.set_providers(self.providers.config());
+        let stand_ins = match self.demo {
+            true => Some(StandIns::bind(&context.clock).await.map_err(demo_failed)?),
+            false => None,
+        };
+        context.set_providers(match &stand_ins {
+            Some(stand_ins) => stand_ins.config(),
+            None => self.providers.config(),
+        });
         context.send_patience = self.send_patience;
         let server = Server::start(context.clone(), &config)
             .await
@@ -171,11 +179,14 @@ impl Serve {
             );
         }
         let first = accounts::create_first(&context, name).await?;
-        if let Some((account, _)) = &first
-            && self.demo
-        {
-            set_up_demo(&context, account, listening).await?;
-        }
+        // They play on until the server has stopped: what is under way then still gets its answer.
+        let demo = match (&first, stand_ins) {
+            (Some((account, _)), Some(stand_ins)) => {
+                let started = demo::start(&context, &account.id, reachable(listening), stand_ins);
+                Some(started.await.map_err(demo_failed)?)
+            }
+            _ => None,
+        };
         tracing::info!(store = ops::engine_name(&context), %listening, "ready");
         let url = format!("http://{}", reachable(listening));
         if json {
@@ -185,13 +196,13 @@ impl Serve {
             say(&json!({"url": url, "first_account": first}).to_string())?;
         } else {
             if let Some((account, key)) = &first {
-                let demo = match &address {
+                let path = match &address {
                     Address::Sqlite(path) if self.demo => Some(path.as_path()),
                     _ => None,
                 };
-                print_first_account(account, key, &url, demo)?;
-                if let Some(path) = demo {
-                    print_demo(path)?;
+                print_first_account(account, key, &url, path)?;
+                if let (Some(path), Some((_, conversation))) = (path, &demo) {
+                    print_demo(path, &url, key, conversation)?;
                 }
             }
             say(&format!("inboxd is ready at {url}"))?;
@@ -211,6 +222,7 @@ impl Serve {
             }
         }
         server.stop().await;
+        drop(demo);
         ended.map_err(Failure::Failed)
     }
 
@@ -273,16 +285,8 @@ impl Serve {
     }
 }
 
-/// Creates the inboxes of the demonstration, and sends updates to them.
-async fn set_up_demo(
-    context: &Context,
-    account: &Account,
-    listening: SocketAddr,
-) -> Result<(), Failure> {
-    demo::make_inboxes(context, &account.id).await?;
-    demo::deliver(listening, context.clock.now())
-        .await
-        .map_err(|error| Failure::Failed(error.to_string()))
+fn demo_failed(error: impl Into<DemoError>) -> Failure {
+    Failure::Failed(error.into().to_string())
 }
 
 /// Prints the first account and its key, and how to use it.
@@ -305,10 +309,22 @@ fn print_first_account(
     ))
 }
 
-/// Prints what the demonstration is, and how to use commands with it.
-fn print_demo(database: &Path) -> Result<(), Failure> {
+/// Prints what the demonstration is, and how to use it.
+fn print_demo(
+    database: &Path,
+    url: &str,
+    key: &SecretString,
+    conversation: &ConversationId,
+) -> Result<(), Failure> {
+    let key = key.expose_secret();
     say(&format!(
-        "This is a demonstration on a temporary database, which is deleted when the server stops. To use commands with it:\n\n  \
+        "Send a message, and look at its conversation until it is read and answered, some seconds later:\n\n  \
+         curl \"{url}/messages\" -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \
+         -d '{{\"conversation_id\":\"{conversation}\",\"type\":\"text\",\"content\":{{\"text\":\"Yes, it is.\"}}}}'\n  \
+         curl \"{url}/messages?conversation_id={conversation}&limit=2\" -H \"Authorization: Bearer {key}\"\n\n\
+         This is a demonstration: small stand-ins in this process play WhatsApp, Instagram and Telegram. Nothing leaves this \
+         machine, and the answers are theirs.\n\
+         Its database is temporary, and is deleted when the server stops. To use commands with it:\n\n  \
          inboxd inbox list --database-url sqlite:{}\n\n\
          Only failed requests are logged. To log all of them, use --log info.\n",
         database.display()

@@ -4,6 +4,7 @@
 
 mod change;
 
+pub use crate::store::conversations::Filter;
 pub use change::{ConversationChange, ReadMark, read, update};
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
     id::{AccountId, ContactId, ConversationId, can_be_id},
     store::{
         aliases, contacts,
-        conversations::{self, Cursor, Filter, Stored},
+        conversations::{self, Cursor, Stored},
         inboxes,
         messages::{self, Changes},
     },

@@ -80,6 +80,13 @@ pub async fn follow(
     Ok(())
 }
 
+/// Removes those of these that are there.
+pub async fn delete_each(session: &mut Session, ids: &[Key<'_>]) -> Result<(), Error> {
+    let runs: Vec<_> = ids.iter().map(Key::params).collect();
+    session.query_each(&DELETE, &runs, |_| Ok(())).await?;
+    Ok(())
+}
+
 /// Removes one. False if it was gone.
 pub async fn delete(session: &mut Session, id: &Key<'_>) -> Result<bool, Error> {
     Ok(session.execute(&DELETE, &id.params()).await? > 0)

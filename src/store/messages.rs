@@ -16,10 +16,10 @@ pub use arriving::{
 };
 pub use changes::{
     Bounds, Change, Changes, NewChange, change, changed_after, changes, forget_attempts,
-    forget_failure, has_arrived, reaction_author, reaction_part, rekey,
+    forget_failure, has_arrived, reaction_author, reaction_part, rekey_each,
 };
 pub use outgoing::{
-    Job, NewOutgoing, Outgoing, find_jobs, find_outgoing, find_quotable, give_id, insert_outgoing,
+    Job, NewOutgoing, Outgoing, find_jobs, find_outgoing, find_quotable, give_ids, insert_outgoing,
     is_own_key, of_own_key, own_key, set_way,
 };
 pub use read::{
@@ -57,6 +57,8 @@ pub(super) const EACH_UNDELIVERED: &[Each] = undelivered::EACH;
 
 /// Those of what happens to messages.
 pub(super) const CHANGES: &[Sql] = changes::ALL;
+/// Those of them that run many times at once.
+pub(super) const EACH_CHANGES: &[Each] = changes::EACH;
 /// Those of them that read.
 pub(super) const READING_CHANGES: &[Sql] = changes::READING;
 

@@ -121,6 +121,7 @@ pub const EACH: &[&[Each]] = &[
     messages::EACH,
     messages::EACH_OUTGOING,
     messages::EACH_UNDELIVERED,
+    messages::EACH_CHANGES,
     outbox::EACH,
     provider_ids::EACH,
 ];

@@ -274,16 +274,6 @@ pub async fn doubt(
     Ok(())
 }
 
-/// Takes a message out. False if it was not there.
-pub async fn delete(
-    session: &mut Session,
-    account: &AccountId,
-    message: &MessageId,
-) -> Result<bool, Error> {
-    let params = [account.into(), message.into()];
-    Ok(session.execute(&DELETE, &params).await? > 0)
-}
-
 /// Takes a message out that a person may have tried again, and notes how many attempts it had.
 pub async fn close(
     session: &mut Session,
@@ -296,15 +286,28 @@ pub async fn close(
     Ok(())
 }
 
-/// Makes the next message of a conversation due, after the one that was first has left or is in doubt.
+/// Takes messages out.
+pub async fn delete(
+    session: &mut Session,
+    messages: &[(&AccountId, &MessageId)],
+) -> Result<(), Error> {
+    session
+        .query_each(&DELETE, &runs(messages), |_| Ok(()))
+        .await?;
+    Ok(())
+}
+
+/// Makes the next message of each conversation due, after the one that was first has left or is in doubt.
 pub async fn promote(
     session: &mut Session,
-    account: &AccountId,
-    conversation: &ConversationId,
+    conversations: &[(&AccountId, &ConversationId)],
     now: i64,
 ) -> Result<(), Error> {
-    let params = [now.into(), account.into(), conversation.into()];
-    session.execute(&PROMOTE, &params).await?;
+    let runs = conversations
+        .iter()
+        .map(|(account, id)| vec![now.into(), Value::from(*account), Value::from(*id)]);
+    let runs: Vec<_> = runs.collect();
+    session.query_each(&PROMOTE, &runs, |_| Ok(())).await?;
     Ok(())
 }
 
@@ -333,7 +336,7 @@ pub async fn follow(
     session
         .execute(&LINE_UP, &[account.into(), to.into()])
         .await?;
-    promote(session, account, from, now).await
+    promote(session, &[(account, from)], now).await
 }
 
 /// Makes everything due that an inbox has to try later, since what held it up may be over.

@@ -14,7 +14,7 @@ statements! {
 }
 
 /// Those that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Find(FIND)];
+pub(super) const EACH: &[Each] = &[Each::Find(FIND), Each::Insert(INSERT)];
 
 /// What an id leads to.
 #[derive(Debug, Clone)]
@@ -38,11 +38,15 @@ pub async fn find_each(session: &mut Session, ids: &[Key<'_>]) -> Result<Vec<Opt
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// Makes an id lead to the message with this key, unless it leads somewhere already.
-pub async fn insert(session: &mut Session, id: &Key<'_>, key: &str) -> Result<(), Error> {
-    let mut row = id.params();
-    row.push(key.into());
-    session.execute(&INSERT, &row).await?;
+/// Makes each id lead to the message with the key beside it, unless it leads somewhere already.
+pub async fn insert_each(session: &mut Session, ids: &[(Key<'_>, &str)]) -> Result<(), Error> {
+    let rows = ids.iter().map(|(id, to)| {
+        let mut row = id.params();
+        row.push((*to).into());
+        row
+    });
+    let rows: Vec<_> = rows.collect();
+    session.insert_each(&INSERT, &rows, |_| Ok(())).await?;
     Ok(())
 }
 

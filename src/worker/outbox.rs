@@ -24,8 +24,11 @@ const AT_ONCE: usize = 512;
 const LOOK: Duration = Duration::from_secs(1);
 /// Ends that are stored in one transaction, at most.
 const ENDS: usize = 256;
-/// How soon it is looked at again if there is more than fits into one look.
-const MORE: Duration = Duration::from_millis(20);
+/// How soon it is looked at again if there is more than fits into one look, and after a look at more than a few: what ends or
+/// falls due in between shares transactions, which wait for the disk and take turns with those of updates.
+const ROUND: Duration = Duration::from_millis(40);
+/// What is a few: what is sent now and then does not wait.
+const FEW: usize = 4;
 /// How often what does not matter any more is forgotten.
 const TIDY: Duration = Duration::from_secs(5);
 
@@ -41,7 +44,9 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
     let mut places = Places::new();
     let mut ended = Vec::new();
     let mut tidying = interval(TIDY);
+    let mut pause = Duration::ZERO;
     loop {
+        sleep(pause).await;
         let stopping = *stopped.borrow();
         if stopping && under_way.is_empty() && ended.is_empty() {
             return;
@@ -52,6 +57,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         {
             ended.extend(finished(&mut traffic, &mut places, one));
         }
+        let mut had = ended.len();
         if !ended.is_empty() {
             match outbox::conclude(&context, &mut traffic, &ended).await {
                 Ok(()) => ended.clear(),
@@ -62,6 +68,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
         if !stopping && room > 0 && ended.is_empty() {
             match outbox::take(&context, &owner, &mut traffic, room).await {
                 Ok(attempts) => {
+                    had += attempts.len();
                     for attempt in attempts {
                         let place = (attempt.of.account.clone(), attempt.of.inbox.clone());
                         let task = under_way.spawn(attempt_now(context.providers.clone(), attempt));
@@ -72,6 +79,10 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
                 Err(error) => log("the outbox cannot be read", &error),
             }
         }
+        pause = match had > FEW {
+            true => ROUND,
+            false => Duration::ZERO,
+        };
         tokio::select! {
             _ = stopped.changed(), if !stopping => {}
             Some(one) = under_way.join_next_with_id() => {
@@ -87,7 +98,7 @@ pub async fn send(context: Context, mut stopped: watch::Receiver<bool>) {
 /// How long nothing will be due.
 async fn until_next(context: &Context) -> Duration {
     match outbox::next_due(context).await {
-        Ok(Some(millis)) => Duration::from_millis(millis.unsigned_abs()).clamp(MORE, LOOK),
+        Ok(Some(millis)) => Duration::from_millis(millis.unsigned_abs()).clamp(ROUND, LOOK),
         Ok(None) | Err(_) => LOOK,
     }
 }

@@ -18,6 +18,7 @@ mod conversations_state;
 mod conversations_waiting;
 mod cors;
 mod deadlocks;
+mod demo;
 mod documents;
 mod envelope;
 mod events;

@@ -7,7 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     rc::Rc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,22 +35,27 @@ pub(crate) struct Outcome {
     /// How long each answer took, shortest first. At a rate: from the moment at which its request was due, so that
     /// what waits for a free connection counts.
     pub(crate) waits: Vec<Duration>,
-    /// Answers other than 200.
+    /// Answers other than a success.
     pub(crate) wrong: u64,
+    /// The answers themselves, and when each was there, in microseconds since 1970: if they were to be kept.
+    pub(crate) answers: Vec<(u64, Vec<u8>)>,
 }
 
 struct Shared {
+    keeps: bool,
+    answers: RefCell<Vec<(u64, Vec<u8>)>>,
     next: Cell<usize>,
     wrong: Cell<u64>,
     waits: RefCell<Vec<Duration>>,
 }
 
-/// Sends all requests once.
+/// Sends all requests once. `keeps`: whether the answers are of interest.
 pub(crate) async fn send(
     port: u16,
     requests: Rc<Vec<Vec<u8>>>,
     connections: usize,
     pace: Pace,
+    keeps: bool,
 ) -> io::Result<Outcome> {
     let mut streams = Vec::with_capacity(connections);
     for _ in 0..connections {
@@ -59,6 +64,8 @@ pub(crate) async fn send(
         streams.push(stream);
     }
     let shared = Rc::new(Shared {
+        keeps,
+        answers: RefCell::default(),
         next: Cell::new(0),
         wrong: Cell::new(0),
         waits: RefCell::new(Vec::with_capacity(requests.len())),
@@ -92,6 +99,7 @@ pub(crate) async fn send(
         seconds,
         waits,
         wrong: shared.wrong.get(),
+        answers: shared.answers.take(),
     })
 }
 
@@ -125,7 +133,10 @@ async fn converse(
         stream.write_all(request).await?;
         let status = timeout(PATIENCE, read(&mut stream, &mut answer)).await??;
         shared.waits.borrow_mut().push(since.elapsed());
-        if status != 200 {
+        if shared.keeps {
+            shared.answers.borrow_mut().push((micros(), answer.clone()));
+        }
+        if !(200..300).contains(&status) {
             shared.wrong.set(shared.wrong.get() + 1);
         }
     }
@@ -166,4 +177,11 @@ async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) -> io::Result<u16> {
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The moment in microseconds since 1970, to be compared with that of another process.
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+pub(crate) fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64)
 }

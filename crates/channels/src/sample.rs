@@ -1,6 +1,7 @@
-//! Updates with a text message, as the providers would send them, to try an inbox without its provider.
+//! Updates as the providers would send them, to try an inbox without its provider: a text message, or what became of a message
+//! of the business.
 //!
-//! Invariant: the channel's parser reads such an update as exactly this one message.
+//! Invariant: the channel's parser reads such an update as exactly this one item.
 
 use serde_json::{Value, json};
 
@@ -28,28 +29,65 @@ pub struct Number<'a> {
     pub phone_number: &'a str,
 }
 
+/// What became of a message of the business.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The provider's id of the message.
+    pub id: &'a str,
+    /// The provider's id of its recipient: a number on every channel.
+    pub to: u64,
+    /// When it happened, in seconds since 1970.
+    pub timestamp: i64,
+}
+
 /// An update of the WhatsApp Cloud API with a message to a number.
 ///
 /// Source: <https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/payload-examples>.
 pub fn whatsapp(to: Number<'_>, id: &str, message: Text<'_>) -> Value {
     let from = message.from.to_string();
+    let text = json!({
+        "from": from,
+        "id": id,
+        "timestamp": message.timestamp.to_string(),
+        "type": "text",
+        "text": {"body": message.text}
+    });
+    let contacts = json!([{"wa_id": from, "profile": {"name": message.name}}]);
+    of_number(to, json!({"contacts": contacts, "messages": [text]}))
+}
+
+/// An update of the WhatsApp Cloud API with a status of a message that a number sent: `sent`, `delivered` or `read`. `our_id`
+/// is what the message was sent with as `biz_opaque_callback_data`.
+///
+/// Source: <https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/payload-examples>.
+pub fn whatsapp_status(
+    of: Number<'_>,
+    report: Report<'_>,
+    status: &str,
+    our_id: Option<&str>,
+) -> Value {
+    let mut status = json!({
+        "id": report.id,
+        "status": status,
+        "timestamp": report.timestamp.to_string(),
+        "recipient_id": report.to.to_string()
+    });
+    if let Some(our_id) = our_id {
+        status["biz_opaque_callback_data"] = our_id.into();
+    }
+    of_number(of, json!({"statuses": [status]}))
+}
+
+/// An update for a number with these lists.
+fn of_number(number: Number<'_>, mut value: Value) -> Value {
+    value["messaging_product"] = "whatsapp".into();
+    value["metadata"] = json!({
+        "display_phone_number": number.phone_number.trim_start_matches('+'),
+        "phone_number_id": number.phone_number_id
+    });
     json!({
         "object": "whatsapp_business_account",
-        "entry": [{"id": to.business_account_id, "changes": [{"field": "messages", "value": {
-            "messaging_product": "whatsapp",
-            "metadata": {
-                "display_phone_number": to.phone_number.trim_start_matches('+'),
-                "phone_number_id": to.phone_number_id
-            },
-            "contacts": [{"wa_id": from, "profile": {"name": message.name}}],
-            "messages": [{
-                "from": from,
-                "id": id,
-                "timestamp": message.timestamp.to_string(),
-                "type": "text",
-                "text": {"body": message.text}
-            }]
-        }}]}]
+        "entry": [{"id": number.business_account_id, "changes": [{"field": "messages", "value": value}]}]
     })
 }
 
@@ -57,15 +95,38 @@ pub fn whatsapp(to: Number<'_>, id: &str, message: Text<'_>) -> Value {
 ///
 /// Source: <https://developers.facebook.com/docs/messenger-platform/instagram/features/webhook>.
 pub fn instagram(account: &str, id: &str, message: Text<'_>) -> Value {
-    let milliseconds = message.timestamp * 1000;
+    let from = message.from.to_string();
+    let what = json!({"message": {"mid": id, "text": message.text}});
+    of_account(account, (&from, account), message.timestamp, what)
+}
+
+/// An update of Instagram that shows a text that an account sent: an echo.
+///
+/// Source: <https://developers.facebook.com/docs/messenger-platform/instagram/features/webhook>.
+pub fn instagram_echo(account: &str, report: Report<'_>, text: &str) -> Value {
+    let to = report.to.to_string();
+    let what = json!({"message": {"mid": report.id, "text": text, "is_echo": true}});
+    of_account(account, (account, &to), report.timestamp, what)
+}
+
+/// An update of Instagram: a message that an account sent was read.
+///
+/// Source: <https://developers.facebook.com/docs/messenger-platform/instagram/features/webhook>.
+pub fn instagram_read(account: &str, report: Report<'_>) -> Value {
+    let from = report.to.to_string();
+    let what = json!({"read": {"mid": report.id}});
+    of_account(account, (&from, account), report.timestamp, what)
+}
+
+/// An update for an account with this event, from one to the other.
+fn of_account(account: &str, (from, to): (&str, &str), timestamp: i64, mut event: Value) -> Value {
+    let milliseconds = timestamp * 1000;
+    event["sender"] = json!({"id": from});
+    event["recipient"] = json!({"id": to});
+    event["timestamp"] = milliseconds.into();
     json!({
         "object": "instagram",
-        "entry": [{"id": account, "time": milliseconds, "messaging": [{
-            "sender": {"id": message.from.to_string()},
-            "recipient": {"id": account},
-            "timestamp": milliseconds,
-            "message": {"mid": id, "text": message.text}
-        }]}]
+        "entry": [{"id": account, "time": milliseconds, "messaging": [event]}]
     })
 }
 

@@ -294,8 +294,9 @@ pub(super) async fn adopt(
             provider_id: &one.provider_id,
         };
         let key = messages::own_key(&one.message);
-        provider_ids::insert(session, &id, &key).await?;
-        messages::give_id(session, &one.account, &one.message, &one.provider_id).await?;
+        provider_ids::insert_each(session, &[(id, &key)]).await?;
+        let given = (&one.account, &one.message, one.provider_id.as_str());
+        messages::give_ids(session, &[given]).await?;
         echoes::delete(session, &id).await?;
         let ours = Key {
             provider_id: &key,
@@ -312,7 +313,7 @@ pub(super) async fn adopt(
             outbox::close(session, &one.account, &one.message).await?;
         }
         if is_needless {
-            outbox::promote(session, &one.account, &entry.conversation, now * 1000).await?;
+            outbox::promote(session, &[(&one.account, &entry.conversation)], now * 1000).await?;
         }
     }
     Ok(())

@@ -79,10 +79,10 @@ pub async fn cancel(
             }
             _ => return Err(not_now("Only what is queued can be canceled")),
         };
-        outbox::delete(&mut session, account, id).await?;
+        outbox::delete(&mut session, &[(account, id)]).await?;
         if entry.due_at.is_some() {
             let now = context.clock.millis();
-            outbox::promote(&mut session, account, &entry.conversation, now).await?;
+            outbox::promote(&mut session, &[(account, &entry.conversation)], now).await?;
         }
         finish(context, session, account, id, outgoing, "canceled", None).await
     })

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::DeliveryError,
     error::Error,
-    id::{AccountId, ConversationId, EventId, InboxId},
+    id::{AccountId, ConversationId, EventId, InboxId, MessageId},
     ops::{
         Context,
         changes::{Changes, commit},
@@ -119,6 +119,8 @@ async fn store(context: &Context, list: &[Conclusion]) -> Result<Vec<(InboxId, i
         facts: Vec::new(),
         events: Vec::new(),
         left: BTreeSet::new(),
+        gone: Vec::new(),
+        taken: Vec::new(),
     };
     for (one, entry) in list.iter().zip(entries) {
         if there.contains(&(&one.of.account, &one.of.inbox)) {
@@ -130,13 +132,16 @@ async fn store(context: &Context, list: &[Conclusion]) -> Result<Vec<(InboxId, i
         facts,
         mut events,
         left,
+        gone,
+        taken,
         ..
     } = end;
     let now = context.clock.millis();
     let queued = !left.is_empty();
-    for (account, conversation) in &left {
-        outbox::promote(&mut session, account, conversation, now).await?;
-    }
+    outbox::delete(&mut session, &gone).await?;
+    let left: Vec<_> = left.iter().map(|(of, line)| (of, line)).collect();
+    outbox::promote(&mut session, &left, now).await?;
+    adopt(&mut session, &taken).await?;
     events.extend(note(context, &mut session, &facts).await?);
     let mut changes = Changes::of(events);
     changes.queued = queued;
@@ -203,7 +208,7 @@ impl Fact {
 type Line = (AccountId, ConversationId);
 
 /// What is gathered while ends are stored.
-struct End<'s> {
+struct End<'s, 'l> {
     context: &'s Context,
     session: &'s mut Session,
     /// Inboxes that have to wait, and how many milliseconds the provider says.
@@ -212,10 +217,13 @@ struct End<'s> {
     events: Vec<Event>,
     /// Conversations whose first message is gone, or holds nothing back any more.
     left: BTreeSet<Line>,
+    /// Messages that are sent, and what is known of them.
+    gone: Vec<(&'l AccountId, &'l MessageId)>,
+    taken: Vec<(&'l Which, &'l Taken)>,
 }
 
-impl End<'_> {
-    async fn conclude(&mut self, one: &Conclusion, entry: Option<Entry>) -> Result<(), Error> {
+impl<'l> End<'_, 'l> {
+    async fn conclude(&mut self, one: &'l Conclusion, entry: Option<Entry>) -> Result<(), Error> {
         let of = &one.of;
         // A person or a status may have settled it meanwhile, and another attempt may have begun.
         let current = entry.filter(|entry| entry.attempts == of.number);
@@ -235,12 +243,14 @@ impl End<'_> {
             // That the provider has it is true in any case.
             Ended::Answered(Outcome::Taken(taken)) => {
                 if current.is_some() {
-                    outbox::delete(self.session, &of.account, &of.message).await?;
+                    self.gone.push((&of.account, &of.message));
                     self.left.insert(line);
                 } else {
                     self.correct(of).await?;
                 }
-                self.taken(of, taken).await
+                self.taken.push((of, taken));
+                self.fact(of, "sent", None);
+                Ok(())
             }
             _ if !is_open => Ok(()),
             Ended::Answered(Outcome::Again { after, wait, error }) => {
@@ -302,17 +312,6 @@ impl End<'_> {
             status,
             error,
         });
-    }
-
-    async fn taken(&mut self, of: &Which, taken: &Taken) -> Result<(), Error> {
-        let key = messages::own_key(&of.message);
-        for id in [&taken.provider_id].into_iter().chain(&taken.also) {
-            adopt(self.session, of, id, &key).await?;
-        }
-        let given = &taken.provider_id;
-        messages::give_id(self.session, &of.account, &of.message, given).await?;
-        self.fact(of, "sent", None);
-        Ok(())
     }
 
     /// A person may have said that it was not sent: the provider knows better.
@@ -407,19 +406,29 @@ impl End<'_> {
     }
 }
 
-/// Makes a provider's id lead to a message of ours, and what came under it the message's own.
-pub(super) async fn adopt(
-    session: &mut Session,
-    of: &Which,
-    provider_id: &str,
-    key: &str,
-) -> Result<(), Error> {
-    let id = of.key(provider_id);
-    provider_ids::insert(session, &id, key).await?;
-    echoes::delete(session, &id).await?;
-    if messages::rekey(session, &id, key).await? {
-        messages::mark_changed(session, &[of.key(key)]).await?;
-        standing::refresh(session, &[of.key(key)].into()).await?;
+/// Makes the ids of what a provider has lead to messages of ours, and what came under them the messages' own.
+pub(super) async fn adopt(session: &mut Session, taken: &[(&Which, &Taken)]) -> Result<(), Error> {
+    let keys = taken.iter().map(|(of, _)| messages::own_key(&of.message));
+    let keys: Vec<_> = keys.collect();
+    let (mut ids, mut ours) = (Vec::new(), Vec::new());
+    for ((of, taken), key) in taken.iter().zip(&keys) {
+        for id in [&taken.provider_id].into_iter().chain(&taken.also) {
+            ids.push((of.key(id), key.as_str()));
+            ours.push(of.key(key));
+        }
     }
-    Ok(())
+    provider_ids::insert_each(session, &ids).await?;
+    let theirs: Vec<_> = ids.iter().map(|(id, _)| *id).collect();
+    echoes::delete_each(session, &theirs).await?;
+    let moved = messages::rekey_each(session, &ids).await?;
+    let changed = ours.into_iter().zip(moved).filter(|(_, moved)| *moved);
+    let changed: Vec<_> = changed.map(|(key, _)| key).collect();
+    messages::mark_changed(session, &changed).await?;
+    standing::refresh(session, &changed.into_iter().collect()).await?;
+    let given = taken.iter().map(|(of, taken)| {
+        let given = taken.provider_id.as_str();
+        (&of.account, &of.message, given)
+    });
+    let given: Vec<_> = given.collect();
+    Ok(messages::give_ids(session, &given).await?)
 }

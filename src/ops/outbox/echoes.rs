@@ -21,6 +21,7 @@ use crate::{
         outbox,
     },
 };
+use channels::send::outcome::Taken;
 use db::Session;
 use std::sync::Arc;
 
@@ -113,14 +114,16 @@ async fn settle(
     of: &Which,
     provider_id: &str,
 ) -> Result<Changes, Error> {
-    let key = messages::own_key(&of.message);
-    adopt(session, of, provider_id, &key).await?;
-    messages::give_id(session, &of.account, &of.message, provider_id).await?;
+    let taken = Taken {
+        provider_id: provider_id.to_owned(),
+        ..Taken::default()
+    };
+    adopt(session, &[(of, &taken)]).await?;
     outbox::close(session, &of.account, &of.message).await?;
     let fact = Fact {
         account: of.account.clone(),
         inbox: of.inbox.clone(),
-        key,
+        key: messages::own_key(&of.message),
         status: "sent",
         error: None,
     };

@@ -13,7 +13,7 @@ use crate::{
     store::{not_deleted, statements},
 };
 use channels::Moment;
-use db::{Error, Session, Sql, Value};
+use db::{Each, Error, Session, Sql, Value};
 
 statements! {
     // A change that is received again has no effect.
@@ -25,6 +25,7 @@ statements! {
             received_at = excluded.received_at, millis = excluded.millis
         WHERE (excluded.timestamp, excluded.millis) > (message_changes.timestamp, message_changes.millis)
         RETURNING id";
+    IS_THERE = "SELECT kind FROM message_changes WHERE account_id = $1 AND inbox_id = $2 AND provider_id = $3 LIMIT 1";
     // What came before it was known whose it is. What is known already stays.
     COPY = "INSERT INTO message_changes
             (account_id, inbox_id, provider_id, kind, key, id, value, timestamp, received_at, millis, type)
@@ -47,6 +48,9 @@ statements! {
 
 /// Those that read.
 pub(super) const READING: &[Sql] = read::ALL;
+
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[Each::Find(IS_THERE)];
 
 /// A change of a message. The message need not be stored yet.
 #[derive(Debug)]
@@ -106,13 +110,21 @@ pub async fn change(session: &mut Session, changes: &[NewChange<'_>]) -> Result<
     Ok(stored.iter().map(|rows| !rows.is_empty()).collect())
 }
 
-/// Moves what happened under one id of a message to its key. Returns whether there was anything.
-pub async fn rekey(session: &mut Session, from: &Key<'_>, to: &str) -> Result<bool, Error> {
-    let mut params = vec![Value::from(to)];
-    params.extend(from.params());
-    let copied = session.execute(&COPY, &params).await?;
-    let removed = session.execute(&REMOVE, &from.params()).await?;
-    Ok(copied + removed > 0)
+/// Moves what happened under one id of each message to the key beside it. Returns for each whether there was anything.
+pub async fn rekey_each(
+    session: &mut Session,
+    ids: &[(Key<'_>, &str)],
+) -> Result<Vec<bool>, Error> {
+    let runs: Vec<_> = ids.iter().map(|(from, _)| from.params()).collect();
+    let there = session.find_each(&IS_THERE, &runs, |_| Ok(())).await?;
+    let there: Vec<_> = there.iter().map(|rows| !rows.is_empty()).collect();
+    for ((from, to), _) in ids.iter().zip(&there).filter(|(_, there)| **there) {
+        let mut params = vec![Value::from(*to)];
+        params.extend(from.params());
+        session.execute(&COPY, &params).await?;
+        session.execute(&REMOVE, &from.params()).await?;
+    }
+    Ok(there)
 }
 
 /// Whether it is known that the provider has a message.

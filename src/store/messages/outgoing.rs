@@ -35,7 +35,7 @@ statements! {
 }
 
 /// Those that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Find(JOB)];
+pub(super) const EACH: &[Each] = &[Each::Find(JOB), Each::Update(GIVE_ID)];
 
 /// Before the id of a message that was sent here, in its key.
 const OWN: &str = "out:";
@@ -219,16 +219,16 @@ pub async fn find_jobs(
     Ok(found.into_iter().map(|mut rows| rows.pop()).collect())
 }
 
-/// Notes what the provider calls a message.
-pub async fn give_id(
+/// Notes what the provider calls each of these messages.
+pub async fn give_ids(
     session: &mut Session,
-    account: &AccountId,
-    id: &MessageId,
-    given: &str,
+    given: &[(&AccountId, &MessageId, &str)],
 ) -> Result<(), Error> {
-    let params = [given.into(), account.into(), id.into()];
-    session.execute(&GIVE_ID, &params).await?;
-    Ok(())
+    let runs = given.iter().map(|(account, id, given)| {
+        vec![Value::from(*given), Value::from(*account), Value::from(*id)]
+    });
+    let runs: Vec<_> = runs.collect();
+    session.update_each(&GIVE_ID, &runs).await
 }
 
 /// Changes the way on which a message goes.
