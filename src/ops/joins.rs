@@ -231,6 +231,8 @@ impl Step<'_> {
         }
         echoes::follow(self.session, account, inbox, gone, kept).await?;
         table::end(self.session, account, gone, kept).await?;
+        // While it did not know the contact's last message, it may have taken too much for answered.
+        conversations::refresh(self.session, [(account, kept)].into_iter()).await?;
         aliases::add(self.session, account, gone.as_str(), kept.as_str()).await?;
         self.gone.insert(gone.clone());
         Ok(Progress::Done)
