@@ -2,6 +2,7 @@
 //!
 //! Invariant: a key that does not apply is absent, never `null`, and keys come in the documented order.
 
+pub mod contact;
 mod content;
 
 mod delivery;

@@ -89,6 +89,16 @@ pub enum Reason {
     OutsideWindow,
     /// The conversation has a newer message than the one that was named.
     Moved,
+    /// The external id leads to another contact.
+    ExternalIdTaken,
+    /// The external id and the phone number lead to different contacts.
+    DifferentContacts,
+    /// The contact has another phone number.
+    OtherPhone,
+    /// Both contacts have a conversation in the same inbox.
+    SameInbox,
+    /// Both contacts have an address of the same kind, and an answer could go to the wrong one.
+    TwoAddresses,
     /// The inbox is switched off.
     InboxInactive,
     /// Not in the state in which it is.

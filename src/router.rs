@@ -1,7 +1,7 @@
 //! Defines every route, and the middleware around all of them.
 
 use crate::{
-    api::{conversations, events, health, home, inboxes, messages, openapi},
+    api::{contacts, conversations, events, health, home, inboxes, messages, openapi},
     hooks::{instagram, telegram, whatsapp},
     http::{
         App,
@@ -38,6 +38,9 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(messages::send::retry))
         .routes(routes!(messages::send::cancel))
         .routes(routes!(messages::send::settle))
+        .routes(routes!(contacts::list, contacts::upsert))
+        .routes(routes!(contacts::get, contacts::update))
+        .routes(routes!(contacts::merge))
         .routes(routes!(events::listen))
         .routes(routes!(livechat::sessions::create, livechat::sessions::end))
         .routes(routes!(livechat::receipts::delivered))

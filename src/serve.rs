@@ -6,7 +6,7 @@ use crate::{
     clock,
     config::Config,
     http::{App, Parts, Peer, body_memory::BodyMemory, bounds::Bounds, rates::Rates},
-    ops::{Context, changes, ingest::Ingest, joins, keys::Uses, purge},
+    ops::{Context, changes, contacts, ingest::Ingest, joins, keys::Uses, purge},
     router::router,
     serve_connection::serve_connection,
     worker,
@@ -40,6 +40,7 @@ pub struct Server {
     following: JoinHandle<()>,
     purging: JoinHandle<()>,
     joining: JoinHandle<()>,
+    filling: JoinHandle<()>,
     context: Context,
     uses: Uses,
     shutdown_timeout: Duration,
@@ -69,6 +70,7 @@ impl Server {
         let following = tokio::spawn(changes::follow(context.clone(), stopped.clone()));
         let purging = tokio::spawn(purge::work(context.clone(), stopped.clone()));
         let joining = tokio::spawn(joins::work(context.clone(), stopped.clone()));
+        let filling = tokio::spawn(contacts::fill::work(context.clone(), stopped.clone()));
         let accepting = tokio::spawn(accept(listener, router(app.clone()), app, stopped.clone()));
         let sending = tokio::spawn(worker::send(context.clone(), stopped.clone()));
         let housekeeping = tokio::spawn(worker::keep_house(
@@ -90,6 +92,7 @@ impl Server {
             following,
             purging,
             joining,
+            filling,
             context,
             uses,
             shutdown_timeout: config.limits.shutdown_timeout,
@@ -110,6 +113,7 @@ impl Server {
             self.following,
             self.purging,
             self.joining,
+            self.filling,
         ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a background task of the server failed");

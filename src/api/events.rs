@@ -9,7 +9,7 @@ use crate::{
     http::{App, LongLived, auth::Reader, envelope::ApiError},
     id::{AccountId, EventId},
     ops::{
-        conversations,
+        contacts, conversations,
         events::{self, Event, Live, RecentIds, What},
         inboxes, keys, messages,
     },
@@ -43,7 +43,8 @@ const CHECK: Duration = Duration::from_millis(500);
 /// Listen to events
 ///
 /// Events are `message.created` and `message.changed` (both with the message as data), `conversation.changed` (with the
-/// conversation, and in `former_ids` the ids of conversations that were joined with it), `inbox.changed` (with the inbox)
+/// conversation, and in `former_ids` the ids of conversations that were joined with it), `contact.changed` (with the
+/// contact; `former_ids` likewise), `inbox.changed` (with the inbox)
 /// and `inbox.deleted` (with the inbox's id). Messages of the history from before an inbox was connected cause no
 /// events. To continue after a disconnect, send the id of the last event as `Last-Event-ID`. An event may then be sent
 /// a second time, with the same id.
@@ -227,6 +228,9 @@ impl Listener {
             }
             What::ConversationChanged { conversation } => {
                 present(conversations::get_with_former_ids(context, account, conversation).await)?
+            }
+            What::ContactChanged { contact } => {
+                present(contacts::get(context, account, contact).await)?
             }
             What::InboxChanged => present(inboxes::get(context, account, &event.inbox).await)?,
             What::InboxDeleted => Some(json!({"id": event.inbox})),

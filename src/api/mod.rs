@@ -1,5 +1,6 @@
 //! The REST API, with one file for each resource.
 
+pub mod contacts;
 pub mod conversations;
 pub mod events;
 pub mod health;

@@ -35,6 +35,7 @@ use utoipa::{
     tags(
         (name = "Inboxes", description = "List, create, change and connect the addresses under which customers reach you"),
         (name = "Conversations", description = "Read the threads between one contact and one inbox"),
+        (name = "Contacts", description = "Find, add, change and merge the people you write with"),
         (name = "Messages", description = "Read messages, send them, and decide about those that were not delivered"),
         (name = "Events", description = "A live stream of new and changed messages and inboxes"),
         (name = "Hooks", description = "Endpoints that receive updates from providers"),

@@ -46,7 +46,8 @@ impl From<StartError> for Failure {
 fn flag(field: &str) -> String {
     let name = field.strip_prefix(CHANNEL).or(field.strip_prefix(CONTENT));
     let name = name.unwrap_or(field);
-    format!("--{}", name.replace('_', "-").replace("origins", "origin"))
+    let name = name.replace('_', "-").replace("origins", "origin");
+    format!("--{}", name.replace("attributes", "attribute"))
 }
 
 /// The API's prefix for fields of a channel.

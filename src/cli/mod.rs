@@ -7,6 +7,7 @@
 //! error.
 
 mod account;
+mod contact;
 mod conversation;
 mod failure;
 mod hooks;
@@ -122,6 +123,9 @@ enum Command {
     /// Resolve conversations, or open them again
     #[command(subcommand)]
     Conversation(conversation::Conversation),
+    /// Contacts: the people and groups that a business writes with
+    #[command(subcommand)]
+    Contact(contact::Contact),
     /// Send messages
     #[command(subcommand)]
     Message(message::Message),
@@ -144,6 +148,7 @@ pub async fn run() -> ExitCode {
         Command::Key(command) => command.run(&cli.global, &output).await,
         Command::Inbox(command) => command.run(&cli.global, &output).await,
         Command::Conversation(command) => command.run(&cli.global, &output).await,
+        Command::Contact(command) => command.run(&cli.global, &output).await,
         Command::Message(command) => command.run(&cli.global, &output).await,
         Command::Hooks(command) => command.run(&cli.global, &output).await,
         Command::Verify(command) => command.run(&cli.global, &output).await,

@@ -82,6 +82,11 @@ pub(super) struct Within {
 }
 
 impl Within {
+    /// The account in which something new is to be.
+    pub(super) async fn account(&self, context: &Context) -> Result<AccountId, Error> {
+        accounts::choose(context, self.account.as_deref()).await
+    }
+
     pub(super) async fn holder(
         &self,
         context: &Context,

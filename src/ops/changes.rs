@@ -109,7 +109,9 @@ impl Changes {
         };
         let of_events = self.events.iter().filter_map(|event| {
             let extent = match event.what {
-                What::MessageChanged { .. } | What::ConversationChanged { .. } => return None,
+                What::MessageChanged { .. }
+                | What::ConversationChanged { .. }
+                | What::ContactChanged { .. } => return None,
                 What::MessageCreated { .. } => Extent::Counts,
                 What::InboxChanged | What::InboxDeleted => Extent::All,
             };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{Contact, Conversation},
     error::Error,
-    id::{AccountId, ContactId, ConversationId, can_be_id},
+    id::{AccountId, ConversationId, can_be_id},
     store::{
         aliases, contacts,
         conversations::{self, Cursor, Stored},
@@ -23,7 +23,6 @@ use crate::{
         messages::{self, Changes},
     },
 };
-use db::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -158,7 +157,8 @@ async fn page(
         false => context.db.read().await?,
     };
     if let Some(contact) = &mut filter.contact {
-        *contact = living(&mut session, account, contact).await?;
+        let living = contacts::living(&mut session, account, contact).await?;
+        *contact = found(living, "contact")?;
     }
     let mut draft = Draft::new(limit);
     let now = context.clock.now();
@@ -201,18 +201,6 @@ async fn page(
     let mut page = draft.finish(changes, false, whole)?;
     page.next = page.next.or_else(|| end.as_ref().map(written));
     Ok(page)
-}
-
-/// The contact that an id names, also if it was joined with another one.
-async fn living(
-    session: &mut Session,
-    account: &AccountId,
-    id: &ContactId,
-) -> Result<ContactId, Error> {
-    let alias = aliases::find(session, account, id.as_str()).await?;
-    let id = alias.map_or_else(|| id.clone(), ContactId::from_text);
-    let channel = contacts::find_channel(session, account, &id).await?;
-    found(channel, "contact").map(|_| id)
 }
 
 /// A conversation, with the changes of its last message applied.

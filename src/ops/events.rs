@@ -8,8 +8,8 @@
 use super::{Context, on_blocking_thread};
 use crate::{
     error::Error,
-    id::{AccountId, ConversationId, EventId, InboxId, MessageId},
-    store::{conversations, inboxes, messages},
+    id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId},
+    store::{contacts, conversations, inboxes, messages},
 };
 use db::EngineKind;
 use serde::{Deserialize, Serialize};
@@ -28,10 +28,24 @@ pub struct Event {
     pub id: EventId,
     /// The account in which it happened.
     pub account: AccountId,
-    /// The inbox in which it happened.
+    /// The inbox in which it happened. Empty if it is about a contact, who is in no inbox.
     pub inbox: InboxId,
     /// What happened.
     pub what: What,
+}
+
+impl Event {
+    /// A contact was changed. The event's id is stored with it.
+    pub fn of_contact(id: &EventId, account: &AccountId, contact: &ContactId) -> Self {
+        Event {
+            id: id.clone(),
+            account: account.clone(),
+            inbox: InboxId::from_text(""),
+            what: What::ContactChanged {
+                contact: contact.clone(),
+            },
+        }
+    }
 }
 
 /// The kinds of events.
@@ -56,6 +70,11 @@ pub enum What {
         /// The conversation.
         conversation: ConversationId,
     },
+    /// A contact was added or changed, or another one was joined with it.
+    ContactChanged {
+        /// The contact.
+        contact: ContactId,
+    },
     /// An inbox was created or changed. A new message count does not count as a change.
     InboxChanged,
     /// An inbox was deleted.
@@ -69,6 +88,7 @@ impl What {
             What::MessageCreated { .. } => "message.created",
             What::MessageChanged { .. } => "message.changed",
             What::ConversationChanged { .. } => "conversation.changed",
+            What::ContactChanged { .. } => "contact.changed",
             What::InboxChanged => "inbox.changed",
             What::InboxDeleted => "inbox.deleted",
         }
@@ -175,8 +195,8 @@ impl<Id: Ord> FromIterator<Id> for RecentIds<Id> {
     }
 }
 
-/// The next page of events in an account after an event, oldest first. An empty page is the end. If an inbox
-/// or a conversation was changed several times, only the last change is returned. Deletions of inboxes are never returned.
+/// The next page of events in an account after an event, oldest first. An empty page is the end. If an inbox,
+/// a contact or a conversation was changed several times, only the last change is returned. Deletions of inboxes are never returned.
 pub async fn catch_up(
     context: &Context,
     account: &AccountId,
@@ -196,6 +216,7 @@ async fn read_after(
     let created = messages::created_after(&mut session, account, after, PAGE).await?;
     let changed = messages::changed_after(&mut session, account, after, PAGE).await?;
     let conversations = conversations::changed(&mut session, account, after, PAGE).await?;
+    let contacts = contacts::changed(&mut session, account, after, PAGE).await?;
     let inboxes = inboxes::changed(&mut session, account, after, PAGE).await?;
     drop(session);
 
@@ -211,6 +232,7 @@ async fn read_after(
         conversations
             .last()
             .map(|last| (conversations.len(), last.0.clone())),
+        contacts.last().map(|last| (contacts.len(), last.0.clone())),
         inboxes.last().map(|last| (inboxes.len(), last.0.clone())),
     ];
     let end = ends
@@ -247,6 +269,11 @@ async fn read_after(
         .chain(conversations.into_iter().map(|(id, conversation, inbox)| {
             event(id, inbox, What::ConversationChanged { conversation })
         }))
+        .chain(
+            contacts
+                .into_iter()
+                .map(|(id, contact)| Event::of_contact(&id, account, &contact)),
+        )
         .chain(
             inboxes
                 .into_iter()

@@ -14,6 +14,7 @@ pub use create::create;
 pub use delete::delete;
 pub use input::{ChannelChange, InboxChange, NewInbox};
 pub use list::list;
+pub(super) use rules::PhoneNumber;
 pub use update::update;
 
 use super::{

@@ -1,6 +1,8 @@
-//! Joins contacts that are the same person: the older one stays, and gets everything that the other one has.
+//! Joins contacts that are the same person: one stays, and gets everything that the other one has. That is the older one, unless
+//! a person says which.
 //!
-//! `ingest` finds such contacts, and stores a join together with the messages that have shown it. A small join is done
+//! `ingest` finds such contacts, and stores a join together with the messages that have shown it; `contacts::merge` stores one
+//! that a person asks for. A small join is done
 //! before the provider gets its answer, the rest of a large one in the background.
 //!
 //! Invariant: at every moment, each message is in one conversation and counted there, and the id of a contact or
@@ -9,6 +11,7 @@
 use super::{
     Context,
     changes::{Changes, commit},
+    contacts::{complete::complete, words},
     events::{Event, What},
     on_blocking_thread,
     pieces::{self, Progress},
@@ -18,7 +21,7 @@ use crate::{
     error::Error,
     id::{AccountId, ContactId, ConversationId, EventId, InboxId},
     store::{
-        aliases, contacts, conversations, echoes, identities, inboxes,
+        aliases, contacts, conversations, echoes, external_ids, identities, inboxes,
         joins::{self as table, Join},
         outbox,
     },
@@ -124,33 +127,24 @@ struct Step<'a> {
 impl Step<'_> {
     async fn take(&mut self, join: &Join) -> Result<Progress, Error> {
         let account = self.account;
-        let channel = match contacts::find_channel(self.session, account, &join.contact).await? {
-            Some(channel) => Some(channel),
-            None => contacts::find_channel(self.session, account, &join.other).await?,
-        };
-        if let Some(channel) = channel {
-            // Rows are locked in one order. Until this transaction ends, nobody else writes to these contacts.
-            inboxes::lock_type(self.session, account, channel).await?;
-        }
-        let (one, other) = (
-            self.living(&join.contact).await?,
-            self.living(&join.other).await?,
-        );
-        let (Some(one), Some(other)) = (one, other) else {
+        // Rows are locked in one order. Until this transaction ends, no update writes to these contacts.
+        inboxes::lock_all(self.session, account).await?;
+        let Some([one, other]) = self.lock(join).await? else {
             table::remove(self.session, join).await?;
             return Ok(Progress::Done);
         };
-        let (survivor, lost) = (one.clone().min(other.clone()), one.max(other));
+        let (survivor, lost) = match join.directed || one < other {
+            true => (one, other),
+            false => (other, one),
+        };
         if survivor != lost {
-            identities::move_all(self.session, account, &lost, &survivor).await?;
-            contacts::complete(self.session, account, &survivor, &lost).await?;
-            let both = [(account, &survivor), (account, &lost)];
-            contacts::show_identities(self.session, &both).await?;
+            self.take_what_is_known(&survivor, &lost).await?;
             let progress = self.take_conversations(&lost, &survivor).await?;
             if progress != Progress::Done {
                 return Ok(progress);
             }
             aliases::add(self.session, account, lost.as_str(), survivor.as_str()).await?;
+            words::remove(self.session, account, &lost).await?;
             contacts::delete(self.session, account, &lost).await?;
             tracing::info!(%survivor, %lost, "two contacts are one");
         }
@@ -158,12 +152,46 @@ impl Step<'_> {
         Ok(Progress::Done)
     }
 
-    /// The contact that is meant by an id, unless it is gone.
-    async fn living(&mut self, id: &ContactId) -> Result<Option<ContactId>, Error> {
-        let alias = aliases::find(self.session, self.account, id.as_str()).await?;
-        let id = alias.map_or_else(|| id.clone(), ContactId::from_text);
-        let found = contacts::find_channel(self.session, self.account, &id).await?;
-        Ok(found.map(|_| id))
+    /// The two contacts that are meant now, locked. `None` if one of them is gone.
+    async fn lock(&mut self, join: &Join) -> Result<Option<[ContactId; 2]>, Error> {
+        let (session, account) = (&mut *self.session, self.account);
+        loop {
+            let one = contacts::living(session, account, &join.contact).await?;
+            let other = contacts::living(session, account, &join.other).await?;
+            let (Some(one), Some(other)) = (one, other) else {
+                return Ok(None);
+            };
+            let mut both = vec![(account, &one), (account, &other)];
+            both.sort_unstable();
+            both.dedup();
+            // An account without inboxes has nothing else that keeps two joins apart: one may have been joined meanwhile.
+            if !contacts::lock(session, &both).await?.contains(&false) {
+                return Ok(Some([one, other]));
+            }
+        }
+    }
+
+    /// Gives the survivor all by which the other one is known, and what is known of it.
+    async fn take_what_is_known(
+        &mut self,
+        survivor: &ContactId,
+        lost: &ContactId,
+    ) -> Result<(), Error> {
+        let (session, account) = (&mut *self.session, self.account);
+        let both = [(account, survivor), (account, lost)];
+        identities::move_all(session, account, lost, survivor).await?;
+        external_ids::move_all(session, account, lost, survivor).await?;
+        let of_survivor = contacts::find_to_change(session, account, survivor).await?;
+        let of_lost = contacts::find_to_change(session, account, lost).await?;
+        if let (Some(mut record), Some(lost)) = (of_survivor, of_lost) {
+            complete(&mut record, lost)?;
+            let event = EventId::new(&self.context.clock);
+            contacts::save(session, account, &record, &event).await?;
+            self.events
+                .push(Event::of_contact(&event, account, survivor));
+        }
+        contacts::show_identities(session, &both).await?;
+        words::index(session, &both).await
     }
 
     /// Gives the survivor what conversations it may in this transaction.

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod changes;
 pub mod connect;
+pub mod contacts;
 pub mod conversations;
 pub mod credentials;
 pub mod destinations;

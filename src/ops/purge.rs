@@ -75,7 +75,7 @@ async fn remove(context: &Context, deleted: &Deleted) -> Result<Progress, Error>
     }
     // A separate transaction, since rows must be locked in the common order.
     let mut session = context.db.write().await?;
-    inboxes::lock_type(&mut session, &deleted.account, deleted.channel).await?;
+    inboxes::lock_all(&mut session, &deleted.account).await?;
     if !table::claim(&mut session, deleted).await? {
         return Ok(Progress::Busy);
     }

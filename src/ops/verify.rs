@@ -5,8 +5,13 @@
 use super::{
     Context,
     changes::{Changes, commit},
+    contacts::words,
 };
-use crate::{error::Error, store::invariants, vault::Place};
+use crate::{
+    error::Error,
+    store::{contact_words, invariants},
+    vault::Place,
+};
 use serde::Serialize;
 
 /// One promise, and the rows that break it.
@@ -44,14 +49,36 @@ pub async fn run(context: &Context) -> Result<Vec<Check>, Error> {
         promise: "a stored secret can be opened",
         breaches,
     });
+    let mut breaches = Vec::new();
+    contact_words::all_said(&mut session, |said| {
+        if words::of(&said).ok() != said.words {
+            breaches.push(format!("contact {} has other words", said.contact));
+        }
+    })
+    .await?;
+    checks.push(Check {
+        promise: "a contact is found by what is known of it",
+        breaches,
+    });
     Ok(checks)
 }
 
-/// Corrects every stored count. Returns how many were wrong.
+/// Corrects every stored count, and what else follows from other data. Returns how many were wrong.
 pub async fn repair(context: &Context) -> Result<u64, Error> {
     let mut session = context.db.write().await?;
     session.lift_time_limits().await?;
-    let repaired = invariants::repair_counts(&mut session).await?;
+    let mut repaired = invariants::repair_counts(&mut session).await?;
+    let mut wrong = Vec::new();
+    contact_words::all_said(&mut session, |said| {
+        if words::of(&said).ok() != said.words {
+            wrong.push((said.account, said.contact));
+        }
+    })
+    .await?;
+    for (account, contact) in &wrong {
+        words::index(&mut session, &[(account, contact)]).await?;
+    }
+    repaired += wrong.len() as u64;
     commit(context, session, Changes::of_everything()).await?;
     Ok(repaired)
 }

@@ -1,25 +1,37 @@
 //! The `contacts` table: people and groups. Their identities are in `identities`.
 //!
-//! Invariant: an update without a value keeps the stored one.
+//! Here is what updates say of them. What the business says is in `record`, and how they are listed in `list`.
+//!
+//! Invariant: an update without a value keeps the stored one, and a name that the business has set is replaced only by it.
 
-use super::statements;
+mod list;
+mod record;
+
+pub use list::{MOST_READ, Place, Search, ids, places, words_of};
+pub use record::{Record, add, find, find_each, find_to_change, save};
+
+use super::{aliases::survivor, statements};
 use crate::{
     domain::Channel,
-    id::{AccountId, ContactId},
+    id::{AccountId, ContactId, EventId},
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
 statements! {
     INSERT = "INSERT INTO contacts (account_id, id, channel, provider_id, is_group, name, phone, username, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    UPDATE = "UPDATE contacts SET name = COALESCE($1, name), phone = COALESCE($2, phone), username = COALESCE($3, username)
-        WHERE account_id = $4 AND id = $5";
+    // Of a contact that was merged, names of one channel only are taken: else they would change with each message.
+    UPDATE = "UPDATE contacts SET
+            name = CASE WHEN provider_name IS NULL AND (channel = $1 OR name IS NULL) THEN COALESCE($2, name) ELSE name END,
+            provider_name = CASE WHEN provider_name IS NOT NULL AND channel = $1 THEN COALESCE($2, provider_name)
+                ELSE provider_name END,
+            phone = COALESCE($3, phone),
+            username = CASE WHEN channel = $1 OR username IS NULL THEN COALESCE($4, username) ELSE username END
+        WHERE account_id = $5 AND id = $6";
+    TOUCH = "UPDATE contacts SET change_id = $1 WHERE account_id = $2 AND id = $3";
     FORGET_PHONE = "UPDATE contacts SET phone = NULL WHERE account_id = $1 AND id = $2 AND phone = $3";
-    CHANNEL = "SELECT channel FROM contacts WHERE account_id = $1 AND id = $2";
-    // Takes only values that the contact does not have.
-    COMPLETE = "UPDATE contacts AS c SET name = COALESCE(c.name, o.name), phone = COALESCE(c.phone, o.phone),
-            username = COALESCE(c.username, o.username)
-        FROM contacts AS o WHERE c.account_id = $1 AND c.id = $2 AND o.account_id = $1 AND o.id = $3";
+    LIVING = concat!("SELECT id FROM contacts WHERE account_id = $1 AND id = ", survivor!("$2"));
+    CHANGED = "SELECT change_id, id FROM contacts WHERE account_id = $1 AND change_id > $2 ORDER BY change_id LIMIT $3";
     DELETE = "DELETE FROM contacts WHERE account_id = $1 AND id = $2";
 }
 
@@ -67,20 +79,30 @@ const SHOW: Sql = of_identities!(
 /// The statements with two texts.
 pub(super) const BY_ENGINE: &[Sql] = &[LOCK, SHOW];
 
+/// Those of records and lists.
+pub(super) const RECORDS: &[Sql] = record::ALL;
+pub(super) const LISTS: &[Sql] = list::ALL;
+
 /// The statements that run many times at once.
-pub(super) const EACH: &[Each] = &[Each::Insert(INSERT), Each::Find(LOCK)];
+pub(super) const EACH: &[Each] = &[Each::Insert(INSERT), Each::Find(LOCK), Each::Update(TOUCH)];
+pub(super) const EACH_LISTED: &[Each] = list::EACH;
+pub(super) const EACH_RECORD: &[Each] = record::EACH;
 
 /// A stored contact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Its id.
     pub id: ContactId,
-    /// Display name.
+    /// The channel whose names are taken.
+    pub channel: String,
+    /// Display name, as the provider says it.
     pub name: Option<String>,
     /// Phone number.
     pub phone: Option<String>,
     /// User name.
     pub username: Option<String>,
+    /// Whether its messages are told to nobody.
+    pub muted: bool,
 }
 
 /// The details of a contact in an update.
@@ -107,9 +129,13 @@ impl Said<'_> {
     pub fn is_news(&self, stored: &Stored) -> bool {
         let differs =
             |new: Option<&str>, old: &Option<String>| new.is_some() && new != old.as_deref();
-        differs(self.contact.name.as_deref(), &stored.name)
-            || differs(self.phone(), &stored.phone)
-            || differs(self.contact.username.as_deref(), &stored.username)
+        let is_own = stored.channel == self.channel.as_str();
+        let is_other_name = |new: Option<&str>, old: &Option<String>| {
+            (is_own || old.is_none()) && differs(new, old)
+        };
+        differs(self.phone(), &stored.phone)
+            || is_other_name(self.contact.name.as_deref(), &stored.name)
+            || is_other_name(self.contact.username.as_deref(), &stored.username)
     }
 }
 
@@ -139,15 +165,14 @@ pub async fn insert_each(
     Ok(())
 }
 
-/// Locks contacts, each named once, in one order everywhere.
+/// Locks contacts, each named once, in one order everywhere. Returns for each whether it is there.
 pub async fn lock(
     session: &mut Session,
     contacts: &[(&AccountId, &ContactId)],
-) -> Result<(), Error> {
-    session
-        .find_each(&LOCK, &keys(contacts), |_| Ok(()))
-        .await?;
-    Ok(())
+) -> Result<Vec<bool>, Error> {
+    let keys = keys(contacts);
+    let found = session.find_each(&LOCK, &keys, |_| Ok(())).await?;
+    Ok(found.iter().map(|rows| !rows.is_empty()).collect())
 }
 
 /// Has contacts show what they are known by. Lock those that are not new before, or the change of another transaction may
@@ -171,6 +196,7 @@ fn keys<'a>(contacts: &[(&'a AccountId, &'a ContactId)]) -> Vec<Vec<Value<'a>>> 
 /// Updates a contact. Values that the update does not have stay as they are.
 pub async fn update(session: &mut Session, said: &Said<'_>) -> Result<(), Error> {
     let params = [
+        said.channel.as_str().into(),
         said.contact.name.as_deref().into(),
         said.phone().into(),
         said.contact.username.as_deref().into(),
@@ -179,6 +205,18 @@ pub async fn update(session: &mut Session, said: &Said<'_>) -> Result<(), Error>
     ];
     session.execute(&UPDATE, &params).await?;
     Ok(())
+}
+
+/// Notes the events that tell of changes of contacts, each named once.
+pub async fn touch(
+    session: &mut Session,
+    contacts: &[(&AccountId, &ContactId, &EventId)],
+) -> Result<(), Error> {
+    let runs: Vec<Vec<Value<'_>>> = contacts
+        .iter()
+        .map(|(account, id, change)| vec![(*change).into(), (*account).into(), (*id).into()])
+        .collect();
+    session.update_each(&TOUCH, &runs).await
 }
 
 /// Removes the phone number of a contact, if it is this one.
@@ -193,31 +231,33 @@ pub async fn forget_phone(
     Ok(())
 }
 
-/// The channel of a contact, if the contact exists.
-pub async fn find_channel(
+/// The contact that is meant by an id, or by one that leads to it. `None` if there is none.
+pub async fn living(
     session: &mut Session,
     account: &AccountId,
     id: &ContactId,
-) -> Result<Option<Channel>, Error> {
+) -> Result<Option<ContactId>, Error> {
     let params = [account.into(), id.into()];
-    session
-        .query_opt(&CHANNEL, &params, |row| {
-            let known = row.text(0)?.parse();
-            known.map_err(|what: &str| Error::Broken(what.to_owned()))
-        })
-        .await
+    let living = session.query_opt(&LIVING, &params, |row| row.get::<String>(0));
+    Ok(living.await?.map(ContactId::from_text))
 }
 
-/// Adds to a contact the values that only another one has.
-pub async fn complete(
+/// The contacts that were changed after an event, with the event of their last change, oldest first.
+pub async fn changed(
     session: &mut Session,
     account: &AccountId,
-    id: &ContactId,
-    from: &ContactId,
-) -> Result<(), Error> {
-    let params = [account.into(), id.into(), from.into()];
-    session.execute(&COMPLETE, &params).await?;
-    Ok(())
+    after: &EventId,
+    limit: i64,
+) -> Result<Vec<(EventId, ContactId)>, Error> {
+    let params = [account.into(), after.into(), limit.into()];
+    session
+        .query(&CHANGED, &params, |row| {
+            Ok((
+                EventId::from_text(row.text(0)?),
+                ContactId::from_text(row.text(1)?),
+            ))
+        })
+        .await
 }
 
 /// Removes a contact that has no conversation.
@@ -232,12 +272,14 @@ pub async fn delete(
     Ok(())
 }
 
-/// Reads a contact from the four columns that begin with this one.
+/// Reads a contact from the six columns that begin with this one.
 pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Stored, Error> {
     Ok(Stored {
         id: ContactId::from_text(row.get::<String>(from)?),
         name: row.get(from + 1)?,
         phone: row.get(from + 2)?,
         username: row.get(from + 3)?,
+        muted: row.get::<i64>(from + 4)? != 0,
+        channel: row.get(from + 5)?,
     })
 }

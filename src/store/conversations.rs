@@ -33,6 +33,8 @@ statements! {
             ON v.account_id = n.account_id AND v.contact_id = n.contact_id
         WHERE n.account_id = $1 AND n.channel = $2 AND n.kind = $3 AND n.value = $4 AND n.scope = $5 AND v.inbox_id = $5",
         not_deleted!("v.inbox_id"));
+    NEWEST_OF = concat!("SELECT id, inbox_id, status, messages_count, updated_at FROM conversations
+        WHERE account_id = $1 AND contact_id = $2", not_deleted!("inbox_id"), "ORDER BY id DESC LIMIT $3");
     // Of two changes the later one holds, whichever comes first.
     BLOCK = "UPDATE conversations SET blocked_at = $1, block_changed_at = $2, block_number = $3
         WHERE account_id = $4 AND inbox_id = $5 AND contact_id = $6 AND (block_changed_at, block_number) < ($2, $3)";
@@ -90,6 +92,42 @@ pub async fn find_of_visitor(
         .query_opt(&FIND_BY_IDENTITY, &params, |row| row.get::<String>(0))
         .await?;
     Ok(id.map(ConversationId::from_text))
+}
+
+/// A conversation, in short.
+#[derive(Debug)]
+pub struct Short {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its inbox.
+    pub inbox: InboxId,
+    /// `open` or `resolved`.
+    pub status: String,
+    /// How many messages it holds.
+    pub messages_count: i64,
+    /// When its last message came.
+    pub updated_at: i64,
+}
+
+/// The newest conversations of a contact, the newest first.
+pub async fn newest_of(
+    session: &mut Session,
+    account: &AccountId,
+    contact: &ContactId,
+    limit: i64,
+) -> Result<Vec<Short>, Error> {
+    let params = [account.into(), contact.into(), limit.into()];
+    session
+        .query(&NEWEST_OF, &params, |row| {
+            Ok(Short {
+                id: ConversationId::from_text(row.text(0)?),
+                inbox: InboxId::from_text(row.text(1)?),
+                status: row.get(2)?,
+                messages_count: row.get(3)?,
+                updated_at: row.get(4)?,
+            })
+        })
+        .await
 }
 
 /// A contact's word on whether an inbox may write to it.

@@ -15,12 +15,14 @@ use db::{Each, Error, Row, Session, Value};
 
 statements! {
     // Also reads the contact's conversation in the inbox.
-    FIND = "SELECT i.scope, i.former, i.changed_at, c.id AS contact, c.name, c.phone, c.username, v.id AS conversation
+    FIND = "SELECT i.scope, i.former, i.changed_at, c.id AS contact, COALESCE(c.provider_name, c.name) AS name,
+            c.phone, c.username, c.muted, c.channel, v.id AS conversation
         FROM identities i JOIN contacts c ON c.account_id = i.account_id AND c.id = i.contact_id
         LEFT JOIN conversations v ON v.account_id = i.account_id AND v.inbox_id = $1 AND v.contact_id = i.contact_id
         WHERE i.account_id = $2 AND i.channel = $3 AND i.kind = $4 AND i.value = $5 AND i.scope IN ($6, '')
         ORDER BY i.scope DESC LIMIT 1";
-    OF_CONTACT = "SELECT kind, value, scope, former, changed_at FROM identities WHERE account_id = $1 AND contact_id = $2";
+    OF_CONTACT = "SELECT kind, value, scope, former, changed_at FROM identities
+        WHERE account_id = $1 AND contact_id = $2 AND channel = $3";
     // Of two transactions, the later one waits here for the earlier, and gets its contact.
     CLAIM = "INSERT INTO identities (account_id, channel, kind, value, scope, contact_id, former, changed_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -109,7 +111,7 @@ pub async fn find_each(
                 changed_at: row.get(2)?,
             },
             contacts::read(row, 3)?,
-            row.get::<Option<String>>(7)?,
+            row.get::<Option<String>>(9)?,
         ))
     });
     let found = found.await?.into_iter().zip(asked);
@@ -126,14 +128,20 @@ pub async fn find_each(
         .collect())
 }
 
-/// All identities of each of these contacts.
+/// All identities that each of these contacts has on a channel.
 pub async fn of_contacts(
     session: &mut Session,
-    contacts: &[(&AccountId, &ContactId)],
+    contacts: &[(&AccountId, &ContactId, Channel)],
 ) -> Result<Vec<Vec<(Identity, State)>>, Error> {
     let runs: Vec<_> = contacts
         .iter()
-        .map(|(account, contact)| vec![(*account).into(), (*contact).into()])
+        .map(|(account, contact, channel)| {
+            vec![
+                (*account).into(),
+                (*contact).into(),
+                channel.as_str().into(),
+            ]
+        })
         .collect();
     session.find_each(&OF_CONTACT, &runs, read).await
 }

@@ -85,12 +85,12 @@ const LOCK: Sql = Sql {
     sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL",
     postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE",
 };
-const LOCK_TYPE: Sql = Sql {
-    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 LIMIT 0",
-    postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND type = $2 ORDER BY id FOR NO KEY UPDATE",
+const LOCK_ALL: Sql = Sql {
+    sqlite: "SELECT id FROM inboxes WHERE account_id = $1 LIMIT 0",
+    postgres: "SELECT id FROM inboxes WHERE account_id = $1 ORDER BY id FOR NO KEY UPDATE",
 };
 /// The statements with two texts.
-pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_TYPE];
+pub(super) const BY_ENGINE: &[Sql] = &[LOCK, LOCK_ALL];
 /// The statements of long lists.
 pub(super) const OF_LONG_LISTS: &[Sql] = marks::ALL;
 /// Those that run many times at once.
@@ -328,14 +328,11 @@ pub async fn lock(
     Ok(found.iter().map(|rows| !rows.is_empty()).collect())
 }
 
-/// Holds off every change of the inboxes of one type in an account until this transaction ends: they share their contacts.
-pub async fn lock_type(
-    session: &mut Session,
-    account: &AccountId,
-    channel: Channel,
-) -> Result<(), Error> {
-    let params = [account.into(), channel.as_str().into()];
-    session.query(&LOCK_TYPE, &params, |_| Ok(())).await?;
+/// Holds off every change of an account's inboxes until this transaction ends: they share their contacts.
+pub async fn lock_all(session: &mut Session, account: &AccountId) -> Result<(), Error> {
+    session
+        .query(&LOCK_ALL, &[account.into()], |_| Ok(()))
+        .await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use db::{Error, Session, Sql};
 /// The condition for a message `m` of the conversation `v` from its contact that nothing written in the channel's app answers.
 macro_rules! from_contact {
     () => {
-        concat!("m.account_id = v.account_id AND m.conversation_id = v.id AND m.direction = 'inbound' AND m.historic = 0
+        concat!("m.account_id = v.account_id AND m.conversation_id = v.id AND m.direction = 'inbound' AND m.historic = 0 AND m.silent = 0
             AND NOT EXISTS (SELECT 1 FROM messages a WHERE a.account_id = v.account_id AND a.conversation_id = v.id
                 AND (a.timestamp, a.id) > (m.timestamp, m.id) AND a.sent_by IS NULL AND ", answers!(), ")")
     };
@@ -76,7 +76,21 @@ statements! {
         WHERE c.id IS NULL";
     KNOWN_CONTACTS = "SELECT 'contact ' || c.id || ' is known by nothing' FROM contacts c
         WHERE NOT EXISTS (SELECT 1 FROM identities i WHERE i.account_id = c.account_id AND i.contact_id = c.id)
+          AND c.saved = 0
           AND NOT EXISTS (SELECT 1 FROM joins j WHERE j.account_id = c.account_id AND (j.contact_id = c.id OR j.other_id = c.id))";
+    WORDS = "SELECT 'contact ' || c.id || ' is not listed under the words that it has'
+        FROM contacts c LEFT JOIN (SELECT account_id, contact_id, string_agg(word, ' ' ORDER BY word) AS words
+            FROM contact_words GROUP BY account_id, contact_id) w ON w.account_id = c.account_id AND w.contact_id = c.id
+        WHERE COALESCE(c.words, '') <> COALESCE(w.words, '')";
+    ORPHAN_WORDS = "SELECT 'the word ' || w.word || ' leads to contact ' || w.contact_id || ', which is not there'
+        FROM contact_words w LEFT JOIN contacts c ON c.account_id = w.account_id AND c.id = w.contact_id
+        WHERE c.id IS NULL";
+    EXTERNAL_IDS = "SELECT 'an external id leads to contact ' || e.contact_id || ', which is not there or has none'
+        FROM external_ids e LEFT JOIN contacts c ON c.account_id = e.account_id AND c.id = e.contact_id
+        WHERE c.external_id IS NULL";
+    SHOWN_EXTERNAL_IDS = "SELECT 'the external id of contact ' || c.id || ' does not lead to it' FROM contacts c
+        WHERE c.external_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM external_ids e
+            WHERE e.account_id = c.account_id AND e.external_id = c.external_id AND e.contact_id = c.id)";
     LIVING_ALIASES = "SELECT 'the alias ' || a.id || ' is there itself, or leads to ' || a.survivor_id || ', which is not'
         FROM aliases a
         WHERE EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = a.account_id AND c.id = a.id)
@@ -143,6 +157,12 @@ statements! {
                 AND m.conversation_id = conversations.id ORDER BY m.timestamp DESC, m.id DESC LIMIT 1), 0)";
     REPAIR_UNDELIVERED_MESSAGES = concat!("UPDATE messages SET undelivered = ", undelivered_by!(), "
         WHERE direction = 'outbound' AND historic = 0 AND COALESCE(undelivered, '') <> COALESCE(", undelivered_by!(), ", '')");
+    REMOVE_ORPHAN_WORDS = "DELETE FROM contact_words WHERE NOT EXISTS (SELECT 1 FROM contacts c
+            WHERE c.account_id = contact_words.account_id AND c.id = contact_words.contact_id)";
+    REPAIR_WORDS = "UPDATE contacts SET words = COALESCE((SELECT string_agg(w.word, ' ' ORDER BY w.word) FROM contact_words w
+            WHERE w.account_id = contacts.account_id AND w.contact_id = contacts.id), '')
+        WHERE words IS NOT NULL AND words <> COALESCE((SELECT string_agg(w.word, ' ' ORDER BY w.word) FROM contact_words w
+            WHERE w.account_id = contacts.account_id AND w.contact_id = contacts.id), '')";
     REPAIR_CHANGED_MESSAGES = "UPDATE messages SET has_changes = 1
         WHERE has_changes = 0 AND EXISTS (SELECT 1 FROM message_changes c WHERE c.account_id = messages.account_id
             AND c.inbox_id = messages.inbox_id AND c.provider_id = messages.provider_id)";
@@ -161,7 +181,7 @@ const REPAIR_IDENTITIES: Sql = of_identities!(
 pub(super) const BY_ENGINE: &[Sql] = &[SHOWN_IDENTITIES, REPAIR_IDENTITIES];
 
 /// The invariants, by what each promises.
-const CHECKS: [(&str, Sql); 26] = [
+const CHECKS: [(&str, Sql); 30] = [
     ("the message count of an inbox is right", INBOX_COUNTS),
     (
         "the message count of a conversation is right",
@@ -190,12 +210,19 @@ const CHECKS: [(&str, Sql); 26] = [
     ),
     ("the contact of an identity exists", ORPHAN_IDENTITIES),
     (
-        "a contact has an identity, unless it is being joined",
+        "a contact has an identity, unless it was added or is being joined",
         KNOWN_CONTACTS,
     ),
     (
         "a contact shows the identities that it has",
         SHOWN_IDENTITIES,
+    ),
+    ("a contact is listed under its words", WORDS),
+    ("the contact of a word exists", ORPHAN_WORDS),
+    ("the contact of an external id exists", EXTERNAL_IDS),
+    (
+        "the external id of a contact leads to it",
+        SHOWN_EXTERNAL_IDS,
     ),
     (
         "a joined contact or conversation leads to one that exists",
@@ -272,6 +299,8 @@ pub async fn repair_counts(session: &mut Session) -> Result<u64, Error> {
         REPAIR_LAST_MESSAGES,
         REPAIR_CHANGED_MESSAGES,
         REPAIR_UNDELIVERED_MESSAGES,
+        REMOVE_ORPHAN_WORDS,
+        REPAIR_WORDS,
         REPAIR_IDENTITIES,
     ] {
         repaired += session.execute(&statement, &[]).await?;

@@ -4,20 +4,23 @@
 //! `ops::joins` decides how much is moved at a time, and which contact stays.
 //!
 //! Invariant: after every step, each message is counted in its conversation, and every conversation has its last message.
-//! The caller must have locked the inboxes of the contacts' channel: see `inboxes::lock_type`.
+//! The caller must have locked the account's inboxes: see `inboxes::lock_all`.
 
-use super::statements;
+use super::{not_deleted, statements};
 use crate::id::{AccountId, ContactId, ConversationId, EventId, InboxId, MessageId};
 use db::{Error, Session};
 
 statements! {
-    ADD = "INSERT INTO joins (account_id, contact_id, other_id, created_at) VALUES ($1, $2, $3, $4)
+    ADD = "INSERT INTO joins (account_id, contact_id, other_id, directed, created_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (account_id, contact_id, other_id) DO NOTHING";
-    LIST = "SELECT account_id, contact_id, other_id FROM joins ORDER BY account_id, contact_id, other_id";
+    LIST = "SELECT account_id, contact_id, other_id, directed FROM joins ORDER BY account_id, contact_id, other_id";
     REMOVE = "DELETE FROM joins WHERE account_id = $1 AND contact_id = $2 AND other_id = $3";
     CONVERSATION = "SELECT v.id, v.inbox_id, w.id FROM conversations v
         LEFT JOIN conversations w ON w.account_id = v.account_id AND w.inbox_id = v.inbox_id AND w.contact_id = $1
         WHERE v.account_id = $2 AND v.contact_id = $3 ORDER BY v.id LIMIT 1";
+    SHARED = concat!("SELECT v.inbox_id FROM conversations v JOIN conversations w
+            ON w.account_id = v.account_id AND w.inbox_id = v.inbox_id
+        WHERE v.account_id = $1 AND v.contact_id = $2 AND w.contact_id = $3", not_deleted!("v.inbox_id"), "LIMIT 1");
     GIVE = "UPDATE conversations SET contact_id = $1, change_id = $2 WHERE account_id = $3 AND id = $4";
     // The oldest messages are moved first, so that the last message stays the last one until none is left.
     OLDEST = "SELECT timestamp, id FROM messages WHERE account_id = $1 AND conversation_id = $2 ORDER BY timestamp, id LIMIT $3";
@@ -55,10 +58,12 @@ statements! {
 pub struct Join {
     /// Whose.
     pub account: AccountId,
-    /// The older one.
+    /// The older one; of a directed join, the one that stays.
     pub contact: ContactId,
     /// The other one.
     pub other: ContactId,
+    /// Whether a person has said which one stays.
+    pub directed: bool,
 }
 
 /// Stores a join, until it is done.
@@ -67,6 +72,7 @@ pub async fn add(session: &mut Session, join: &Join, now: i64) -> Result<(), Err
         (&join.account).into(),
         (&join.contact).into(),
         (&join.other).into(),
+        i64::from(join.directed).into(),
         now.into(),
     ];
     session.execute(&ADD, &params).await?;
@@ -81,6 +87,7 @@ pub async fn list(session: &mut Session) -> Result<Vec<Join>, Error> {
                 account: AccountId::from_text(row.text(0)?),
                 contact: ContactId::from_text(row.text(1)?),
                 other: ContactId::from_text(row.text(2)?),
+                directed: row.get::<i64>(3)? != 0,
             })
         })
         .await
@@ -125,6 +132,18 @@ pub async fn next(
             })
         })
         .await
+}
+
+/// An inbox in which both contacts have a conversation.
+pub async fn shared_inbox(
+    session: &mut Session,
+    account: &AccountId,
+    one: &ContactId,
+    other: &ContactId,
+) -> Result<Option<InboxId>, Error> {
+    let params = [account.into(), one.into(), other.into()];
+    let shared = session.query_opt(&SHARED, &params, |row| row.get::<String>(0));
+    Ok(shared.await?.map(InboxId::from_text))
 }
 
 /// Moves a conversation to another contact, which must have none in that inbox.

@@ -9,9 +9,11 @@ pub mod accounts;
 pub mod addresses;
 pub mod aliases;
 pub mod business;
+pub mod contact_words;
 pub mod contacts;
 pub mod conversations;
 pub mod echoes;
+pub mod external_ids;
 pub mod idempotency;
 pub mod identities;
 pub mod inboxes;
@@ -58,6 +60,7 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     11 "0011" "business accounts";
     12 "0012" "sending";
     13 "0013" "waiting and unread";
+    14 "0014" "contacts";
     16 "0016" "visitor sessions";
     17 "0017" "attempts";
 };
@@ -69,14 +72,18 @@ pub const STATEMENTS: &[&[Sql]] = &[
     addresses::ALL,
     aliases::ALL,
     business::ALL,
+    contact_words::ALL,
     contacts::ALL,
     contacts::BY_ENGINE,
+    contacts::RECORDS,
+    contacts::LISTS,
     conversations::ALL,
     conversations::READING,
     conversations::LISTING,
     conversations::GROWING,
     conversations::ATTENTION,
     echoes::ALL,
+    external_ids::ALL,
     idempotency::ALL,
     identities::ALL,
     inboxes::ALL,
@@ -105,14 +112,21 @@ pub const STATEMENTS: &[&[Sql]] = &[
 ];
 
 /// The statements that read all data, as `inboxd verify` does.
-pub const OF_ALL_DATA: &[&[Sql]] = &[invariants::ALL, invariants::BY_ENGINE];
+pub const OF_ALL_DATA: &[&[Sql]] = &[
+    contact_words::OF_ALL,
+    invariants::ALL,
+    invariants::BY_ENGINE,
+];
 
 /// The statements that run many times at once, by file.
 pub const EACH: &[&[Each]] = &[
     accounts::EACH,
     addresses::EACH,
     business::EACH,
+    contact_words::EACH,
     contacts::EACH,
+    contacts::EACH_LISTED,
+    contacts::EACH_RECORD,
     conversations::EACH,
     conversations::EACH_GROWING,
     conversations::EACH_ATTENTION,
@@ -124,6 +138,7 @@ pub const EACH: &[&[Each]] = &[
     messages::EACH_CHANGES,
     outbox::EACH,
     provider_ids::EACH,
+    purge::EACH,
 ];
 
 /// Checks that a statement returned one row for each run. If one were missing, later rows would be taken for those of other

@@ -5,11 +5,8 @@
 //! Invariant: rows go before the rows that they refer to, so that the data is sound after every step.
 
 use super::statements;
-use crate::{
-    domain::Channel,
-    id::{AccountId, ContactId, ConversationId, InboxId},
-};
-use db::{Error, Session, Sql, Value};
+use crate::id::{AccountId, ContactId, ConversationId, InboxId};
+use db::{Each, Error, Session, Sql, Value};
 
 /// Removes what has the first `$3` keys of an inbox.
 macro_rules! remove {
@@ -30,21 +27,8 @@ macro_rules! remove {
     };
 }
 
-/// Removes what a contact has, or the contact itself, if it is in no conversation.
-macro_rules! of_nobody {
-    ($table:literal, $key:literal) => {
-        concat!(
-            "DELETE FROM ",
-            $table,
-            " WHERE account_id = $1 AND ",
-            $key,
-            " = $2 AND NOT EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = $1 AND v.contact_id = $2)"
-        )
-    };
-}
-
 statements! {
-    DELETED = "SELECT account_id, id, type FROM inboxes WHERE deleted_at IS NOT NULL ORDER BY account_id, deleted_at";
+    DELETED = "SELECT account_id, id FROM inboxes WHERE deleted_at IS NOT NULL ORDER BY account_id, deleted_at";
     // Each piece is a range of keys, which is a walk along one index whatever a planner thinks of the table.
     CHANGES = remove!("message_changes", "provider_id");
     OUTBOX = remove!("outbox", "message_id");
@@ -58,11 +42,12 @@ statements! {
         ORDER BY id LIMIT $3";
     DELETE_CONVERSATIONS = "DELETE FROM conversations WHERE account_id = $1 AND inbox_id = $2 AND id <= $3";
     DELETE_ALIASES = "DELETE FROM aliases WHERE account_id = $1 AND survivor_id = $2";
-    DELETE_IDENTITIES = of_nobody!("identities", "contact_id");
+    DELETE_IDENTITIES = "DELETE FROM identities WHERE account_id = $1 AND contact_id = $2";
     // Rows of before there were identities.
-    DELETE_FIRST_IDENTITIES = of_nobody!("contact_identities", "contact_id");
-    DELETE_CONTACT_ALIASES = of_nobody!("aliases", "survivor_id");
-    DELETE_CONTACT = of_nobody!("contacts", "id");
+    DELETE_FIRST_IDENTITIES = "DELETE FROM contact_identities WHERE account_id = $1 AND contact_id = $2";
+    DELETE_EXTERNAL_IDS = "DELETE FROM external_ids WHERE account_id = $1 AND contact_id = $2";
+    DELETE_WORD = "DELETE FROM contact_words WHERE account_id = $1 AND word = $2 AND contact_id = $3";
+    DELETE_CONTACT = "DELETE FROM contacts WHERE account_id = $1 AND id = $2";
     DELETE_INBOX = "DELETE FROM inboxes WHERE account_id = $1 AND id = $2";
 }
 
@@ -71,8 +56,24 @@ const CLAIM: Sql = Sql {
     sqlite: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NOT NULL",
     postgres: "SELECT id FROM inboxes WHERE account_id = $1 AND id = $2 AND deleted_at IS NOT NULL FOR UPDATE SKIP LOCKED",
 };
+/// A contact that nobody has a conversation with any more, and that the business has not saved.
+macro_rules! alone {
+    ($lock:literal) => {
+        concat!(
+            "SELECT c.words AS words FROM contacts c WHERE c.account_id = $1 AND c.id = $2 AND c.saved = 0
+             AND NOT EXISTS (SELECT 1 FROM conversations v WHERE v.account_id = $1 AND v.contact_id = $2)",
+            $lock
+        )
+    };
+}
+const ALONE: Sql = Sql {
+    sqlite: alone!(""),
+    postgres: alone!(" FOR UPDATE OF c"),
+};
 /// The statements with two texts.
-pub(super) const BY_ENGINE: &[Sql] = &[CLAIM];
+pub(super) const BY_ENGINE: &[Sql] = &[CLAIM, ALONE];
+/// Those that run many times at once.
+pub(super) const EACH: &[Each] = &[Each::Find(ALONE)];
 
 /// What belongs to nobody but an inbox, in the order in which it can go. The number is how many rows of the others one is
 /// worth: a quarantined update can take megabytes.
@@ -93,8 +94,6 @@ pub struct Deleted {
     pub account: AccountId,
     /// Which.
     pub inbox: InboxId,
-    /// Of which type.
-    pub channel: Channel,
 }
 
 impl Deleted {
@@ -107,11 +106,9 @@ impl Deleted {
 pub async fn list(session: &mut Session) -> Result<Vec<Deleted>, Error> {
     session
         .query(&DELETED, &[], |row| {
-            let known = row.text(2)?.parse();
             Ok(Deleted {
                 account: AccountId::from_text(row.text(0)?),
                 inbox: InboxId::from_text(row.text(1)?),
-                channel: known.map_err(|what: &str| Error::Broken(what.to_owned()))?,
             })
         })
         .await
@@ -146,8 +143,8 @@ pub async fn remove_held(
     Ok(removed)
 }
 
-/// Removes at most `most` conversations, which must be empty, and the contacts that are in no other. How many
-/// conversations it was. Use [`super::inboxes::lock_type`] first: no contact may be given another conversation meanwhile.
+/// Removes at most `most` conversations, which must be empty, and the contacts that are in no other and were not saved. How many
+/// conversations it was. Use [`super::inboxes::lock_all`] first: no contact may be given another conversation meanwhile.
 pub async fn remove_conversations(
     session: &mut Session,
     deleted: &Deleted,
@@ -168,24 +165,50 @@ pub async fn remove_conversations(
     let params = [account, inbox, last.into()];
     session.execute(&DELETE_CONVERSATIONS, &params).await?;
     contacts.sort_unstable();
+    contacts.dedup();
     let gone: Vec<_> = conversations
         .iter()
         .map(|id| vec![account, id.into()])
         .collect();
-    let alone: Vec<_> = contacts
+    session
+        .query_each(&DELETE_ALIASES, &gone, |_| Ok(()))
+        .await?;
+    remove_alone(session, account, &contacts).await?;
+    Ok(conversations.len() as i64)
+}
+
+/// Removes those of these contacts, which must be sorted, that are in no conversation.
+async fn remove_alone(
+    session: &mut Session,
+    account: Value<'_>,
+    contacts: &[ContactId],
+) -> Result<(), Error> {
+    let asked: Vec<_> = contacts
         .iter()
         .map(|contact| vec![account, contact.into()])
         .collect();
+    let found = session.find_each(&ALONE, &asked, |row| row.get::<Option<String>>(0));
+    let alone: Vec<_> = contacts.iter().zip(found.await?).collect();
+    let alone = alone
+        .iter()
+        .filter_map(|(contact, words)| Some((*contact, words.first()?)));
+    let (mut runs, mut of_words) = (Vec::new(), Vec::new());
+    for (contact, words) in alone {
+        runs.push(vec![account, contact.into()]);
+        let words = words.as_deref().unwrap_or_default().split_whitespace();
+        of_words.extend(words.map(|word| vec![account, word.into(), contact.into()]));
+    }
     for (statement, runs) in [
-        (DELETE_ALIASES, &gone),
-        (DELETE_IDENTITIES, &alone),
-        (DELETE_FIRST_IDENTITIES, &alone),
-        (DELETE_CONTACT_ALIASES, &alone),
-        (DELETE_CONTACT, &alone),
+        (DELETE_IDENTITIES, &runs),
+        (DELETE_FIRST_IDENTITIES, &runs),
+        (DELETE_EXTERNAL_IDS, &runs),
+        (DELETE_ALIASES, &runs),
+        (DELETE_WORD, &of_words),
+        (DELETE_CONTACT, &runs),
     ] {
         session.query_each(&statement, runs, |_| Ok(())).await?;
     }
-    Ok(conversations.len() as i64)
+    Ok(())
 }
 
 /// Removes the inbox itself, once it holds nothing.

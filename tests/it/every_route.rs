@@ -53,7 +53,7 @@ impl Things {
         match noun {
             "inboxes" | "inbox_id" => &self.inbox,
             "conversations" | "conversation_id" => &self.conversation,
-            "contact_id" => &self.contact,
+            "contacts" | "contact_id" => &self.contact,
             "messages" => &self.message,
             _ => panic!("make one of {noun}, so that another account can ask for it"),
         }
@@ -90,7 +90,8 @@ fn with_key(things: &Things) -> Vec<Operation> {
             let parameters = parameters
                 .filter(|parameter| parameter["in"] == "query")
                 .map(|parameter| text(&parameter["name"]))
-                .filter(|name| name.ends_with("_id"));
+                // An external id is the business's own.
+                .filter(|name| name.ends_with("_id") && name != "external_id");
             operations.push(Operation {
                 method: method.to_uppercase().parse().expect("a method"),
                 path: things.path(path),
@@ -120,7 +121,7 @@ async fn another_accounts_things_are_not_found(store: Store) {
     let everything = async || {
         let messages = format!("/messages?inbox_id={}", things.inbox);
         let mut all = vec![app.listing().await];
-        for path in ["/conversations", &messages] {
+        for path in ["/conversations", "/contacts", &messages] {
             all.push(app.get(path).key(&own).send().await.data());
         }
         all

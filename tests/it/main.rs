@@ -7,10 +7,15 @@
 
 mod body_memory;
 mod cli;
+mod cli_contact;
 mod cli_inbox;
 mod cli_inbox_test;
 mod cli_message;
 mod connections;
+mod contacts;
+mod contacts_add;
+mod contacts_merge;
+mod contacts_search;
 mod conversations;
 mod conversations_filters;
 mod conversations_joins;

@@ -86,7 +86,7 @@ impl Shown {
                 News::Status(message.clone())
             }
             What::MessageChanged { .. } => News::None,
-            What::ConversationChanged { .. } => News::None,
+            What::ConversationChanged { .. } | What::ContactChanged { .. } => News::None,
             What::InboxChanged | What::InboxDeleted => News::Messages,
         }
     }

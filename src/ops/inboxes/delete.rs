@@ -20,7 +20,7 @@ pub async fn delete(
     id: &InboxId,
     with_messages: bool,
 ) -> Result<(), Error> {
-    let channel = again(|| async {
+    again(|| async {
         let mut session = context.db.write().await?;
         // From now on no update can store anything in it.
         inboxes::lock(&mut session, &[(account, id)]).await?;
@@ -37,7 +37,7 @@ pub async fn delete(
         let change = EventId::new(&context.clock);
         let changes = inbox_event(account, id, change, What::InboxDeleted);
         commit(context, session, changes).await?;
-        Ok(inbox.channel)
+        Ok(())
     })
     .await?;
     if !context.command {
@@ -47,7 +47,6 @@ pub async fn delete(
     let deleted = Deleted {
         account: account.clone(),
         inbox: id.clone(),
-        channel,
     };
     if let Err(error) = purge::finish(context, &deleted).await {
         // The inbox is deleted nevertheless.

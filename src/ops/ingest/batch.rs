@@ -81,6 +81,7 @@ pub(in crate::ops) async fn store_in(
     let Some(resolved) = resolved else {
         return Ok(None);
     };
+    changes.add(Changes::of(resolved.events));
     conversations::resolve(context, session, &mut incoming.new, now).await?;
     conversations::block(session, &resolved.blocks, &mut outcomes).await?;
     let created = messages::store(context, session, &incoming.new, now, &mut outcomes).await?;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::Error,
     id::{ContactId, InboxId},
-    ops::Context,
+    ops::{Context, events::Event},
     store::{
         conversations::{self, Block},
         identities::{self, Key},
@@ -33,6 +33,8 @@ pub(super) struct Resolved {
     pub(super) joins: Vec<Join>,
     /// Contacts that have blocked or unblocked an inbox, each with the index of its update.
     pub(super) blocks: Vec<(usize, conversations::Key, Block)>,
+    /// Which contacts are known under another name or by something else than before.
+    pub(super) events: Vec<Event>,
 }
 
 /// Sets the contact of each message, creates and updates contacts, and applies changed identities. `None` if another node
@@ -50,6 +52,7 @@ pub(super) async fn resolve(
         let new = || ContactId::new(&context.clock);
         let id = people.meet(&one.named(), one.message.historic, new);
         one.conversation = people.conversation(&id, &one.arrival.inbox).cloned();
+        one.muted = people.is_muted(&id);
         one.contact = Some(id);
     }
     let mut renamed = Vec::new();
@@ -97,12 +100,16 @@ pub(super) async fn resolve(
     if !write::identities(session, &people).await? {
         return Ok(None);
     }
-    write::contacts(session, &people, incoming, &renamed, now).await?;
+    let events = write::contacts(context, session, &people, incoming, &renamed, now).await?;
     let joins: Vec<_> = people.joins.into_iter().collect();
     for join in &joins {
         joins::add(session, join, now).await?;
     }
-    Ok(Some(Resolved { joins, blocks }))
+    Ok(Some(Resolved {
+        joins,
+        blocks,
+        events,
+    }))
 }
 
 /// An item about a person that is not a message.
@@ -172,7 +179,7 @@ async fn read<'a>(
         .collect();
     let asked: Vec<_> = contacts
         .iter()
-        .map(|(contact, (account, _))| (*account, contact))
+        .map(|(contact, (account, channel))| (*account, contact, *channel))
         .collect();
     let others = identities::of_contacts(session, &asked).await?;
     for ((contact, (account, channel)), others) in contacts.iter().zip(others) {

@@ -13,7 +13,7 @@ use crate::{
     id::{ContactId, ConversationId},
     store::messages::{self, Fullness},
 };
-use channels::Item;
+use channels::{Direction, Item};
 use db::Session;
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -29,6 +29,8 @@ pub(super) struct Incoming<'a> {
     pub(super) conversation: Option<ConversationId>,
     /// Whether changes of it are stored already.
     pub(super) has_changes: bool,
+    /// Whether its contact is muted.
+    pub(super) muted: bool,
 }
 
 impl<'a> Incoming<'a> {
@@ -52,6 +54,11 @@ impl<'a> Incoming<'a> {
             channel: self.arrival.channel,
             identities: &self.message.contact.identities,
         }
+    }
+
+    /// Whether nobody is to hear of it: a muted contact has written it. It is stored and counted like any other.
+    pub(super) fn is_silent(&self) -> bool {
+        self.muted && self.message.direction == Direction::Inbound
     }
 
     /// Its contact. If it is not known by now, this is a bug, and the message must not be stored with another contact.
@@ -97,6 +104,7 @@ pub(super) async fn sort<'a>(
                     contact: None,
                     conversation: None,
                     has_changes: false,
+                    muted: false,
                 };
                 match seen.entry(one.key()) {
                     Entry::Vacant(new) => {

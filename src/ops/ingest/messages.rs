@@ -50,6 +50,7 @@ pub(super) async fn store(
                 status: message.status.map(DeliveryStatus::as_str),
                 quoted: quoted(message)?,
                 has_changes: one.has_changes,
+                silent: one.is_silent(),
             };
             Ok((one.update, row))
         })
@@ -65,7 +66,7 @@ pub(super) async fn store(
     for ((update, row), stored) in updates.iter().zip(&rows).zip(stored) {
         if stored {
             outcomes[*update].stored += 1;
-            if row.historic {
+            if row.historic || row.silent {
                 changes.accounts.insert(row.key.account.clone());
             } else {
                 changes.events.push(created(row));
@@ -99,6 +100,7 @@ pub(super) async fn store(
 fn origin(row: &NewMessage<'_>) -> Origin {
     match row.direction {
         _ if row.historic => Origin::History,
+        "inbound" if row.silent => Origin::Muted,
         "inbound" => Origin::Contact,
         _ => Origin::App,
     }

@@ -149,6 +149,13 @@ impl<'a> People<'a> {
         self.contacts.get(contact)?.conversations.get(inbox)
     }
 
+    /// Whether the messages of a contact are told to nobody.
+    pub(super) fn is_muted(&self, contact: &ContactId) -> bool {
+        let known = self.contacts.get(contact);
+        let stored = known.and_then(|known| known.stored.as_ref());
+        stored.is_some_and(|stored| stored.muted)
+    }
+
     /// The contact with these identities. `new` makes the id of a new contact.
     pub(super) fn meet(
         &mut self,
@@ -352,6 +359,7 @@ impl<'a> People<'a> {
                 account: named.account.clone(),
                 contact,
                 other,
+                directed: false,
             });
         }
         Some(own)

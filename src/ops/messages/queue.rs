@@ -13,6 +13,7 @@ use crate::{
     ops::{
         Context,
         changes::Changes,
+        contacts::words,
         credentials,
         events::{Event, What},
         found,
@@ -211,6 +212,7 @@ async fn open(
                 };
                 contacts::insert_each(session, &[said], now).await?;
                 contacts::show_identities(session, &[(account, &new)]).await?;
+                words::index(session, &[(account, &new)]).await?;
             }
             holder
         }

@@ -70,6 +70,7 @@ pub(super) fn request(
 /// Something that a contact is known by, as it is shown.
 #[derive(Deserialize)]
 struct Known<'a> {
+    channel: String,
     kind: String,
     #[serde(borrow)]
     value: Cow<'a, str>,
@@ -94,7 +95,10 @@ fn address<'a>(job: &'a Job, settings: &Settings) -> Result<Option<Known<'a>>, E
         Some(IdentityKind::ParentUserId) => (2, false),
         _ => (1, one.scope.as_ref() != scope),
     };
-    let present = known.into_iter().filter(|one| !one.former);
+    let channel = job.channel.as_str();
+    let present = known
+        .into_iter()
+        .filter(|one| one.channel == channel && !one.former);
     Ok(present.min_by_key(rank))
 }
 

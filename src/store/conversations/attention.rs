@@ -3,7 +3,7 @@
 //!
 //! Messages come in the order of their ids. One from the contact is answered by what was sent here after it came, and by
 //! what was written in the channel's own app later than it, by the provider's clock, whichever of the two comes here first.
-//! It is read up to `read_id`, and by what was written in the app. What was handed over from before does not count. A
+//! It is read up to `read_id`, and by what was written in the app. What was handed over from before does not count, nor what a muted contact writes. A
 //! message that failed or is in doubt is of interest until somebody writes or resolves the conversation after that is known.
 //!
 //! Invariant: all of it follows from the messages, `resolved_id` and `read_id`. [`refresh`] works it out from the newest
@@ -18,7 +18,7 @@ use db::{Each, Error, Session, Sql, Value};
 /// The newest messages of the conversation that is updated, as `w`.
 macro_rules! newest {
     () => {
-        "(SELECT m.id, m.timestamp, m.direction, m.historic, m.sent_by, m.undelivered, m.provider_id FROM messages m
+        "(SELECT m.id, m.timestamp, m.direction, m.historic, m.silent, m.sent_by, m.undelivered, m.provider_id FROM messages m
             WHERE m.account_id = conversations.account_id AND m.conversation_id = conversations.id
             ORDER BY m.timestamp DESC, m.id DESC LIMIT 1000) AS w "
     };
@@ -28,7 +28,7 @@ pub(super) use newest;
 /// The condition for a message of [`newest`] from the contact that nothing written in the channel's app answers.
 macro_rules! from_contact {
     () => {
-        "w.direction = 'inbound' AND w.historic = 0
+        "w.direction = 'inbound' AND w.historic = 0 AND w.silent = 0
             AND (w.timestamp, w.id) > (conversations.echoed_at, conversations.echoed_id) "
     };
 }

@@ -31,7 +31,7 @@ macro_rules! follows {
         concat!(
             "CASE WHEN $8 <> '' OR ", echoed!("(last_inbound_at, last_inbound_id)"), " AND ", echoed!("($5, $6)"), " THEN ", $done,
             " WHEN ($9, $10) <= (echoed_at, echoed_id) AND ($11, $12) > (echoed_at, echoed_id) THEN ", $more,
-            " WHEN ($9, $10) <= (echoed_at, echoed_id) AND ($5, $6) <= (echoed_at, echoed_id) THEN ", $same,
+            " WHEN ($9, $10) <= (echoed_at, echoed_id) AND ($7 = 0 OR ($5, $6) <= (echoed_at, echoed_id)) THEN ", $same,
             " ELSE (SELECT ", $($look),+, " AND (w.timestamp, w.id) > ($9, $10)) END"
         )
     };
@@ -76,6 +76,8 @@ pub(super) const EACH: &[Each] = &[Each::Update(GROW)];
 pub enum Origin {
     /// The contact wrote it.
     Contact,
+    /// The contact wrote it, and is muted: nobody is to answer or read it.
+    Muted,
     /// The business wrote it in the channel's own app.
     App,
     /// It is sent from here.
@@ -113,6 +115,7 @@ impl<'a> Growth<'a> {
                     .first_inbound
                     .map_or(this, |first| this.min(Some(first)));
             }
+            Origin::Muted => self.last_inbound = self.last_inbound.max(this),
             Origin::App => self.last_echo = self.last_echo.max(this),
             Origin::Here => self.answer = self.answer.max(Some(id)),
             Origin::History => {}

@@ -19,7 +19,9 @@ macro_rules! conversation {
         concat!(
             "SELECT v.id, v.inbox_id, v.status, v.messages_count, v.created_at, v.updated_at, v.last_message_at,
                 c.id, c.is_group, c.name, c.phone, c.username, v.blocked_at,
-                c.identities, v.last_inbound_at, c.channel, v.waiting_since, v.unread_count, ",
+                c.identities, v.last_inbound_at,
+                (SELECT i.type FROM inboxes i WHERE i.account_id = v.account_id AND i.id = v.inbox_id),
+                v.waiting_since, v.unread_count, ",
             $crate::store::messages::listed!(),
             " FROM ", $from, " CROSS JOIN contacts c
             LEFT JOIN messages m ON m.account_id = v.account_id AND m.id = v.last_message_id",

@@ -20,8 +20,8 @@ statements! {
         FROM (SELECT 1 AS one) AS one
         LEFT JOIN messages m ON m.account_id = $1 AND m.inbox_id = $2 AND m.provider_id = $3";
     INSERT = "INSERT INTO messages (account_id, inbox_id, provider_id, id, conversation_id, direction, type, content,
-            sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted, has_changes)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+            sender, reply_to, historic, timestamp, received_at, placeholder, status, quoted, has_changes, silent)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         ON CONFLICT (account_id, inbox_id, provider_id) DO NOTHING RETURNING id";
     // Only a message whose type is still `unsupported` is filled.
     FILL = "UPDATE messages SET type = $1, content = $2, reply_to = COALESCE($3, reply_to), status = COALESCE($4, status),
@@ -72,6 +72,8 @@ pub struct NewMessage<'a> {
     pub quoted: Option<String>,
     /// Whether something happened to it before it came.
     pub has_changes: bool,
+    /// Whether it is told to nobody.
+    pub silent: bool,
 }
 
 /// A message that is stored.
@@ -175,6 +177,7 @@ pub async fn insert(
                 message.status.into(),
                 message.quoted.as_deref().into(),
                 i64::from(message.has_changes).into(),
+                i64::from(message.silent).into(),
             ]);
             row
         })

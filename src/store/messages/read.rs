@@ -78,7 +78,7 @@ statements! {
     // By id: the order in which they came here, whatever their own clocks say.
     OF_CONVERSATION_AFTER = list!("WHERE m.account_id = $1 AND m.conversation_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4");
     CREATED_AFTER = concat!("SELECT id, inbox_id, conversation_id FROM messages
-        WHERE account_id = $1 AND id > $2 AND historic = 0", not_deleted!("inbox_id"), "ORDER BY id LIMIT $3");
+        WHERE account_id = $1 AND id > $2 AND historic = 0 AND silent = 0", not_deleted!("inbox_id"), "ORDER BY id LIMIT $3");
 }
 
 /// A message as it is stored, before what happened to it is folded in.

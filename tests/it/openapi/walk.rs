@@ -1,5 +1,7 @@
 //! One request for each answer that the document promises, in an order that makes all of them possible.
 
+mod contacts;
+
 use crate::support::{
     Call, Store, TestApp,
     whatsapp::{self, APP_SECRET, sign, update},
@@ -35,6 +37,9 @@ pub(super) struct Walk {
     sender: String,
     /// A conversation of the live chat.
     chat: String,
+    contacts: [String; 2],
+    /// A contact that can be merged with one of them.
+    mergeable: String,
 }
 
 impl Walk {
@@ -87,8 +92,17 @@ impl Walk {
         let say = say.json(&json!({"client_id": "1", "text": "Hello"})).send();
         say.await.assert_status(201);
         let chat = first(&format!("/conversations?inbox_id={livechat}")).await;
+        let sender = app.key(&[Scope::Send]).await;
+        let add = async |body: Value| {
+            let call = app.post("/contacts").key(&sender).json(&body);
+            id(&call.send().await.data())
+        };
+        let [one, other] =
+            contacts::CONTACTS.map(|(id, phone)| add(json!({"external_id": id, "phone": phone})));
         Walk {
-            sender: app.key(&[Scope::Send]).await,
+            contacts: [one.await, other.await],
+            mergeable: add(json!({"external_id": "20"})).await,
+            sender: sender.clone(),
             chat: id(&chat),
             conversation,
             message: id(&message),
@@ -109,6 +123,7 @@ impl Walk {
         steps.extend(self.connections());
         steps.extend(self.sends());
         steps.extend(self.states());
+        steps.extend(self.contacts());
         steps.extend(self.verifications());
         steps.extend(self.changes());
         steps.extend(self.hooks());

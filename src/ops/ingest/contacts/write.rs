@@ -6,7 +6,8 @@
 use super::super::{arrival::Arrival, incoming::Incoming, people::People};
 use crate::{
     error::Error,
-    id::{AccountId, ContactId},
+    id::{AccountId, ContactId, EventId},
+    ops::{Context, contacts::words, events::Event},
     store::{
         contacts::{self, Said, Stored},
         identities::{self as table, Change},
@@ -71,13 +72,15 @@ impl<'a> Writing<'a> {
 }
 
 /// Adds the new contacts, and brings the others up to date. The rows of contacts are locked in the order of their ids.
+/// Returns the events of those that are changed.
 pub(super) async fn contacts(
+    context: &Context,
     session: &mut Session,
     people: &People<'_>,
     incoming: &[Incoming<'_>],
     renamed: &[(ContactId, &Arrival, &Renamed)],
     now: i64,
-) -> Result<(), Error> {
+) -> Result<Vec<Event>, Error> {
     let stored = |id: &ContactId| {
         let known = people.contacts.get(id);
         known.and_then(|known| known.stored.as_ref())
@@ -91,6 +94,7 @@ pub(super) async fn contacts(
         .iter()
         .filter_map(|(_, writing)| writing.latest.map(|(said, _)| said));
     contacts::insert_each(session, &new.collect::<Vec<_>>(), now).await?;
+    let mut events = Vec::new();
     for (id, writing) in known {
         let latest = writing.latest.iter().map(|(said, _)| said);
         for said in latest.chain(&writing.renamed) {
@@ -99,11 +103,25 @@ pub(super) async fn contacts(
         for number in &writing.lost {
             contacts::forget_phone(session, writing.account, id, number).await?;
         }
+        events.push((writing.account, *id, EventId::new(&context.clock)));
     }
+    let touched: Vec<_> = events
+        .iter()
+        .map(|(a, id, event)| (*a, *id, event))
+        .collect();
+    contacts::touch(session, &touched).await?;
     let shown = writing.iter().filter(|(_, writing)| writing.identities);
     let shown: Vec<_> = shown.map(|(id, writing)| (writing.account, *id)).collect();
     contacts::show_identities(session, &shown).await?;
-    Ok(())
+    let all: Vec<_> = writing
+        .iter()
+        .map(|(id, writing)| (writing.account, *id))
+        .collect();
+    words::index(session, &all).await?;
+    Ok(events
+        .iter()
+        .map(|(account, id, event)| Event::of_contact(event, account, id))
+        .collect())
 }
 
 /// All that is said of each contact.
