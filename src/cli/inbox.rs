@@ -237,7 +237,10 @@ impl Inbox {
                     ("instagram_account_id", instagram_account_id),
                 ]);
                 body.insert("channel".to_owned(), fields.object()?.into());
-                show(output, &inboxes::create(&context, &account, body).await?)
+                show(
+                    output,
+                    &inboxes::create(&context, &account, body, None).await?,
+                )
             }
             Inbox::List {
                 whose,
@@ -281,13 +284,13 @@ impl Inbox {
                 body.insert("channel".to_owned(), channel.into());
                 show(
                     output,
-                    &inboxes::update(&context, &account, &id, body).await?,
+                    &inboxes::update(&context, &account, &id, body, None).await?,
                 )
             }
             Inbox::Test(command) => command.run(&context, output).await,
             Inbox::Delete { within, id, purge } => {
                 let (account, id) = find(&context, &within, id).await?;
-                inboxes::delete(&context, &account, &id, purge).await?;
+                inboxes::delete(&context, &account, &id, purge, None).await?;
                 output.one(&json!({"id": id, "deleted": true}), || {
                     vec![("id", id.to_string()), ("deleted", "yes".to_owned())]
                 })

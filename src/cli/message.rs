@@ -100,13 +100,12 @@ impl Message {
             name: "inboxd message send".to_owned(),
         };
         let sent = messages::send(&context, &account, &sent_by, body, None, None).await?;
-        let message: Value = serde_json::from_str(sent.message.get())
-            .map_err(|error| Failure::Failed(error.to_string()))?;
-        output.one(&message, || {
-            let shown = |name: &str| or_dash(message[name].as_str().map(str::to_owned));
-            ["id", "conversation_id", "status"]
-                .map(|name| (name, shown(name)))
-                .into()
+        output.one(&sent, || {
+            vec![
+                ("id", sent.id.to_string()),
+                ("conversation_id", sent.conversation_id.to_string()),
+                ("status", or_dash(sent.status.as_deref().map(str::to_owned))),
+            ]
         })
     }
 }

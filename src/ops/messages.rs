@@ -10,7 +10,7 @@ mod queue;
 mod send;
 
 pub use input::NewMessage;
-pub use send::{Sent, send};
+pub use send::send;
 
 pub(super) use fold::{fold, json};
 pub(super) use outgoing::{Way, expiry, read as read_outgoing};

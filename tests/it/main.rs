@@ -36,6 +36,7 @@ mod hooks_telegram;
 mod hooks_unaddressed;
 mod hooks_whatsapp;
 mod hooks_whatsapp_messages;
+mod idempotency;
 mod inboxes_connect;
 mod inboxes_connect_others;
 mod inboxes_create;

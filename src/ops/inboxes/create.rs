@@ -9,7 +9,13 @@ use crate::{
     domain::{Channel, Inbox},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
-    ops::{Context, changes::commit, credentials::put_all, events::What, transaction::again},
+    ops::{
+        Context,
+        credentials::put_all,
+        events::What,
+        idempotency::{Request, commit_answer},
+        transaction::again,
+    },
     store::{
         accounts,
         inboxes::{self, Details},
@@ -25,6 +31,7 @@ pub async fn create(
     context: &Context,
     account: &AccountId,
     body: Map<String, Value>,
+    request: Option<&Request>,
 ) -> Result<Inbox, Error> {
     let new = NewInbox::parse(body)?;
     let channel = new.channel();
@@ -78,7 +85,7 @@ pub async fn create(
         }
         put_all(context, &mut session, account, &id, &credentials).await?;
         let changes = inbox_event(account, &id, change, What::InboxChanged);
-        commit(context, session, changes).await
+        commit_answer(context, session, changes, request, &details.inbox).await
     })
     .await?;
     Ok(details.inbox)

@@ -339,6 +339,11 @@ impl Walk {
         let (live, writer) = (&self.livechat, &self.writer);
         [
             ("", call(live).key(writer), 200),
+            (
+                " wrong",
+                call(live).key(writer).header("idempotency-key", ""),
+                400,
+            ),
             (" body", call(live).key(writer).body(too_large()), 413),
             (" no key", call(live), 401),
             (" reader", call(live).key(&self.reader), 403),
