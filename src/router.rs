@@ -34,6 +34,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(conversations::get, conversations::update))
         .routes(routes!(conversations::read))
         .routes(routes!(messages::list, messages::send::send))
+        .routes(routes!(messages::whatsapp::send))
         .routes(routes!(messages::get))
         .routes(routes!(messages::send::retry))
         .routes(routes!(messages::send::cancel))

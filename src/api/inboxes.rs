@@ -10,7 +10,7 @@ use crate::{
         auth::{IdPath, Reader, Writer},
         body::{JsonObject, Nothing},
         envelope::{self, ApiError, Failure, Success},
-        idempotency::{IdempotencyKey, Shape, begun, once},
+        idempotency::{IdempotencyKey, begun, created, no_content, ok, once},
         query::{Flag, query},
         representation::{Wanted, represent},
     },
@@ -64,7 +64,7 @@ pub async fn create(
     let request = key.request(&principal, Some(&body))?;
     let (context, request) = (&app.context, request.as_ref());
     let work = inboxes::create(context, principal.account(), body, request);
-    once(context, request, Shape::Created("/inboxes"), work).await
+    once(context, request, created("/inboxes"), work).await
 }
 
 /// Get an inbox
@@ -114,7 +114,7 @@ pub async fn update(
     let request = key.request(&principal, Some(&body))?;
     let (context, request) = (&app.context, request.as_ref());
     let work = inboxes::update(context, principal.account(), &id, body, request);
-    once(context, request, Shape::Ok, work).await
+    once(context, request, ok, work).await
 }
 
 query! {
@@ -151,7 +151,7 @@ pub async fn delete(
     let params = DeleteParams::parse(query.as_deref())?;
     let purge = params.purge.unwrap_or_default().0;
     let work = inboxes::delete(context, principal.account(), &id, purge, request);
-    once(context, request, Shape::NoContent, work).await
+    once(context, request, no_content, work).await
 }
 
 /// Get the setup of an inbox
@@ -202,5 +202,5 @@ pub async fn connect(
     let request = key.request(&principal, None)?;
     let (context, account) = (app.context.clone(), principal.account().clone());
     let work = async move { connect::connect(&context, &account, &id).await };
-    begun(&app.context, request, Shape::Ok, work).await
+    begun(&app.context, request, ok, work).await
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::SentBy,
     id::{ConversationId, InboxId},
-    ops::messages,
+    ops::messages::{self, NewMessage},
     store::accounts::Thing,
 };
 use clap::Subcommand;
@@ -99,7 +99,8 @@ impl Message {
             id: "command_line".to_owned(),
             name: "inboxd message send".to_owned(),
         };
-        let sent = messages::send(&context, &account, &sent_by, body, None, None).await?;
+        let new = NewMessage::parse(body)?;
+        let sent = messages::send(&context, &account, &sent_by, new, None, None).await?;
         output.one(&sent, || {
             vec![
                 ("id", sent.id.to_string()),

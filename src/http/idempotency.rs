@@ -74,29 +74,24 @@ impl IdempotencyKey {
     }
 }
 
-/// The shape of an operation's answer: how it is made from its data.
-#[derive(Debug, Clone, Copy)]
-pub enum Shape {
-    /// 200 with the data.
-    Ok,
-    /// 201 with the data, which has an `id`, and its path below this one in `Location`.
-    Created(&'static str),
-    /// 204.
-    NoContent,
+/// The answer to an operation: 200 with its data. This and the next are shapes for [`once`] and [`begun`].
+pub fn ok(data: &RawValue) -> Result<Response, Error> {
+    Ok(envelope::ok(data))
 }
 
-impl Shape {
-    fn respond(self, data: &RawValue) -> Result<Response, Error> {
-        let folder = match self {
-            Shape::Ok => return Ok(envelope::ok(data)),
-            Shape::NoContent => return Ok(StatusCode::NO_CONTENT.into_response()),
-            Shape::Created(folder) => folder,
-        };
-        #[derive(Deserialize)]
-        struct Identified<'a> {
-            #[serde(borrow)]
-            id: Cow<'a, str>,
-        }
+/// 204.
+pub fn no_content(_: &RawValue) -> Result<Response, Error> {
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// 201 with the data, which has an `id`, and its path below this one in `Location`.
+pub fn created(folder: &'static str) -> impl Fn(&RawValue) -> Result<Response, Error> {
+    #[derive(Deserialize)]
+    struct Identified<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    move |data| {
         let Identified { id } = serde_json::from_str(data.get()).map_err(internal)?;
         let location = HeaderValue::from_str(&format!("{folder}/{id}"));
         let location = location.map_err(|error| Error::Internal(error.to_string()))?;
@@ -104,42 +99,33 @@ impl Shape {
         response.headers_mut().insert(header::LOCATION, location);
         Ok(response)
     }
-
-    fn first(self, data: &impl Serialize) -> Result<Response, ApiError> {
-        Ok(self.respond(&*to_raw_value(data).map_err(internal)?)?)
-    }
-
-    fn again(self, kept: &RawValue) -> Result<Response, ApiError> {
-        let mut response = self.respond(kept)?;
-        let name = HeaderName::from_static("idempotent-replayed");
-        let value = HeaderValue::from_static("true");
-        response.headers_mut().insert(name, value);
-        Ok(response)
-    }
 }
 
 /// Answers with what `work` returns, which commits its answer in its own transaction
-/// (`ops::idempotency::commit_answer`). For an equal request `work` is not begun, or comes to nothing.
+/// (`ops::idempotency::commit_answer`), in a `shape`. For an equal request `work` is not begun, or comes to nothing.
 pub async fn once<T: Serialize>(
     context: &Context,
     request: Option<&Request>,
-    shape: Shape,
+    shape: impl Fn(&RawValue) -> Result<Response, Error>,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<Response, ApiError> {
-    let Some(request) = request else {
-        return shape.first(&work.await?);
+    let kept = match request {
+        Some(request) => request.answer(context).await?,
+        None => None,
     };
-    if let Some(kept) = request.answer(context).await? {
-        return shape.again(&kept);
+    if let Some(kept) = kept {
+        return again(shape(&kept)?);
     }
-    match work.await {
-        Ok(data) => shape.first(&data),
-        // An equal request may have been faster, and what it did may be why this one cannot.
-        Err(error) => match request.answer(context).await? {
-            Some(kept) => shape.again(&kept),
-            None => Err(error.into()),
-        },
-    }
+    let error = match work.await {
+        Ok(data) => return Ok(shape(&to_raw_value(&data).map_err(internal)?)?),
+        Err(error) => error,
+    };
+    // An equal request may have been faster, and what it did may be why this one cannot.
+    let kept = match request {
+        Some(request) => request.answer(context).await?,
+        None => None,
+    };
+    kept.map_or(Err(error.into()), |kept| again(shape(&kept)?))
 }
 
 /// The same for work that is not one transaction, or that asks a provider: its request is kept before it is begun, and its
@@ -147,20 +133,18 @@ pub async fn once<T: Serialize>(
 pub async fn begun<T: Serialize + Send>(
     context: &Context,
     request: Option<Request>,
-    shape: Shape,
+    shape: impl Fn(&RawValue) -> Result<Response, Error>,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let Some(request) = request else {
-        return shape.first(&work.await?);
+        return once(context, None, shape, work).await;
     };
     if let Some(kept) = request.answer(context).await? {
-        return shape.again(&kept);
+        return again(shape(&kept)?);
     }
     if let Err(error) = request.claim(context).await {
-        return match request.answer(context).await? {
-            Some(kept) => shape.again(&kept),
-            None => Err(error.into()),
-        };
+        let kept = request.answer(context).await?;
+        return kept.map_or(Err(error.into()), |kept| again(shape(&kept)?));
     }
     let context = context.clone();
     let done = tokio::spawn(async move {
@@ -177,8 +161,16 @@ pub async fn begun<T: Serialize + Send>(
     });
     let done = done
         .await
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(shape.respond(&*done?)?)
+        .map_err(|error| Error::Internal(error.to_string()))??;
+    Ok(shape(&done)?)
+}
+
+fn again(mut response: Response) -> Result<Response, ApiError> {
+    let name = HeaderName::from_static("idempotent-replayed");
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static("true"));
+    Ok(response)
 }
 
 fn internal(error: serde_json::Error) -> Error {

@@ -61,6 +61,7 @@ mod messages;
 mod messages_changes;
 mod messages_placeholders;
 mod messages_quoted;
+mod messages_whatsapp;
 #[cfg(feature = "postgres-tests")]
 mod nginx;
 #[cfg(feature = "postgres-tests")]

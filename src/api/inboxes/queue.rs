@@ -6,7 +6,7 @@ use crate::{
         auth::{IdPath, Sender},
         body::JsonObject,
         envelope::{ApiError, Success},
-        idempotency::{IdempotencyKey, Shape, begun},
+        idempotency::{IdempotencyKey, begun, ok},
     },
     id::InboxId,
     ops::outbox::{self, QueueChange, QueueChanged},
@@ -38,5 +38,5 @@ pub async fn change(
     let request = key.request(&principal, Some(&body))?;
     let (context, account) = (app.context.clone(), principal.account().clone());
     let work = async move { outbox::change_queue(&context, &account, &id, body).await };
-    begun(&app.context, request, Shape::Ok, work).await
+    begun(&app.context, request, ok, work).await
 }

@@ -7,7 +7,7 @@ use crate::{
         auth::{IdPath, Sender},
         body::{JsonObject, Nothing, Reservations},
         envelope::{ApiError, Failure},
-        idempotency::{IdempotencyKey, Shape, once},
+        idempotency::{IdempotencyKey, created, ok, once},
     },
     id::MessageId,
     ops::{
@@ -53,22 +53,30 @@ pub async fn send(
     reservations: Option<Extension<Reservations>>,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let wait = preferred_wait(&headers);
-    // The body is short now: waiting for a provider must not keep others from sending theirs.
-    if let Some(Extension(reservations)) = reservations
-        && wait.is_some()
-    {
-        reservations.release();
-    }
+    let wait = preferred_wait(&headers, reservations);
     let request = key.request(&principal, Some(&body))?;
+    let new = NewMessage::parse(body)?;
     let (context, request) = (&app.context, request.as_ref());
     let (account, sent_by) = (principal.account(), principal.sent_by());
-    let work = messages::send(context, account, &sent_by, body, request, wait);
-    once(context, request, Shape::Created("/messages"), work).await
+    let work = messages::send(context, account, &sent_by, new, request, wait);
+    once(context, request, created("/messages"), work).await
 }
 
-/// How long the client would wait (RFC 7240). What cannot be read is no preference.
-fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+/// How long the client would wait for the provider. Then the memory of the request's body is free: it is short now, and
+/// waiting must not keep others from sending theirs.
+pub(super) fn preferred_wait(
+    headers: &HeaderMap,
+    reservations: Option<Extension<Reservations>>,
+) -> Option<Duration> {
+    let wait = wait(headers)?;
+    if let Some(Extension(reservations)) = reservations {
+        reservations.release();
+    }
+    Some(wait)
+}
+
+/// The client's preference (RFC 7240). What cannot be read is none.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all("prefer").iter();
     let mut preferences = values
         .filter_map(|value| value.to_str().ok())
@@ -103,7 +111,7 @@ pub async fn retry(
     let request = key.request(&principal, None)?;
     let (context, request) = (&app.context, request.as_ref());
     let work = outbox::retry(context, principal.account(), &id, request);
-    once(context, request, Shape::Ok, work).await
+    once(context, request, ok, work).await
 }
 
 /// Cancel a message
@@ -127,7 +135,7 @@ pub async fn cancel(
     let request = key.request(&principal, None)?;
     let (context, request) = (&app.context, request.as_ref());
     let work = outbox::cancel(context, principal.account(), None, &id, request);
-    once(context, request, Shape::Ok, work).await
+    once(context, request, ok, work).await
 }
 
 /// Settle a message
@@ -153,7 +161,7 @@ pub async fn settle(
     let request = key.request(&principal, Some(&body))?;
     let (context, request) = (&app.context, request.as_ref());
     let work = outbox::settle(context, principal.account(), &id, body, request);
-    once(context, request, Shape::Ok, work).await
+    once(context, request, ok, work).await
 }
 
 #[cfg(test)]
@@ -168,7 +176,7 @@ mod tests {
                 header::HeaderName::from_static("prefer"),
                 HeaderValue::from_static(value),
             )]);
-            preferred_wait(&headers).map(|wait| wait.as_secs())
+            super::wait(&headers).map(|wait| wait.as_secs())
         };
         assert_eq!(wait("wait=10"), Some(10));
         assert_eq!(wait("respond-async, wait=9000"), Some(LONGEST_WAIT));

@@ -14,28 +14,26 @@ use crate::{
         transaction::again,
     },
 };
-use serde_json::{Map, Value};
 use std::time::Duration;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::timeout,
 };
 
-/// Accepts a message to send, by the body of `POST /messages`. Returns the message as it is then; or, with `wait`, as it is
+/// Accepts a message to send. Returns the message as it is then; or, with `wait`, as it is
 /// once the provider has answered, at most so much later.
 ///
 /// # Errors
-/// [`Error::Validation`] with all that is wrong with the body, and with what the channel does not take;
+/// [`Error::Validation`] with what the channel does not take, and with whom it cannot be for;
 /// [`Error::Conflict`] if nothing can be sent there now.
 pub async fn send(
     context: &Context,
     account: &AccountId,
     sent_by: &SentBy,
-    body: Map<String, Value>,
+    new: NewMessage,
     request: Option<&Request>,
     wait: Option<Duration>,
 ) -> Result<Message<'static>, Error> {
-    let new = NewMessage::parse(body)?;
     // Before anything can happen to it.
     let events = context.events.listen();
     let accepted = again(|| accept(context, account, sent_by, &new, request)).await?;
