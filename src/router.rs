@@ -33,6 +33,7 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::get, conversations::update))
         .routes(routes!(conversations::read))
+        .routes(routes!(conversations::typing::show))
         .routes(routes!(messages::list, messages::send::send))
         .routes(routes!(messages::whatsapp::send))
         .routes(routes!(messages::get))

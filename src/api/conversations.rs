@@ -1,5 +1,7 @@
 //! `/conversations`: lists and reads conversations, and changes their state.
 
+pub mod typing;
+
 use crate::{
     domain::{CONVERSATION_STATUSES, Conversation},
     error::Error,

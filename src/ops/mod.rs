@@ -22,8 +22,10 @@ pub mod page;
 mod pieces;
 pub mod purge;
 pub mod quarantine;
+mod route;
 pub mod setup;
 mod standing;
+pub mod signals;
 pub mod test_update;
 pub mod transaction;
 pub mod verify;
@@ -33,6 +35,7 @@ use crate::{
 };
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
+use signals::Signals;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -66,6 +69,8 @@ pub struct Context {
     pub joins_left: Arc<Notify>,
     /// Notified when something was put into the outbox.
     pub outbox_filled: Arc<Notify>,
+    /// What is told beside messages.
+    pub signals: Arc<Signals>,
     /// How long a message that cannot be sent is tried.
     pub send_patience: Duration,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
@@ -157,6 +162,7 @@ pub async fn open(
         inbox_deleted: Arc::default(),
         joins_left: Arc::default(),
         outbox_filled: Arc::default(),
+        signals: Arc::default(),
         send_patience: config::SEND_PATIENCE,
         command: false,
         db,

@@ -84,6 +84,7 @@ mod sending_requests;
 mod sending_to_people;
 mod sending_under_kills;
 mod serve;
+mod signals;
 mod statements;
 mod support;
 mod upgrade;

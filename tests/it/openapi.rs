@@ -207,7 +207,9 @@ async fn every_answer_is_as_documented_and_every_documented_answer_can_be_had(st
         let chat = path.starts_with("/livechat/");
         // Only a message that was sent, and did not arrive, can be sent again.
         let sent = path.starts_with("/messages/{id}/") && matches!(status, "200" | "400");
-        let elsewhere = stream || chat || sent;
+        // It takes a provider to show that somebody types.
+        let typing = path.ends_with("/typing") && status == "204";
+        let elsewhere = stream || chat || sent || typing;
         matches!(status, "408" | "429" | "431" | "500" | "503")
             || hook && status == "400"
             || elsewhere

@@ -36,22 +36,26 @@ pub async fn create(
     let new = NewInbox::parse(body)?;
     let channel = new.channel();
     let (mut phone_number, mut instagram_account_id) = (None, None);
-    let (name, given): (_, ChannelChange) = match new {
+    let (name, read_receipts, given): (_, _, ChannelChange) = match new {
         NewInbox::Whatsapp(new) => {
             phone_number = Some(new.phone_number.0);
-            (new.name, new.channel.into())
+            (new.name, new.read_receipts, new.channel.into())
         }
         NewInbox::Instagram(new) => {
             instagram_account_id = Some(new.instagram_account_id.0);
-            (new.name, new.channel.into())
+            (new.name, new.read_receipts, new.channel.into())
         }
-        NewInbox::Telegram(new) => (new.name, new.channel.into()),
+        NewInbox::Telegram(new) => (new.name, new.read_receipts, new.channel.into()),
         NewInbox::Livechat(new) => (
             new.name,
+            new.read_receipts,
             new.channel.value().map(Into::into).unwrap_or_default(),
         ),
     };
-    let mut settings = Settings::default();
+    let mut settings = Settings {
+        read_receipts,
+        ..Settings::default()
+    };
     let credentials = given.apply(&mut settings);
 
     let now = context.clock.now();

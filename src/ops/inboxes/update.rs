@@ -78,6 +78,7 @@ async fn change(
         move_address(&mut session, account, &inbox, [&before, &settings]).await?;
     }
     change.pace.map(|pace| pace.0).apply(&mut settings.pace);
+    settings.read_receipts = change.read_receipts.or(settings.read_receipts);
     if let Some(name) = change.name {
         inbox.name = name.0;
     }

@@ -301,6 +301,23 @@ impl Walk {
                 ),
             ]);
         }
+        let path = "/conversations/{id}/typing";
+        let call = |id: &str| self.app.post(&path.replace("{id}", id));
+        let (conversation, key) = (&self.conversation, &self.sender);
+        let wrong = call(conversation).key(key).header("idempotency-key", "");
+        steps.extend([
+            step(path, " no token", call(conversation).key(key), 409),
+            step(path, " wrong", wrong, 400),
+            step(path, " no key", call(conversation), 401),
+            step(path, " reader", call(conversation).key(&self.reader), 403),
+            step(path, " unknown", call("conv_x").key(key), 404),
+            step(
+                path,
+                " large",
+                call("x").raw_json(too_large()).key(key),
+                413,
+            ),
+        ]);
         let settle = self.app.post("/messages/msg_x/settle").key(&self.sender);
         steps.push(step(
             "/messages/{id}/settle",
