@@ -11,6 +11,7 @@ mod conversation;
 mod failure;
 mod hooks;
 mod inbox;
+mod inbox_queue;
 mod inbox_test;
 mod key;
 mod log;
@@ -122,7 +123,7 @@ enum Command {
     /// Resolve conversations, or open them again
     #[command(subcommand)]
     Conversation(conversation::Conversation),
-    /// Send messages
+    /// Send messages, and decide about those that were not delivered
     #[command(subcommand)]
     Message(message::Message),
     /// Quarantined updates: correctly signed, but not readable

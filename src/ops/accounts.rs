@@ -134,6 +134,7 @@ pub async fn holder(
         Thing::Key(_) => "API key",
         Thing::Inbox(_) => "inbox",
         Thing::Conversation(_) => "conversation",
+        Thing::Message(_) => "message",
         Thing::Quarantined(_) => "quarantined update",
     };
     let mut session = context.db.snapshot().await?;

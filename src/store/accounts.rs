@@ -5,7 +5,7 @@
 use super::{aliases::survivor, statements};
 use crate::{
     domain::Account,
-    id::{AccountId, ConversationId, InboxId, KeyId, QuarantineId},
+    id::{AccountId, ConversationId, InboxId, KeyId, MessageId, QuarantineId},
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
@@ -18,6 +18,7 @@ statements! {
     HOLDS_KEY = "SELECT account_id FROM api_keys WHERE account_id = $1 AND id = $2";
     HOLDS_INBOX = "SELECT account_id FROM inboxes WHERE account_id = $1 AND id = $2";
     HOLDS_CONVERSATION = concat!("SELECT account_id FROM conversations WHERE account_id = $1 AND id = ", survivor!("$2"));
+    HOLDS_MESSAGE = "SELECT account_id FROM messages WHERE account_id = $1 AND id = $2";
     HOLDS_QUARANTINED = "SELECT account_id FROM quarantine WHERE account_id = $1 AND id = $2";
 }
 
@@ -33,6 +34,7 @@ pub(super) const EACH: &[Each] = &[
     Each::Find(HOLDS_KEY),
     Each::Find(HOLDS_INBOX),
     Each::Find(HOLDS_CONVERSATION),
+    Each::Find(HOLDS_MESSAGE),
     Each::Find(HOLDS_QUARANTINED),
 ];
 
@@ -45,6 +47,8 @@ pub enum Thing<'a> {
     Inbox(&'a InboxId),
     /// A conversation, or one that was joined with it.
     Conversation(&'a ConversationId),
+    /// A message.
+    Message(&'a MessageId),
     /// A quarantined update.
     Quarantined(&'a QuarantineId),
 }
@@ -91,6 +95,7 @@ pub async fn find_holder(
         Thing::Key(id) => (&HOLDS_KEY, id.as_str()),
         Thing::Inbox(id) => (&HOLDS_INBOX, id.as_str()),
         Thing::Conversation(id) => (&HOLDS_CONVERSATION, id.as_str()),
+        Thing::Message(id) => (&HOLDS_MESSAGE, id.as_str()),
         Thing::Quarantined(id) => (&HOLDS_QUARANTINED, id.as_str()),
     };
     let runs: Vec<Vec<Value<'_>>> = accounts
