@@ -109,11 +109,7 @@ pub async fn once<T: Serialize>(
     shape: impl Fn(&RawValue) -> Result<Response, Error>,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<Response, ApiError> {
-    let kept = match request {
-        Some(request) => request.answer(context).await?,
-        None => None,
-    };
-    if let Some(kept) = kept {
+    if let Some(kept) = kept(context, request).await? {
         return again(shape(&kept)?);
     }
     let error = match work.await {
@@ -121,10 +117,7 @@ pub async fn once<T: Serialize>(
         Err(error) => error,
     };
     // An equal request may have been faster, and what it did may be why this one cannot.
-    let kept = match request {
-        Some(request) => request.answer(context).await?,
-        None => None,
-    };
+    let kept = kept(context, request).await?;
     kept.map_or(Err(error.into()), |kept| again(shape(&kept)?))
 }
 
@@ -139,11 +132,11 @@ pub async fn begun<T: Serialize + Send>(
     let Some(request) = request else {
         return once(context, None, shape, work).await;
     };
-    if let Some(kept) = request.answer(context).await? {
+    if let Some(kept) = kept(context, Some(&request)).await? {
         return again(shape(&kept)?);
     }
     if let Err(error) = request.claim(context).await {
-        let kept = request.answer(context).await?;
+        let kept = kept(context, Some(&request)).await?;
         return kept.map_or(Err(error.into()), |kept| again(shape(&kept)?));
     }
     let context = context.clone();
@@ -163,6 +156,17 @@ pub async fn begun<T: Serialize + Send>(
         .await
         .map_err(|error| Error::Internal(error.to_string()))??;
     Ok(shape(&done)?)
+}
+
+/// The answer that the request got before, if it may be repeated and did.
+async fn kept(
+    context: &Context,
+    request: Option<&Request>,
+) -> Result<Option<Box<RawValue>>, Error> {
+    match request {
+        Some(request) => request.answer(context).await,
+        None => Ok(None),
+    }
 }
 
 fn again(mut response: Response) -> Result<Response, ApiError> {
