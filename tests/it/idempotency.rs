@@ -155,6 +155,25 @@ async fn what_a_person_does_about_a_message_happens_once(store: Store) {
         "as it was then"
     );
 
+    let path = format!("/conversations/{conversation}");
+    let resolve = || {
+        let call = sending.app.patch(&path).key(&sending.key);
+        call.header(KEY, "r").json(&json!({"status": "resolved"}))
+    };
+    assert_eq!(twice(resolve).await.data()["status"], "resolved");
+    let open = sending.app.patch(&path).key(&sending.key);
+    let open = open.json(&json!({"status": "open"}));
+    assert_eq!(open.send().await.data()["status"], "open");
+    assert_eq!(resolve().send().await.data()["status"], "resolved");
+    let shown = sending.app.get(&path).key(&sending.key).send().await;
+    assert_eq!(shown.data()["status"], "open");
+    let body = json!({"message_id": message["id"]});
+    let read = || {
+        let call = sending.app.post(&format!("{path}/read"));
+        call.key(&sending.key).header(KEY, "read").json(&body)
+    };
+    twice(read).await;
+
     let limited = json!({"error": {"code": 130_429, "message": "Slow down"}});
     sending
         .provider

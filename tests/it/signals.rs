@@ -5,11 +5,7 @@ use crate::{
     sending::Sending,
     support::{Answer, Store, counting::Does, eventually, on_both_stores, program::text, whatsapp},
 };
-use inboxd::{
-    domain::Scope,
-    id::{ConversationId, MessageId},
-    ops::signals,
-};
+use inboxd::domain::Scope;
 use serde_json::{Value, json};
 
 on_both_stores![
@@ -229,11 +225,13 @@ async fn an_inbox_says_when_it_marks(store: Store) {
         .assert_wrong_fields(&[("read_receipts", rule)]);
     let newest = async |conversation: &str| {
         let path = format!("/messages?conversation_id={conversation}&limit=1");
-        MessageId::from_text(sending.first(&path).await)
+        sending.first(&path).await
     };
-    let read = |conversation: &str, message: &MessageId| {
-        let conversation = ConversationId::from_text(conversation);
-        signals::read(&app.context, &app.account, &conversation, message);
+    let read = async |conversation: &str, message: &str| {
+        let path = format!("/conversations/{conversation}/read");
+        let call = app.post(&path).key(&sending.key);
+        let body = json!({"message_id": message});
+        call.json(&body).send().await.assert_status(200);
     };
     let says = async |id: &str| {
         let more = whatsapp::update("1001", &[whatsapp::text("628111", id, "And?")]);
@@ -247,16 +245,16 @@ async fn an_inbox_says_when_it_marks(store: Store) {
     says("wamid.in2").await;
     set("never").await.assert_status(200);
     answer().await;
-    read(&on.whatsapp, &hello);
+    read(&on.whatsapp, &hello).await;
     // What is asked for later, in another inbox, is told: what is not to be told would have been told by then.
-    read(&on.instagram, &newest(&on.instagram).await);
+    read(&on.instagram, &newest(&on.instagram).await).await;
     assert_eq!(on.told(1).await[0].1["sender_action"], "mark_seen");
 
     set("on_read").await.assert_status(200);
     let setup = app.get(&format!("{path}/setup")).key(&writer);
     assert_eq!(setup.send().await.data()["read_receipts"], "on_read");
     answer().await;
-    read(&on.whatsapp, &hello);
+    read(&on.whatsapp, &hello).await;
     let told = on.told(2).await;
     assert_eq!(
         told[1].1["message_id"], "wamid.in1",
@@ -265,7 +263,7 @@ async fn an_inbox_says_when_it_marks(store: Store) {
 
     set("on_answer").await.assert_status(200);
     // Said again, it is told once.
-    read(&on.whatsapp, &hello);
+    read(&on.whatsapp, &hello).await;
     says("wamid.in3").await;
     answer().await;
     assert_eq!(on.told(3).await[2].1["message_id"], "wamid.in3");

@@ -20,8 +20,7 @@ use crate::{
         inboxes::{self, SendingStopped, read_settings},
         ingest, joins,
         messages::Way,
-        standing,
-        signals,
+        signals, standing,
         transaction::again,
     },
     store::{
