@@ -8,7 +8,9 @@ mod content;
 mod delivery;
 
 pub use content::{Content, Sender, directions, kinds};
-pub use delivery::{DeliveryError, MESSAGE_STATUSES, SentBy, StatusTimes, Window, statuses};
+pub use delivery::{
+    DeliveryError, MESSAGE_STATUSES, ReadReceipts, SentBy, StatusTimes, Window, statuses,
+};
 
 use crate::{
     clock,

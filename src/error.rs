@@ -107,6 +107,8 @@ pub enum Reason {
     KeyReused,
     /// A request with the same idempotency key is being carried out.
     InFlight,
+    /// A request with the same idempotency key was begun, and its end is not known.
+    OutcomeUnknown,
 }
 
 /// One wrong field.

@@ -282,6 +282,11 @@ impl<'a> Fields<'a> {
         self.left.get(name)
     }
 
+    /// Returns a field without taking it out, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.left.get_mut(name)
+    }
+
     /// Removes fields, whatever their values are.
     pub fn discard<'n>(&mut self, names: impl IntoIterator<Item = &'n &'n str>) {
         for name in names {

@@ -8,6 +8,7 @@ use crate::{
         auth::{IdPath, Reader, Sender},
         body::JsonObject,
         envelope::{self, ApiError, CursorPagination, Failure, Page, Success},
+        idempotency::{IdempotencyKey, begun, created, ok},
         query::{Limit, query},
         representation::{Represented, Wanted, represent_once},
     },
@@ -17,9 +18,10 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, State},
-    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The longest search, in characters.
 const LONGEST_SEARCH: usize = 200;
@@ -177,17 +179,32 @@ pub async fn get(
 pub async fn upsert(
     Sender(principal): Sender,
     State(app): State<App>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (contact, is_new) = contacts::upsert(&app.context, principal.account(), body).await?;
-    if !is_new {
-        return Ok(envelope::ok(contact));
+    let request = key.request(&principal, Some(&body))?;
+    let (context, account) = (app.context.clone(), principal.account().clone());
+    let work = async move {
+        let (contact, is_new) = contacts::upsert(&context, &account, body).await?;
+        Ok(Upserted { is_new, contact })
+    };
+    begun(&app.context, request, upserted, work).await
+}
+
+/// What came of an upsert, as it is kept under an idempotency key.
+#[derive(Serialize, Deserialize)]
+struct Upserted<T> {
+    is_new: bool,
+    contact: T,
+}
+
+fn upserted(data: &RawValue) -> Result<Response, Error> {
+    let done: Upserted<Box<RawValue>> =
+        serde_json::from_str(data.get()).map_err(|error| Error::Internal(error.to_string()))?;
+    match done.is_new {
+        true => created("/contacts")(&done.contact),
+        false => ok(&done.contact),
     }
-    let location = HeaderValue::from_str(&format!("/contacts/{}", contact.id))
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    let mut response = envelope::success(StatusCode::CREATED, contact);
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
 }
 
 /// Change a contact
@@ -209,10 +226,13 @@ pub async fn update(
     Sender(principal): Sender,
     State(app): State<App>,
     IdPath(id): IdPath<ContactId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let contact = contacts::update(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(contact))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, account) = (app.context.clone(), principal.account().clone());
+    let work = async move { contacts::update(&context, &account, &id, body).await };
+    begun(&app.context, request, ok, work).await
 }
 
 /// Merge contacts
@@ -234,8 +254,11 @@ pub async fn merge(
     Sender(principal): Sender,
     State(app): State<App>,
     IdPath(id): IdPath<ContactId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let contact = contacts::merge(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(contact))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, account) = (app.context.clone(), principal.account().clone());
+    let work = async move { contacts::merge(&context, &account, &id, body).await };
+    begun(&app.context, request, ok, work).await
 }

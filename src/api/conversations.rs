@@ -1,5 +1,7 @@
 //! `/conversations`: lists and reads conversations, and changes their state.
 
+pub mod typing;
+
 use crate::{
     domain::{CONVERSATION_STATUSES, Conversation},
     error::Error,
@@ -8,12 +10,16 @@ use crate::{
         auth::{IdPath, Reader, Sender},
         body::JsonObject,
         envelope::{self, ApiError, CursorPagination, Page, Success},
+        idempotency::{IdempotencyKey, ok, once},
         query::{Choice, Limit, Time, query},
         representation::{Represented, Wanted, represent_once},
     },
     id::{ContactId, ConversationId, InboxId},
     input::{Text, text, word},
-    ops::conversations::{self, ConversationChange, Filter, ReadMark, Sort},
+    ops::{
+        conversations::{self, ConversationChange, Filter, ReadMark, Sort},
+        signals,
+    },
 };
 use axum::{
     extract::{RawQuery, State},
@@ -175,16 +181,20 @@ pub async fn update(
     Sender(principal): Sender,
     State(app): State<App>,
     IdPath(id): IdPath<ConversationId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let changed = conversations::update(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(changed))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, request) = (&app.context, request.as_ref());
+    let work = conversations::update(context, principal.account(), &id, body, request);
+    once(context, request, ok, work).await
 }
 
 /// Mark a conversation as read
 ///
 /// Your team has read what came up to this message. What was read before stays read. A message that is sent, here or in the
-/// channel's own app, does the same for what came before it.
+/// channel's own app, does the same for what came before it. The contact is shown it, too, unless the inbox's `read_receipts` is
+/// `never`.
 #[utoipa::path(
     post, path = "/conversations/{id}/read", operation_id = "readConversation", tag = "Conversations",
     params(("id" = String, Path, description = "Conversation id")),
@@ -195,8 +205,16 @@ pub async fn read(
     Sender(principal): Sender,
     State(app): State<App>,
     IdPath(id): IdPath<ConversationId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let (read, _) = conversations::read(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(read))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, request) = (&app.context, request.as_ref());
+    let account = principal.account();
+    let work = async {
+        let (read, message) = conversations::read(context, account, &id, body, request).await?;
+        signals::read(context, account, &id, &message);
+        Ok(read)
+    };
+    once(context, request, ok, work).await
 }

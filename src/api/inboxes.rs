@@ -5,12 +5,12 @@ pub mod queue;
 
 use crate::{
     domain::Inbox,
-    error::Error,
     http::{
         App,
         auth::{IdPath, Reader, Writer},
         body::{JsonObject, Nothing},
         envelope::{self, ApiError, Failure, Success},
+        idempotency::{IdempotencyKey, begun, created, no_content, ok, once},
         query::{Flag, query},
         representation::{Wanted, represent},
     },
@@ -24,7 +24,6 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, State},
-    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
@@ -59,14 +58,13 @@ type SetupAnswer = Success<Setup>;
 pub async fn create(
     Writer(principal): Writer,
     State(app): State<App>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::create(&app.context, principal.account(), body).await?;
-    let location = HeaderValue::from_str(&format!("/inboxes/{}", inbox.id))
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    let mut response = envelope::success(StatusCode::CREATED, inbox);
-    response.headers_mut().insert(header::LOCATION, location);
-    Ok(response)
+    let request = key.request(&principal, Some(&body))?;
+    let (context, request) = (&app.context, request.as_ref());
+    let work = inboxes::create(context, principal.account(), body, request);
+    once(context, request, created("/inboxes"), work).await
 }
 
 /// Get an inbox
@@ -110,10 +108,13 @@ pub async fn update(
     Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath<InboxId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let inbox = inboxes::update(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(inbox))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, request) = (&app.context, request.as_ref());
+    let work = inboxes::update(context, principal.account(), &id, body, request);
+    once(context, request, ok, work).await
 }
 
 query! {
@@ -142,12 +143,15 @@ pub async fn delete(
     Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath<InboxId>,
+    key: IdempotencyKey,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
+    let request = key.request(&principal, None)?;
+    let (context, request) = (&app.context, request.as_ref());
     let params = DeleteParams::parse(query.as_deref())?;
     let purge = params.purge.unwrap_or_default().0;
-    inboxes::delete(&app.context, principal.account(), &id, purge).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let work = inboxes::delete(context, principal.account(), &id, purge, request);
+    once(context, request, no_content, work).await
 }
 
 /// Get the setup of an inbox
@@ -192,8 +196,11 @@ pub async fn connect(
     Writer(principal): Writer,
     State(app): State<App>,
     IdPath(id): IdPath<InboxId>,
+    key: IdempotencyKey,
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
-    let setup = connect::connect(&app.context, principal.account(), &id).await?;
-    Ok(envelope::ok(setup))
+    let request = key.request(&principal, None)?;
+    let (context, account) = (app.context.clone(), principal.account().clone());
+    let work = async move { connect::connect(&context, &account, &id).await };
+    begun(&app.context, request, ok, work).await
 }

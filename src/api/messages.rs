@@ -1,6 +1,7 @@
 //! `/messages`: lists and reads messages. How they are sent is in [`send`].
 
 pub mod send;
+pub mod whatsapp;
 
 use crate::{
     domain::Message,

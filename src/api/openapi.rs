@@ -4,8 +4,11 @@
 
 use crate::{
     domain::Scope,
-    error::Error,
-    http::envelope::{ApiError, Failure, JSON, Refusal},
+    error::{Error, Reason},
+    http::{
+        envelope::{ApiError, Failure, JSON, Refusal},
+        idempotency::{IDEMPOTENCY_KEY, REPLAYED},
+    },
 };
 use axum::{body::Bytes, http::header, response::IntoResponse};
 use serde_json::json;
@@ -14,7 +17,7 @@ use utoipa::{
     openapi::{
         Content, Object, OpenApi as Document, Ref, RefOr, Response, Type,
         header::Header,
-        path::{Operation, PathItem},
+        path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -120,6 +123,9 @@ pub fn answer(document: &Document) -> impl IntoResponse + Clone + use<> {
 /// Adds what all operations share.
 pub fn complete(document: &mut Document) {
     for (path, item) in &mut document.paths.paths {
+        for operation in changing(item).filter(|one| one.security.is_none()) {
+            add_idempotency(operation);
+        }
         for operation in operations(item) {
             complete_operation(path, operation);
         }
@@ -130,17 +136,67 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
         get,
         post,
+        put,
         patch,
         delete,
         ..
     } = item;
-    [get, post, patch, delete].into_iter().flatten()
+    [get, post, put, patch, delete].into_iter().flatten()
+}
+
+/// Those that change something.
+fn changing(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        post,
+        put,
+        patch,
+        delete,
+        ..
+    } = item;
+    [post, put, patch, delete].into_iter().flatten()
+}
+
+/// Says that a request may be repeated, on an operation that takes an API key.
+fn add_idempotency(operation: &mut Operation) {
+    let key = Object::builder()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(255));
+    let parameter = ParameterBuilder::new()
+        .name(IDEMPOTENCY_KEY)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(
+            "1 to 255 characters. For 24 hours the same request with the same key changes nothing again, and gets the first answer",
+        ))
+        .schema(Some(key));
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(parameter.build().into());
+    let mut replayed = Header::new(Object::with_type(Type::String));
+    replayed.description = Some(
+        "`true` if this is the answer to an earlier request with the same `Idempotency-Key`"
+            .to_owned(),
+    );
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with('2')
+        {
+            let header = RefOr::T(replayed.clone());
+            response.headers.insert(REPLAYED.to_owned(), header);
+        }
+    }
+    let reused = Error::Conflict(
+        Reason::KeyReused,
+        "This Idempotency-Key was used for another request within 24 hours".to_owned(),
+    );
+    let description = "The `Idempotency-Key` was used for another request, or the first request with it has no answer";
+    add(operation, &reused.into(), description);
 }
 
 fn complete_operation(path: &str, operation: &mut Operation) {
     let with_key = operation.security.is_none();
     let with_body = operation.request_body.is_some();
-    let with_fields = with_body || with_key && operation.parameters.iter().flatten().any(in_query);
+    let with_fields =
+        with_body || with_key && operation.parameters.iter().flatten().any(is_checked);
     let mut add = |error: ApiError, description| add(operation, &error, description);
     if with_fields {
         let limit = Error::field("limit", "must be a whole number from 1 to 100");
@@ -228,14 +284,12 @@ fn add_rate_headers(operation: &mut Operation) {
     }
 }
 
-fn in_query(parameter: &RefOr<utoipa::openapi::path::Parameter>) -> bool {
+/// Whether a wrong one is a 400.
+fn is_checked(parameter: &RefOr<Parameter>) -> bool {
     let RefOr::T(parameter) = parameter else {
         return false;
     };
-    matches!(
-        parameter.parameter_in,
-        utoipa::openapi::path::ParameterIn::Query
-    )
+    matches!(parameter.parameter_in, ParameterIn::Query) || parameter.name == IDEMPOTENCY_KEY
 }
 
 fn add(operation: &mut Operation, error: &ApiError, description: &str) {

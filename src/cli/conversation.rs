@@ -40,7 +40,7 @@ impl Conversation {
             .holder(&context, Thing::Conversation(&id))
             .await?;
         let body = Map::from_iter([("status".to_owned(), Value::from(status))]);
-        let changed = conversations::update(&context, &account, &id, body).await?;
+        let changed = conversations::update(&context, &account, &id, body, None).await?;
         output.one(&changed, || {
             vec![
                 ("id", changed.id.to_string()),

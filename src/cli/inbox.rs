@@ -4,7 +4,7 @@
 use super::{
     Global,
     failure::Failure,
-    inbox_test,
+    inbox_queue, inbox_test,
     output::{Output, or_dash},
     settings::{ProviderFlags, Whose, Within, public_url, read_secret},
     setup,
@@ -43,6 +43,9 @@ pub(super) enum Inbox {
         /// instagram: the account's id
         #[arg(long, value_name = "ID")]
         instagram_account_id: Option<String>,
+        /// When contacts are shown that their messages were read: on_answer, on_read or never
+        #[arg(long, value_name = "WHEN")]
+        read_receipts: Option<String>,
         #[command(flatten)]
         fields: ChannelFields,
     },
@@ -95,6 +98,12 @@ pub(super) enum Inbox {
         /// active, or inactive to switch the inbox off
         #[arg(long)]
         status: Option<String>,
+        /// How many messages are sent in a second at most, 1 to 1000
+        #[arg(long, value_name = "NUMBER")]
+        pace: Option<i64>,
+        /// When contacts are shown that their messages were read: on_answer, on_read or never
+        #[arg(long, value_name = "WHEN")]
+        read_receipts: Option<String>,
         #[command(flatten)]
         fields: ChannelFields,
         /// Take away what was set and is optional; several, as in access-token,business-account-id
@@ -103,6 +112,8 @@ pub(super) enum Inbox {
     },
     /// Try an inbox without its provider: send it a message as the provider would, and show whether it was stored
     Test(inbox_test::Test),
+    /// Send or discard the messages that are held, since they waited for long for a new token. A running server sends them
+    Queue(inbox_queue::Queue),
     /// Delete an inbox
     Delete {
         #[command(flatten)]
@@ -177,6 +188,7 @@ pub(super) enum Clear {
     AccessToken,
     AllowedOrigin,
     BusinessAccountId,
+    Pace,
 }
 
 impl Clear {
@@ -185,6 +197,7 @@ impl Clear {
             Clear::AccessToken => ("access_token", "--access-token"),
             Clear::AllowedOrigin => ("allowed_origins", "--allowed-origin"),
             Clear::BusinessAccountId => ("business_account_id", "--business-account-id"),
+            Clear::Pace => ("pace", "--pace"),
         }
     }
 }
@@ -227,6 +240,7 @@ impl Inbox {
                 channel,
                 phone_number,
                 instagram_account_id,
+                read_receipts,
                 fields,
             } => {
                 let account = whose.account(&context).await?;
@@ -235,9 +249,13 @@ impl Inbox {
                     ("type", Some(channel)),
                     ("phone_number", phone_number),
                     ("instagram_account_id", instagram_account_id),
+                    ("read_receipts", read_receipts),
                 ]);
                 body.insert("channel".to_owned(), fields.object()?.into());
-                show(output, &inboxes::create(&context, &account, body).await?)
+                show(
+                    output,
+                    &inboxes::create(&context, &account, body, None).await?,
+                )
             }
             Inbox::List {
                 whose,
@@ -268,26 +286,34 @@ impl Inbox {
                 id,
                 name,
                 status,
+                pace,
+                read_receipts,
                 fields,
                 clear,
             } => {
                 let (account, id) = find(&context, &within, id).await?;
-                let mut body = given([("name", name), ("status", status)]);
+                let mut body = given([
+                    ("name", name),
+                    ("status", status),
+                    ("read_receipts", read_receipts),
+                ]);
+                body.extend(pace.map(|pace| ("pace".to_owned(), pace.into())));
                 let mut channel = fields.object()?;
-                clear_fields(&mut channel, &clear)?;
+                clear_fields(&mut body, &mut channel, &clear)?;
                 if body.is_empty() && channel.is_empty() {
                     return Err(Failure::Usage("nothing to change: give a flag".to_owned()));
                 }
                 body.insert("channel".to_owned(), channel.into());
                 show(
                     output,
-                    &inboxes::update(&context, &account, &id, body).await?,
+                    &inboxes::update(&context, &account, &id, body, None).await?,
                 )
             }
+            Inbox::Queue(command) => command.run(&context, output).await,
             Inbox::Test(command) => command.run(&context, output).await,
             Inbox::Delete { within, id, purge } => {
                 let (account, id) = find(&context, &within, id).await?;
-                inboxes::delete(&context, &account, &id, purge).await?;
+                inboxes::delete(&context, &account, &id, purge, None).await?;
                 output.one(&json!({"id": id, "deleted": true}), || {
                     vec![("id", id.to_string()), ("deleted", "yes".to_owned())]
                 })
@@ -307,14 +333,22 @@ async fn find(
 }
 
 /// Adds fields that are to be taken away. Who sets one of them, too, is told so.
-fn clear_fields(channel: &mut Map<String, Value>, clear: &[Clear]) -> Result<(), Failure> {
+fn clear_fields(
+    body: &mut Map<String, Value>,
+    channel: &mut Map<String, Value>,
+    clear: &[Clear],
+) -> Result<(), Failure> {
     for field in clear {
         let (name, flag) = field.name_and_flag();
-        if channel.get(name).is_some_and(|given| !given.is_null()) {
+        let object = match field {
+            Clear::Pace => &mut *body,
+            _ => &mut *channel,
+        };
+        if object.get(name).is_some_and(|given| !given.is_null()) {
             let wrong = format!("{flag} is given, and --clear takes it away: which one?");
             return Err(Failure::Usage(wrong));
         }
-        channel.insert(name.to_owned(), Value::Null);
+        object.insert(name.to_owned(), Value::Null);
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod conversation;
 mod failure;
 mod hooks;
 mod inbox;
+mod inbox_queue;
 mod inbox_test;
 mod key;
 mod log;
@@ -126,7 +127,7 @@ enum Command {
     /// Contacts: the people and groups that a business writes with
     #[command(subcommand)]
     Contact(contact::Contact),
-    /// Send messages
+    /// Send messages, and decide about those that were not delivered
     #[command(subcommand)]
     Message(message::Message),
     /// Quarantined updates: correctly signed, but not readable

@@ -30,6 +30,10 @@ pub(super) fn rows(setup: &Setup) -> Vec<(&'static str, String)> {
         ("bot_name", setup.bot_name.clone()),
         ("bot_username", setup.bot_username.clone()),
         ("pace", setup.pace.map(|pace| pace.to_string())),
+        (
+            "read_receipts",
+            setup.read_receipts.map(|when| when.as_str().to_owned()),
+        ),
         ("sending", setup.sending.as_ref().map(stopped)),
         ("proved_at", setup.proved_at.map(rfc3339)),
         ("missing_proof", setup.missing_proof.map(str::to_owned)),

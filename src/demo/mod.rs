@@ -92,7 +92,7 @@ async fn make_inboxes(
 async fn make_inbox(context: &Context, account: &AccountId, body: Value) -> Result<InboxId, Error> {
     let body: Map<String, Value> =
         serde_json::from_value(body).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(inboxes::create(context, account, body).await?.id)
+    Ok(inboxes::create(context, account, body, None).await?.id)
 }
 
 /// Sends what people wrote to the hooks, as their providers would. `now` is in seconds since 1970.

@@ -2,7 +2,7 @@
 
 use super::content::one_of;
 use crate::clock;
-use channels::send::outcome;
+use channels::{named, send::outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::{
     ToSchema,
@@ -173,4 +173,19 @@ fn senders() -> Object {
         ["key", "automation", "phone"],
         "`key`: software with an API key. `automation`: this program, by a command or by itself. `phone`: somebody in the channel's own app, or other software there.",
     )
+}
+
+named! {
+    /// When contacts are shown that their messages were read.
+    #[derive(Default, Serialize, Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ReadReceipts {
+        /// When the provider has taken an answer, or somebody says so.
+        #[default]
+        OnAnswer = "on_answer",
+        /// When somebody says so.
+        OnRead = "on_read",
+        /// Never.
+        Never = "never",
+    }
 }

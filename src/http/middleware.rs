@@ -87,7 +87,7 @@ pub async fn documents(State(app): State<App>, request: Request, next: Next) -> 
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag",
+    "X-Request-Id, Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Link, ETag, Idempotent-Replayed",
 );
 const NO_FRAMES: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'");
 const DENY: HeaderValue = HeaderValue::from_static("DENY");

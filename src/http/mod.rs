@@ -12,6 +12,7 @@ pub mod client;
 pub mod connection;
 pub mod envelope;
 pub mod exchange;
+pub mod idempotency;
 pub mod meters;
 pub mod middleware;
 pub mod minutes;

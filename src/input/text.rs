@@ -4,7 +4,7 @@
 
 use super::{At, Content};
 use crate::{
-    domain::{Channel, InboxStatus},
+    domain::{Channel, InboxStatus, ReadReceipts},
     id::{ContactId, ConversationId, InboxId, MessageId, can_be_id},
 };
 use serde_json::Value;
@@ -45,7 +45,7 @@ impl<T: Text> Content for T {
     }
 }
 
-// The document has the schemas of these two types from the answers with an inbox.
+// The document has the schemas of these types from the answers with an inbox, or its setup.
 impl Text for Channel {
     fn parse(text: &str) -> Result<Self, String> {
         text.parse().map_err(str::to_owned)
@@ -63,6 +63,19 @@ impl Text for InboxStatus {
 
     fn describe() -> RefOr<Schema> {
         Ref::from_schema_name(<InboxStatus as ToSchema>::name()).into()
+    }
+}
+
+impl Text for ReadReceipts {
+    fn parse(text: &str) -> Result<Self, String> {
+        let known = ReadReceipts::ALL
+            .into_iter()
+            .find(|when| when.as_str() == text);
+        known.ok_or_else(|| "must be one of on_answer, on_read, never".to_owned())
+    }
+
+    fn describe() -> RefOr<Schema> {
+        Ref::from_schema_name(<ReadReceipts as ToSchema>::name()).into()
     }
 }
 

@@ -135,6 +135,7 @@ pub async fn holder(
         Thing::Inbox(_) => "inbox",
         Thing::Conversation(_) => "conversation",
         Thing::Contact(_) => "contact",
+        Thing::Message(_) => "message",
         Thing::Quarantined(_) => "quarantined update",
     };
     let mut session = context.db.snapshot().await?;

@@ -23,6 +23,7 @@ use crate::{
         messages::{self, Changes},
     },
 };
+use db::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -89,11 +90,20 @@ pub async fn get(
     account: &AccountId,
     id: &ConversationId,
 ) -> Result<Conversation<'static>, Error> {
-    let mut session = context.db.read().await?;
-    let stored = conversations::find(&mut session, account, id).await?;
+    read_one(context, &mut context.db.read().await?, account, id).await
+}
+
+/// One conversation, as an open transaction sees it.
+async fn read_one(
+    context: &Context,
+    session: &mut Session,
+    account: &AccountId,
+    id: &ConversationId,
+) -> Result<Conversation<'static>, Error> {
+    let stored = conversations::find(session, account, id).await?;
     let stored = found(stored, "conversation")?;
     let last = stored.last_message.iter().filter(|last| last.has_changes);
-    let changes = messages::changes(&mut session, account, &Vec::from_iter(last), LISTED).await?;
+    let changes = messages::changes(session, account, &Vec::from_iter(last), LISTED).await?;
     Ok(whole(
         stored,
         changes.into_iter().next().unwrap_or_default(),

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     clock,
-    domain::{Channel, DeliveryError, Inbox, InboxStatus},
+    domain::{Channel, DeliveryError, Inbox, InboxStatus, ReadReceipts},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
     store::{addresses, inboxes},
@@ -64,6 +64,9 @@ pub struct Settings {
     /// How many messages are sent in a second at most, if the business has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<i64>,
+    /// When contacts are shown that their messages were read, if the business has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_receipts: Option<ReadReceipts>,
     /// Since when nothing is sent, and why, if the provider refuses everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending_stopped: Option<SendingStopped>,

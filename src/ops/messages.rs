@@ -8,9 +8,11 @@ mod input;
 mod outgoing;
 mod queue;
 mod send;
+mod whatsapp;
 
 pub use input::NewMessage;
-pub use send::{Sent, send};
+pub use send::send;
+pub use whatsapp::{NewWhatsappMessage, WhatsappInConversation, send_whatsapp};
 
 pub(super) use fold::{fold, json};
 pub(super) use outgoing::{Way, expiry, read as read_outgoing};

@@ -23,7 +23,9 @@ pub mod page;
 mod pieces;
 pub mod purge;
 pub mod quarantine;
+mod route;
 pub mod setup;
+pub mod signals;
 mod standing;
 pub mod test_update;
 pub mod transaction;
@@ -34,6 +36,7 @@ use crate::{
 };
 use db::{Address, Database, EngineKind, Missing};
 use events::Events;
+use signals::Signals;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -67,6 +70,8 @@ pub struct Context {
     pub joins_left: Arc<Notify>,
     /// Notified when something was put into the outbox.
     pub outbox_filled: Arc<Notify>,
+    /// What is told beside messages.
+    pub signals: Arc<Signals>,
     /// How long a message that cannot be sent is tried.
     pub send_patience: Duration,
     /// Whether this is a command beside the servers: it then waits until they have heard what it changed.
@@ -158,6 +163,7 @@ pub async fn open(
         inbox_deleted: Arc::default(),
         joins_left: Arc::default(),
         outbox_filled: Arc::default(),
+        signals: Arc::default(),
         send_patience: config::SEND_PATIENCE,
         command: false,
         db,

@@ -11,7 +11,6 @@ mod ended;
 mod held;
 mod patience;
 mod respelled;
-mod route;
 mod take;
 mod traffic;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock,
-    domain::{Channel, Inbox, InboxStatus},
+    domain::{Channel, Inbox, InboxStatus, ReadReceipts},
     error::Error,
     id::{AccountId, InboxId},
     store::{inboxes, secrets},
@@ -91,6 +91,10 @@ pub struct Setup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     pub pace: Option<i64>,
+    /// When contacts are shown that their messages were read, if you have said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub read_receipts: Option<ReadReceipts>,
     /// Since when nothing is sent from the inbox, and why: the provider refuses everything until a person has done something
     /// about it. Absent while messages are sent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,6 +212,7 @@ pub(super) async fn stored(
         proved_at: details.proved_at,
         missing_proof: details.proved_at.is_none().then(|| missing_proof(channel)),
         pace: settings.pace,
+        read_receipts: settings.read_receipts,
         sending: settings.sending_stopped,
         warnings,
         provider: None,

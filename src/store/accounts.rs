@@ -5,7 +5,7 @@
 use super::{aliases::survivor, statements};
 use crate::{
     domain::Account,
-    id::{AccountId, ContactId, ConversationId, InboxId, KeyId, QuarantineId},
+    id::{AccountId, ContactId, ConversationId, InboxId, KeyId, MessageId, QuarantineId},
 };
 use db::{Each, Error, Row, Session, Sql, Value};
 
@@ -19,6 +19,7 @@ statements! {
     HOLDS_INBOX = "SELECT account_id FROM inboxes WHERE account_id = $1 AND id = $2";
     HOLDS_CONVERSATION = concat!("SELECT account_id FROM conversations WHERE account_id = $1 AND id = ", survivor!("$2"));
     HOLDS_CONTACT = concat!("SELECT account_id FROM contacts WHERE account_id = $1 AND id = ", survivor!("$2"));
+    HOLDS_MESSAGE = "SELECT account_id FROM messages WHERE account_id = $1 AND id = $2";
     HOLDS_QUARANTINED = "SELECT account_id FROM quarantine WHERE account_id = $1 AND id = $2";
 }
 
@@ -35,6 +36,7 @@ pub(super) const EACH: &[Each] = &[
     Each::Find(HOLDS_INBOX),
     Each::Find(HOLDS_CONVERSATION),
     Each::Find(HOLDS_CONTACT),
+    Each::Find(HOLDS_MESSAGE),
     Each::Find(HOLDS_QUARANTINED),
 ];
 
@@ -49,6 +51,8 @@ pub enum Thing<'a> {
     Conversation(&'a ConversationId),
     /// A contact, or one that was joined with it.
     Contact(&'a ContactId),
+    /// A message.
+    Message(&'a MessageId),
     /// A quarantined update.
     Quarantined(&'a QuarantineId),
 }
@@ -96,6 +100,7 @@ pub async fn find_holder(
         Thing::Inbox(id) => (&HOLDS_INBOX, id.as_str()),
         Thing::Conversation(id) => (&HOLDS_CONVERSATION, id.as_str()),
         Thing::Contact(id) => (&HOLDS_CONTACT, id.as_str()),
+        Thing::Message(id) => (&HOLDS_MESSAGE, id.as_str()),
         Thing::Quarantined(id) => (&HOLDS_QUARANTINED, id.as_str()),
     };
     let runs: Vec<Vec<Value<'_>>> = accounts

@@ -5,7 +5,7 @@ use crate::id::AccountId;
 use db::{Error, Session};
 
 statements! {
-    FIND = "SELECT request, answer FROM idempotency_keys
+    FIND = "SELECT request, answer, created_at FROM idempotency_keys
         WHERE account_id = $1 AND key_id = $2 AND idempotency_key = $3 AND created_at > $4";
     // One that is over makes room.
     INSERT = "INSERT INTO idempotency_keys (account_id, key_id, idempotency_key, request, answer, created_at)
@@ -13,6 +13,10 @@ statements! {
         ON CONFLICT (account_id, key_id, idempotency_key) DO UPDATE
         SET request = excluded.request, answer = excluded.answer, created_at = excluded.created_at
         WHERE idempotency_keys.created_at <= $7 RETURNING created_at";
+    SETTLE = "UPDATE idempotency_keys SET answer = $1
+        WHERE account_id = $2 AND key_id = $3 AND idempotency_key = $4 AND request = $5 AND length(answer) = 0";
+    RELEASE = "DELETE FROM idempotency_keys
+        WHERE account_id = $1 AND key_id = $2 AND idempotency_key = $3 AND request = $4 AND length(answer) = 0";
     IS_OLD = "SELECT 1 FROM idempotency_keys WHERE created_at <= $1 LIMIT 1";
     FORGET = "DELETE FROM idempotency_keys WHERE (account_id, key_id, idempotency_key) IN (SELECT o.account_id, o.key_id, o.idempotency_key
             FROM idempotency_keys o WHERE o.created_at <= $1 ORDER BY o.created_at LIMIT $2)";
@@ -29,12 +33,23 @@ pub struct Name<'a> {
     pub key: &'a str,
 }
 
-/// What was asked and answered under a name after this time: the request's hash, and the answer, sealed.
+/// What was asked and answered under a name.
+#[derive(Debug)]
+pub struct Kept {
+    /// The request's hash.
+    pub request: Vec<u8>,
+    /// The answer, sealed. Empty if there is none yet.
+    pub answer: Vec<u8>,
+    /// When it was kept, in seconds since 1970.
+    pub created_at: i64,
+}
+
+/// What was asked and answered under a name after this time.
 pub async fn find(
     session: &mut Session,
     name: Name<'_>,
     after: i64,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+) -> Result<Option<Kept>, Error> {
     let params = [
         name.account.into(),
         name.key_id.into(),
@@ -42,11 +57,17 @@ pub async fn find(
         after.into(),
     ];
     session
-        .query_opt(&FIND, &params, |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_opt(&FIND, &params, |row| {
+            Ok(Kept {
+                request: row.get(0)?,
+                answer: row.get(1)?,
+                created_at: row.get(2)?,
+            })
+        })
         .await
 }
 
-/// Keeps an answer, unless there is one of after this time. False if there is.
+/// Keeps an answer, which may be empty yet, unless there is one of after this time. False if there is.
 pub async fn insert(
     session: &mut Session,
     name: Name<'_>,
@@ -66,6 +87,36 @@ pub async fn insert(
     ];
     let kept = session.query_opt(&INSERT, &row, |_| Ok(())).await?;
     Ok(kept.is_some())
+}
+
+/// Keeps the answer to a request that has none yet.
+pub async fn settle(
+    session: &mut Session,
+    name: Name<'_>,
+    request: &[u8],
+    answer: &[u8],
+) -> Result<(), Error> {
+    let params = [
+        answer.into(),
+        name.account.into(),
+        name.key_id.into(),
+        name.key.into(),
+        request.into(),
+    ];
+    session.execute(&SETTLE, &params).await?;
+    Ok(())
+}
+
+/// Forgets a request that has no answer yet.
+pub async fn release(session: &mut Session, name: Name<'_>, request: &[u8]) -> Result<(), Error> {
+    let params = [
+        name.account.into(),
+        name.key_id.into(),
+        name.key.into(),
+        request.into(),
+    ];
+    session.execute(&RELEASE, &params).await?;
+    Ok(())
 }
 
 /// Whether anything was kept that long ago.

@@ -61,8 +61,8 @@ pub const MIGRATIONS: &[Migration] = migrations! {
     12 "0012" "sending";
     13 "0013" "waiting and unread";
     14 "0014" "contacts";
-    16 "0016" "visitor sessions";
-    17 "0017" "attempts";
+    15 "0015" "visitor sessions";
+    16 "0016" "attempts";
 };
 
 /// Every statement of the program, by file.

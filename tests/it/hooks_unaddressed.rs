@@ -207,7 +207,8 @@ async fn a_business_account_tells_whose_it_is(store: Store) {
     // The id can change, and another secret vouches for nothing.
     let change = json!({"channel": {"business_account_id": "104"}});
     let change = change.as_object().expect("an object").clone();
-    let changed = inboxd::ops::inboxes::update(&app.context, &app.account, &inbox, change).await;
+    let changed =
+        inboxd::ops::inboxes::update(&app.context, &app.account, &inbox, change, None).await;
     changed.expect("changed");
     let of_104 = business("104", "account_update", &event);
     deliver_signed(&app, &of_104, "another-secret")

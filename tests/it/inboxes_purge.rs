@@ -40,7 +40,7 @@ async fn delete_and_be_killed(app: &TestApp, inbox: &InboxId) {
         inbox_deleted: Arc::default(),
         ..app.context.clone()
     };
-    let deleted = inboxes::delete(&context, &app.account, inbox, true).await;
+    let deleted = inboxes::delete(&context, &app.account, inbox, true, None).await;
     deleted.expect("deleted");
 }
 

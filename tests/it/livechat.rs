@@ -519,7 +519,7 @@ async fn a_socket_ends_with_its_inbox(store: Store) {
     let (_, token) = enter(&app, &inbox, json!({})).await;
     let mut here = Socket::hello(app.address, inbox.as_str(), &token, None).await;
     let mut elsewhere = Socket::hello(other.address, inbox.as_str(), &token, None).await;
-    inboxes::delete(&app.context, &app.account, &inbox, false)
+    inboxes::delete(&app.context, &app.account, &inbox, false, None)
         .await
         .expect("deleted");
     for socket in [&mut here, &mut elsewhere] {
@@ -538,7 +538,7 @@ async fn a_socket_ends_when_its_page_is_no_longer_allowed(store: Store) {
     let mut elsewhere = Socket::hello(other.address, inbox.as_str(), &token, None).await;
     let body = json!({"channel": {"allowed_origins": ["https://shop.example.com"]}});
     let body = body.as_object().expect("an object").clone();
-    inboxes::update(&app.context, &app.account, &inbox, body)
+    inboxes::update(&app.context, &app.account, &inbox, body, None)
         .await
         .expect("changed");
     for socket in [&mut here, &mut elsewhere] {

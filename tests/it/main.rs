@@ -41,6 +41,7 @@ mod hooks_telegram;
 mod hooks_unaddressed;
 mod hooks_whatsapp;
 mod hooks_whatsapp_messages;
+mod idempotency;
 mod inboxes_connect;
 mod inboxes_connect_others;
 mod inboxes_create;
@@ -65,6 +66,7 @@ mod messages;
 mod messages_changes;
 mod messages_placeholders;
 mod messages_quoted;
+mod messages_whatsapp;
 #[cfg(feature = "postgres-tests")]
 mod nginx;
 #[cfg(feature = "postgres-tests")]
@@ -87,6 +89,7 @@ mod sending_requests;
 mod sending_to_people;
 mod sending_under_kills;
 mod serve;
+mod signals;
 mod statements;
 mod support;
 mod upgrade;

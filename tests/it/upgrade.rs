@@ -17,7 +17,7 @@ const ROWS: [(i64, &str); 6] = [
     (11, include_str!("upgrade/0011.sql")),
     (12, include_str!("upgrade/0012.sql")),
     (14, include_str!("upgrade/0014.sql")),
-    (16, include_str!("upgrade/0016.sql")),
+    (15, include_str!("upgrade/0015.sql")),
 ];
 
 // What the rows of the first version are about.

@@ -5,7 +5,8 @@ use crate::{
         App,
         auth::{IdPath, Sender},
         body::JsonObject,
-        envelope::{self, ApiError, Success},
+        envelope::{ApiError, Success},
+        idempotency::{IdempotencyKey, begun, ok},
     },
     id::InboxId,
     ops::outbox::{self, QueueChange, QueueChanged},
@@ -30,10 +31,12 @@ type QueueAnswer = Success<QueueChanged>;
 pub async fn change(
     Sender(principal): Sender,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<InboxId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let id = InboxId::from_text(id);
-    let done = outbox::change_queue(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(done))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, account) = (app.context.clone(), principal.account().clone());
+    let work = async move { outbox::change_queue(&context, &account, &id, body).await };
+    begun(&app.context, request, ok, work).await
 }

@@ -2,29 +2,20 @@
 
 use super::MessageAnswer;
 use crate::{
-    domain::Message,
-    error::Error,
     http::{
         App,
         auth::{IdPath, Sender},
         body::{JsonObject, Nothing, Reservations},
-        envelope::{self, ApiError, Failure},
+        envelope::{ApiError, Failure},
+        idempotency::{IdempotencyKey, created, ok, once},
     },
     id::MessageId,
     ops::{
-        idempotency::Request,
         messages::{self, NewMessage},
         outbox::{self, Settlement},
     },
-    principal::Principal,
 };
-use axum::{
-    Extension,
-    extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::Response,
-};
-use serde_json::{Map, Value};
+use axum::{Extension, extract::State, http::HeaderMap, response::Response};
 use std::time::Duration;
 
 /// The longest that a request can wait for the provider, in seconds.
@@ -38,10 +29,7 @@ const LONGEST_WAIT: u64 = 30;
 /// answered, or after that many seconds (at most 30).
 #[utoipa::path(
     post, path = "/messages", operation_id = "sendMessage", tag = "Messages",
-    params(
-        ("Prefer" = Option<String>, Header, description = "`wait=N`: answer once the provider has, or after N seconds"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters. The same request with the same key within 24 hours sends nothing again, and gets the first answer at once, which shows the message as it was accepted")
-    ),
+    params(("Prefer" = Option<String>, Header, description = "`wait=N`: answer once the provider has, or after N seconds. An answer that is repeated (`Idempotency-Key`) comes at once, and shows the message as it was accepted")),
     request_body(content = NewMessage, examples(
         ("1. text" = (value = json!({"conversation_id": "conv_06cqm0d4vdtqf5b5r9e2k8a1p4", "type": "text",
             "content": {"text": "Yes, the blue one is still available."}}))),
@@ -50,8 +38,7 @@ const LONGEST_WAIT: u64 = 30;
     )),
     responses(
         (status = 201, description = "The message is accepted", body = MessageAnswer,
-            headers(("Location" = String, description = "The path of the message"),
-                ("Idempotent-Replayed" = String, description = "`true` if this is the answer to an earlier request with the same `Idempotency-Key`"))),
+            headers(("Location" = String, description = "The path of the message"))),
         (status = 404, description = "No such conversation or inbox in this account", body = Failure),
         (status = 409, description = "Nothing can be sent there now", body = Failure,
             example = json!({"success": false, "error": {"code": "CONFLICT", "reason": "outside_window",
@@ -62,49 +49,34 @@ pub async fn send(
     Sender(principal): Sender,
     State(app): State<App>,
     headers: HeaderMap,
+    key: IdempotencyKey,
     reservations: Option<Extension<Reservations>>,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let wait = preferred_wait(&headers);
-    // The body is short now: waiting for a provider must not keep others from sending theirs.
-    if let Some(Extension(reservations)) = reservations
-        && wait.is_some()
-    {
+    let wait = preferred_wait(&headers, reservations);
+    let request = key.request(&principal, Some(&body))?;
+    let new = NewMessage::parse(body)?;
+    let (context, request) = (&app.context, request.as_ref());
+    let (account, sent_by) = (principal.account(), principal.sent_by());
+    let work = messages::send(context, account, &sent_by, new, request, wait);
+    once(context, request, created("/messages"), work).await
+}
+
+/// How long the client would wait for the provider. Then the memory of the request's body is free: it is short now, and
+/// waiting must not keep others from sending theirs.
+pub(super) fn preferred_wait(
+    headers: &HeaderMap,
+    reservations: Option<Extension<Reservations>>,
+) -> Option<Duration> {
+    let wait = wait(headers)?;
+    if let Some(Extension(reservations)) = reservations {
         reservations.release();
     }
-    let request = idempotent(&headers, &principal, "POST /messages", &body)?;
-    let (context, sent_by) = (&app.context, principal.sent_by());
-    let account = principal.account();
-    let sent = messages::send(context, account, &sent_by, body, request.as_ref(), wait).await?;
-    let location = HeaderValue::from_str(&format!("/messages/{}", sent.id))
-        .map_err(|error| Error::Internal(error.to_string()))?;
-    let mut response = envelope::success(StatusCode::CREATED, sent.message);
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, location);
-    if sent.is_replayed {
-        headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Some(wait)
 }
 
-/// What makes this request the same again, if it names an idempotency key.
-fn idempotent(
-    headers: &HeaderMap,
-    principal: &Principal,
-    operation: &str,
-    body: &Map<String, Value>,
-) -> Result<Option<Request>, Error> {
-    let Some(key) = headers.get("idempotency-key") else {
-        return Ok(None);
-    };
-    let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
-    // What is no text is no key.
-    let key = key.to_str().unwrap_or_default();
-    Request::new(principal.key().id.clone(), key, &[operation, &body]).map(Some)
-}
-
-/// How long the client would wait (RFC 7240). What cannot be read is no preference.
-fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
+/// The client's preference (RFC 7240). What cannot be read is none.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all("prefer").iter();
     let mut preferences = values
         .filter_map(|value| value.to_str().ok())
@@ -132,12 +104,14 @@ fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
 pub async fn retry(
     Sender(principal): Sender,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<MessageId>,
+    key: IdempotencyKey,
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
-    let id = MessageId::from_text(id);
-    let message = outbox::retry(&app.context, principal.account(), &id).await?;
-    Ok(envelope::ok(message))
+    let request = key.request(&principal, None)?;
+    let (context, request) = (&app.context, request.as_ref());
+    let work = outbox::retry(context, principal.account(), &id, request);
+    once(context, request, ok, work).await
 }
 
 /// Cancel a message
@@ -154,12 +128,14 @@ pub async fn retry(
 pub async fn cancel(
     Sender(principal): Sender,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<MessageId>,
+    key: IdempotencyKey,
     Nothing: Nothing,
 ) -> Result<Response, ApiError> {
-    let id = MessageId::from_text(id);
-    let message = outbox::cancel(&app.context, principal.account(), None, &id).await?;
-    Ok(envelope::ok(message))
+    let request = key.request(&principal, None)?;
+    let (context, request) = (&app.context, request.as_ref());
+    let work = outbox::cancel(context, principal.account(), None, &id, request);
+    once(context, request, ok, work).await
 }
 
 /// Settle a message
@@ -178,17 +154,20 @@ pub async fn cancel(
 pub async fn settle(
     Sender(principal): Sender,
     State(app): State<App>,
-    IdPath(id): IdPath,
+    IdPath(id): IdPath<MessageId>,
+    key: IdempotencyKey,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let id = MessageId::from_text(id);
-    let message: Message<'_> = outbox::settle(&app.context, principal.account(), &id, body).await?;
-    Ok(envelope::ok(message))
+    let request = key.request(&principal, Some(&body))?;
+    let (context, request) = (&app.context, request.as_ref());
+    let work = outbox::settle(context, principal.account(), &id, body, request);
+    once(context, request, ok, work).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::{HeaderValue, header};
 
     #[test]
     fn a_wait_is_read_among_other_preferences_and_has_an_end() {
@@ -197,7 +176,7 @@ mod tests {
                 header::HeaderName::from_static("prefer"),
                 HeaderValue::from_static(value),
             )]);
-            preferred_wait(&headers).map(|wait| wait.as_secs())
+            super::wait(&headers).map(|wait| wait.as_secs())
         };
         assert_eq!(wait("wait=10"), Some(10));
         assert_eq!(wait("respond-async, wait=9000"), Some(LONGEST_WAIT));

@@ -3,17 +3,18 @@
 //! Invariant: the inbox is locked before the conversation, as whoever stores a message does, so that what comes at the same
 //! moment comes before or after.
 
-use super::get;
+use super::read_one;
 use crate::{
-    domain::{CONVERSATION_STATUSES, Conversation, Message},
+    domain::{CONVERSATION_STATUSES, Conversation},
     error::Error,
     id::{AccountId, ConversationId, EventId, InboxId, MessageId},
     input::{self, Text, input, word},
     ops::{
         Context,
-        changes::{Changes, commit},
+        changes::Changes,
         events::{Event, What},
-        found, messages,
+        found,
+        idempotency::{Request, commit_answer},
         transaction::again,
     },
     store::{
@@ -74,8 +75,9 @@ pub async fn update(
     account: &AccountId,
     id: &ConversationId,
     body: Map<String, Value>,
+    request: Option<&Request>,
 ) -> Result<Conversation<'static>, Error> {
-    let id = again(|| async {
+    again(|| async {
         let (
             mut session,
             Target {
@@ -102,13 +104,12 @@ pub async fn update(
                 conversations::resolve(&mut session, &told, &place).await?
             }
         };
-        if is_new {
-            tell(context, session, &told, inbox).await?;
-        }
-        Ok(id)
+        let shown = read_one(context, &mut session, account, &id).await?;
+        let changes = changes(is_new, &told, inbox);
+        commit_answer(context, session, changes, request, &shown).await?;
+        Ok(shown)
     })
-    .await?;
-    get(context, account, &id).await
+    .await
 }
 
 /// Notes that the team has read a conversation up to a message, by the body of `POST /conversations/{id}/read`. What was
@@ -121,8 +122,9 @@ pub async fn read(
     account: &AccountId,
     id: &ConversationId,
     body: Map<String, Value>,
-) -> Result<(Conversation<'static>, Message<'static>), Error> {
-    let (id, message) = again(|| async {
+    request: Option<&Request>,
+) -> Result<(Conversation<'static>, MessageId), Error> {
+    again(|| async {
         let (mut session, Target { id, inbox, .. }) = open(context, account, id).await?;
         let message = input::read(body.clone(), ReadMark::take)?.message_id;
         if find_quotable(&mut session, account, &message, &id)
@@ -139,14 +141,13 @@ pub async fn read(
             now: context.clock.now(),
             event: &event,
         };
-        if conversations::read_up_to(&mut session, &told, &message).await? {
-            tell(context, session, &told, inbox).await?;
-        }
-        Ok((id, message))
+        let is_new = conversations::read_up_to(&mut session, &told, &message).await?;
+        let shown = read_one(context, &mut session, account, &id).await?;
+        let changes = changes(is_new, &told, inbox);
+        commit_answer(context, session, changes, request, &shown).await?;
+        Ok((shown, message))
     })
-    .await?;
-    let message = messages::get_listed(context, account, &message).await?;
-    Ok((get(context, account, &id).await?, message))
+    .await
 }
 
 /// Begins a change of a conversation, by its id or one that leads to it. Its inbox is locked.
@@ -164,20 +165,17 @@ async fn open(
     Ok((session, found(target, "conversation")?))
 }
 
-/// Commits a change, and tells of it.
-async fn tell(
-    context: &Context,
-    session: Session,
-    change: &Change<'_>,
-    inbox: InboxId,
-) -> Result<(), Error> {
-    let event = Event {
+/// What is to be told of a change, if anything changed.
+fn changes(is_new: bool, change: &Change<'_>, inbox: InboxId) -> Changes {
+    if !is_new {
+        return Changes::none();
+    }
+    Changes::of(vec![Event {
         id: change.event.clone(),
         account: change.account.clone(),
         inbox,
         what: What::ConversationChanged {
             conversation: change.id.clone(),
         },
-    };
-    commit(context, session, Changes::of(vec![event])).await
+    }])
 }

@@ -9,7 +9,13 @@ use crate::{
     domain::{Channel, Inbox},
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
-    ops::{Context, changes::commit, credentials::put_all, events::What, transaction::again},
+    ops::{
+        Context,
+        credentials::put_all,
+        events::What,
+        idempotency::{Request, commit_answer},
+        transaction::again,
+    },
     store::{
         accounts,
         inboxes::{self, Details},
@@ -25,26 +31,31 @@ pub async fn create(
     context: &Context,
     account: &AccountId,
     body: Map<String, Value>,
+    request: Option<&Request>,
 ) -> Result<Inbox, Error> {
     let new = NewInbox::parse(body)?;
     let channel = new.channel();
     let (mut phone_number, mut instagram_account_id) = (None, None);
-    let (name, given): (_, ChannelChange) = match new {
+    let (name, read_receipts, given): (_, _, ChannelChange) = match new {
         NewInbox::Whatsapp(new) => {
             phone_number = Some(new.phone_number.0);
-            (new.name, new.channel.into())
+            (new.name, new.read_receipts, new.channel.into())
         }
         NewInbox::Instagram(new) => {
             instagram_account_id = Some(new.instagram_account_id.0);
-            (new.name, new.channel.into())
+            (new.name, new.read_receipts, new.channel.into())
         }
-        NewInbox::Telegram(new) => (new.name, new.channel.into()),
+        NewInbox::Telegram(new) => (new.name, new.read_receipts, new.channel.into()),
         NewInbox::Livechat(new) => (
             new.name,
+            new.read_receipts,
             new.channel.value().map(Into::into).unwrap_or_default(),
         ),
     };
-    let mut settings = Settings::default();
+    let mut settings = Settings {
+        read_receipts,
+        ..Settings::default()
+    };
     let credentials = given.apply(&mut settings);
 
     let now = context.clock.now();
@@ -78,7 +89,7 @@ pub async fn create(
         }
         put_all(context, &mut session, account, &id, &credentials).await?;
         let changes = inbox_event(account, &id, change, What::InboxChanged);
-        commit(context, session, changes).await
+        commit_answer(context, session, changes, request, &details.inbox).await
     })
     .await?;
     Ok(details.inbox)

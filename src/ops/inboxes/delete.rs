@@ -8,7 +8,14 @@ use super::inbox_event;
 use crate::{
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId},
-    ops::{Context, changes::commit, events::What, found, purge, transaction::again},
+    ops::{
+        Context,
+        events::What,
+        found,
+        idempotency::{Request, commit_answer},
+        purge,
+        transaction::again,
+    },
     store::{addresses, inboxes, purge::Deleted, secrets},
 };
 
@@ -19,6 +26,7 @@ pub async fn delete(
     account: &AccountId,
     id: &InboxId,
     with_messages: bool,
+    request: Option<&Request>,
 ) -> Result<(), Error> {
     again(|| async {
         let mut session = context.db.write().await?;
@@ -36,7 +44,7 @@ pub async fn delete(
         inboxes::mark_deleted(&mut session, account, id, context.clock.now()).await?;
         let change = EventId::new(&context.clock);
         let changes = inbox_event(account, id, change, What::InboxDeleted);
-        commit(context, session, changes).await?;
+        commit_answer(context, session, changes, request, &()).await?;
         Ok(())
     })
     .await?;

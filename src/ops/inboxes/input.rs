@@ -9,7 +9,7 @@ use super::{
     rules::{BotToken, Credential, MetaId, Name, Origin, Pace, PhoneNumber, Switch},
 };
 use crate::{
-    domain::Channel,
+    domain::{Channel, ReadReceipts},
     error::Error,
     input::{self, Content, Field, Fields, Given, List, Schemas, input, one_of},
     ops::credentials::Credentials,
@@ -41,6 +41,9 @@ input! {
         pub name: Name,
         /// The number, E.164 with `+`.
         pub phone_number: PhoneNumber,
+        /// When contacts are shown that their messages were read: `on_answer` (the usual way) when they are answered, `on_read` only
+        /// when somebody says so, or `never`.
+        pub read_receipts: Option<ReadReceipts>,
         /// The connection to Meta.
         pub channel: WhatsappChannel,
     }
@@ -67,6 +70,9 @@ input! {
         pub name: Name,
         /// The account's id at Meta.
         pub instagram_account_id: MetaId,
+        /// When contacts are shown that their messages were read: `on_answer` (the usual way) when they are answered, `on_read` only
+        /// when somebody says so, or `never`.
+        pub read_receipts: Option<ReadReceipts>,
         /// The connection to Meta.
         pub channel: InstagramChannel,
     }
@@ -87,6 +93,9 @@ input! {
     pub struct NewTelegram where type = "telegram" {
         /// Display name.
         pub name: Name,
+        /// When contacts are shown that their messages were read: `on_answer` (the usual way) when they are answered, `on_read` only
+        /// when somebody says so, or `never`.
+        pub read_receipts: Option<ReadReceipts>,
         /// The connection to Telegram.
         pub channel: TelegramChannel,
     }
@@ -105,6 +114,9 @@ input! {
     pub struct NewLivechat where type = "livechat" {
         /// Display name.
         pub name: Name,
+        /// When contacts are shown that their messages were read: `on_answer` (the usual way) when they are answered, `on_read` only
+        /// when somebody says so, or `never`.
+        pub read_receipts: Option<ReadReceipts>,
         /// The pages of the chat.
         pub channel: Given<LivechatChannel>,
     }
@@ -127,6 +139,9 @@ input! {
         pub status: Option<Switch>,
         /// How many messages are sent in a second at most, 1 to 1000. `null`: what the provider allows any business.
         pub pace: Given<Pace>,
+        /// When contacts are shown that their messages were read: `on_answer` (the usual way) when they are answered, `on_read` only
+        /// when somebody says so, or `never`.
+        pub read_receipts: Option<ReadReceipts>,
         /// Changes of the channel. Only fields of the inbox's type are allowed.
         pub channel: Option<ChannelChange>,
     }

@@ -11,7 +11,13 @@ use crate::{
     error::{Error, Reason},
     id::{AccountId, EventId, InboxId, MessageId},
     input::Given,
-    ops::{Context, changes::commit, credentials, events::What, found, transaction::again},
+    ops::{
+        Context, credentials,
+        events::What,
+        found,
+        idempotency::{Request, commit_answer},
+        transaction::again,
+    },
     store::{
         addresses,
         inboxes::{self, Update},
@@ -33,8 +39,9 @@ pub async fn update(
     account: &AccountId,
     id: &InboxId,
     body: Map<String, Value>,
+    request: Option<&Request>,
 ) -> Result<Inbox, Error> {
-    again(|| change(context, account, id, body.clone())).await
+    again(|| change(context, account, id, body.clone(), request)).await
 }
 
 async fn change(
@@ -42,6 +49,7 @@ async fn change(
     account: &AccountId,
     id: &InboxId,
     body: Map<String, Value>,
+    request: Option<&Request>,
 ) -> Result<Inbox, Error> {
     let mut session = context.db.write().await?;
     // Locked from the first read to the commit. Otherwise two changes at the same time could undo each other.
@@ -70,6 +78,7 @@ async fn change(
         move_address(&mut session, account, &inbox, [&before, &settings]).await?;
     }
     change.pace.map(|pace| pace.0).apply(&mut settings.pace);
+    settings.read_receipts = change.read_receipts.or(settings.read_receipts);
     if let Some(name) = change.name {
         inbox.name = name.0;
     }
@@ -101,7 +110,7 @@ async fn change(
         changes.queued = true;
     }
     credentials::put_all(context, &mut session, account, id, &given).await?;
-    commit(context, session, changes).await?;
+    commit_answer(context, session, changes, request, &inbox).await?;
     Ok(inbox)
 }
 

@@ -162,6 +162,7 @@ macro_rules! message {
                     conversation: new.conversation_id,
                     inbox: new.inbox_id,
                     to: new.to.map(|to| to.0),
+                    receiver: None,
                     outgoing: new.content.into(),
                     reply_to: new.reply_to,
                     if_last_message: new.if_last_message,
@@ -187,6 +188,8 @@ pub struct NewMessage {
     pub inbox: Option<InboxId>,
     /// And whom it is for: a number with `+`, or a user id.
     pub to: Option<String>,
+    /// Whom the conversation must be with, in the same words, if that is checked.
+    pub receiver: Option<String>,
     /// What it says.
     pub outgoing: Outgoing,
     /// The message that it answers.
@@ -289,7 +292,7 @@ fn caption(text: &str) -> Result<String, &'static str> {
 }
 
 /// A number, or a business-scoped user id: a country, a dot, and letters and digits.
-fn to(text: &str) -> Result<String, &'static str> {
+pub(super) fn to(text: &str) -> Result<String, &'static str> {
     const RULE: &str = "must be an E.164 phone number, as in +628111111111, or a user id of WhatsApp's, as in ID.13491208655302741918";
     if let Some(digits) = text.strip_prefix('+') {
         let good = (7..=15).contains(&digits.len())

@@ -29,7 +29,7 @@ pub(in crate::ops) struct Way {
 
 impl Way {
     /// The way on which a message came, by its key and content: an answer takes the same.
-    pub(super) fn of(channel: Channel, key: &str, content: &str) -> Self {
+    pub(in crate::ops) fn of(channel: Channel, key: &str, content: &str) -> Self {
         if channel != Channel::Telegram {
             return Way::default();
         }

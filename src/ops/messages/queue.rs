@@ -45,6 +45,9 @@ pub(super) async fn queue(
     let target = conversations::find_target(session, account, &conversation).await?;
     let target = found(target, "conversation")?;
     let conversation = target.id.clone();
+    if let Some(receiver) = &new.receiver {
+        check_receiver(session, account, &target, receiver).await?;
+    }
     check(new, &target)?;
     check_sending(context, session, account, &target).await?;
     check_last(&target, new)?;
@@ -176,13 +179,7 @@ async fn open(
         return Err(Error::field("to", rule));
     }
     let number = to.strip_prefix('+');
-    let identity = match number {
-        Some(number) => Identity::new(IdentityKind::Phone, number),
-        None => {
-            let business = read_settings(&details.settings)?.business_account_id;
-            Identity::within(business.map(Into::into), IdentityKind::UserId, to)
-        }
-    };
+    let identity = identity(to, &details.settings)?;
     let contact = channels::Contact {
         identities: vec![identity.clone()],
         phone: number.map(|_| to.to_owned()),
@@ -225,6 +222,42 @@ async fn open(
     let new = [(key, ConversationId::new(&context.clock))];
     let opened = conversations::claim_each(session, &new, now).await?;
     found(opened.into_iter().next(), "conversation")
+}
+
+/// By what a contact of WhatsApp's is known: a number with `+`, or a user id, of the inbox's business account.
+fn identity(to: &str, settings: &str) -> Result<Identity, Error> {
+    Ok(match to.strip_prefix('+') {
+        Some(number) => Identity::new(IdentityKind::Phone, number),
+        None => {
+            let business = read_settings(settings)?.business_account_id;
+            Identity::within(business.map(Into::into), IdentityKind::UserId, to)
+        }
+    })
+}
+
+/// Whether the conversation is one of WhatsApp's, with this contact.
+async fn check_receiver(
+    session: &mut Session,
+    account: &AccountId,
+    target: &Target,
+    receiver: &str,
+) -> Result<(), Error> {
+    if target.channel != Channel::Whatsapp {
+        let rule = "must be a conversation of an inbox of type whatsapp";
+        return Err(Error::field("conversation_id", rule));
+    }
+    let key = identities::Key {
+        account,
+        channel: target.channel,
+        identity: identity(receiver, &target.settings)?,
+    };
+    let known = identities::find_each(session, &[(&target.inbox, &key)]).await?;
+    let conversation = known.into_iter().flatten().find_map(|one| one.conversation);
+    if conversation.as_ref() != Some(&target.id) {
+        let rule = "must be the contact of the conversation";
+        return Err(Error::field("receiver", rule));
+    }
+    Ok(())
 }
 
 /// Whether the channel takes the message.

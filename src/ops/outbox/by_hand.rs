@@ -10,8 +10,9 @@ use crate::{
     input::{self, Text, input, word},
     ops::{
         Context,
-        changes::{Changes, commit},
+        changes::Changes,
         found,
+        idempotency::{Request, commit_answer},
         messages::{self as reading, check_sending, expiry},
         transaction::again,
     },
@@ -66,6 +67,7 @@ pub async fn cancel(
     account: &AccountId,
     of: Option<&InboxId>,
     id: &MessageId,
+    request: Option<&Request>,
 ) -> Result<Message<'static>, Error> {
     again(|| async {
         let (mut session, outgoing, entry) = open(context, account, id).await?;
@@ -84,7 +86,15 @@ pub async fn cancel(
             let now = context.clock.millis();
             outbox::promote(&mut session, &[(account, &entry.conversation)], now).await?;
         }
-        finish(context, session, account, id, outgoing, "canceled", None).await
+        finish(
+            context,
+            session,
+            (account, id),
+            outgoing,
+            ("canceled", None),
+            request,
+        )
+        .await
     })
     .await
 }
@@ -97,6 +107,7 @@ pub async fn retry(
     context: &Context,
     account: &AccountId,
     id: &MessageId,
+    request: Option<&Request>,
 ) -> Result<Message<'static>, Error> {
     again(|| async {
         let (mut session, outgoing, _) = open(context, account, id).await?;
@@ -126,7 +137,15 @@ pub async fn retry(
             attempts: outgoing.attempts,
         };
         outbox::insert(&mut session, &entry).await?;
-        finish(context, session, account, id, outgoing, "queued", None).await
+        finish(
+            context,
+            session,
+            (account, id),
+            outgoing,
+            ("queued", None),
+            request,
+        )
+        .await
     })
     .await
 }
@@ -140,6 +159,7 @@ pub async fn settle(
     account: &AccountId,
     id: &MessageId,
     body: Map<String, Value>,
+    request: Option<&Request>,
 ) -> Result<Message<'static>, Error> {
     again(|| async {
         let (mut session, outgoing, entry) = open(context, account, id).await?;
@@ -157,7 +177,15 @@ pub async fn settle(
             Verdict::Sent => ("sent", None),
             Verdict::Failed => ("failed", Some(failure)),
         };
-        finish(context, session, account, id, outgoing, status, error).await
+        finish(
+            context,
+            session,
+            (account, id),
+            outgoing,
+            (status, error),
+            request,
+        )
+        .await
     })
     .await
 }
@@ -186,11 +214,10 @@ async fn open(
 async fn finish(
     context: &Context,
     mut session: Session,
-    account: &AccountId,
-    id: &MessageId,
+    (account, id): (&AccountId, &MessageId),
     outgoing: Outgoing,
-    status: &'static str,
-    error: Option<DeliveryError>,
+    (status, error): (&'static str, Option<DeliveryError>),
+    request: Option<&Request>,
 ) -> Result<Message<'static>, Error> {
     let fact = Fact {
         account: account.clone(),
@@ -203,8 +230,9 @@ async fn finish(
     let mut changes = Changes::of(events);
     // What was behind it may be due now.
     changes.queued = true;
-    commit(context, session, changes).await?;
-    reading::get(context, account, id).await
+    let message = reading::read_one(&mut session, account, id).await?;
+    commit_answer(context, session, changes, request, &message).await?;
+    Ok(message)
 }
 
 fn not_now(why: &str) -> Error {

@@ -20,7 +20,7 @@ use crate::{
         inboxes::{self, SendingStopped, read_settings},
         ingest, joins,
         messages::Way,
-        standing,
+        signals, standing,
         transaction::again,
     },
     store::{
@@ -70,7 +70,9 @@ pub async fn conclude(
             let now = context.clock.millis();
             for one in list {
                 if let Ended::Answered(Outcome::Taken(_)) = &one.ended {
-                    traffic.went_through(&one.of.inbox, now);
+                    let of = &one.of;
+                    traffic.went_through(&of.inbox, now);
+                    signals::answered(context, &of.account, &of.conversation, &of.message);
                 }
             }
             for (inbox, told) in held {

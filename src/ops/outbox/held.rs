@@ -110,7 +110,7 @@ pub async fn change_queue(
             done.released += again(|| let_go(context, account, inbox, &ids)).await?;
         } else {
             for id in &ids {
-                cancel(context, account, Some(inbox), id).await?;
+                cancel(context, account, Some(inbox), id, None).await?;
                 done.discarded += 1;
             }
         }

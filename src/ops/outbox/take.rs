@@ -3,7 +3,7 @@
 //! Invariant: whatever is given out to be sent has a committed note that its attempt has begun, and until when it may take.
 //! Whoever does not hear of the end by then does not know whether the provider has it.
 
-use super::{Conclusion, Ended, Traffic, Which, conclude, route};
+use super::{Conclusion, Ended, Traffic, Which, conclude};
 use crate::{
     domain::DeliveryError,
     error::Error,
@@ -13,6 +13,7 @@ use crate::{
         changes::{Changes, commit},
         credentials::{self, Fingerprint},
         inboxes::read_settings,
+        route,
     },
     store::{
         messages::{self, Job},

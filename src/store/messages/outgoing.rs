@@ -23,7 +23,8 @@ statements! {
     QUOTABLE = "SELECT provider_id, content FROM messages WHERE account_id = $1 AND id = $2 AND conversation_id = $3";
     JOB = "SELECT m.type AS type, m.content AS content, m.way AS way, m.provider_id AS provider_id, m.reply_to AS reply_to,
             r.given_id AS given_id, c.identities AS identities, c.phone AS phone, c.is_group AS is_group, i.type AS channel, i.status AS status,
-            i.settings AS settings, i.instagram_account_id AS instagram_account_id, i.deleted_at AS deleted_at
+            i.settings AS settings, i.instagram_account_id AS instagram_account_id, i.deleted_at AS deleted_at,
+            m.direction AS direction
         FROM messages m
         JOIN conversations v ON v.account_id = m.account_id AND v.id = m.conversation_id
         JOIN contacts c ON c.account_id = v.account_id AND c.id = v.contact_id
@@ -160,6 +161,10 @@ pub async fn find_quotable(
 /// What has to be known to send a message.
 #[derive(Debug)]
 pub struct Job {
+    /// Its key.
+    pub key: String,
+    /// Whether it came from the contact.
+    pub is_inbound: bool,
     /// Its type.
     pub kind: String,
     /// What it says: a JSON object.
@@ -198,6 +203,8 @@ pub async fn find_jobs(
     let found = session.find_each(&JOB, &runs, |row| {
         let reply_to: Option<String> = row.get(4)?;
         Ok(Job {
+            key: row.get(3)?,
+            is_inbound: row.text(14)? == "inbound",
             kind: row.get(0)?,
             content: row.get(1)?,
             way: row.get(2)?,

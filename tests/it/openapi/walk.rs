@@ -26,6 +26,8 @@ pub(super) struct Walk {
     reader: String,
     writer: String,
     inbox: String,
+    /// One that can send.
+    ready: String,
     telegram: String,
     livechat: String,
     /// Telegram's secret token.
@@ -55,6 +57,9 @@ impl Walk {
             ("/hooks/instagram", vault.verify_token(&instagram)),
         ];
         let inbox = inbox.to_string();
+        let mut ready = whatsapp_body("77");
+        ready["channel"]["access_token"] = "EAAG".into();
+        let ready = app.inbox(ready).await.to_string();
         let origins = json!({"allowed_origins": ["https://www.example.com"]});
         let livechat = app
             .inbox(json!({"name": "Website", "type": "livechat", "channel": origins}))
@@ -62,10 +67,10 @@ impl Walk {
         let telegram =
             json!({"name": "Bot", "type": "telegram", "channel": {"bot_token": "7:abc"}});
         let telegram = app.inbox(telegram).await.to_string();
-        let hello = whatsapp::text("628111", "wamid.1", "Hello");
-        let mut reply = whatsapp::text("628111", "wamid.2", "Anybody there?");
-        reply["context"] = json!({"from": "628111", "id": "wamid.1"});
-        let reaction = json!({"from": "628111", "id": "wamid.3", "timestamp": "1736928001",
+        let hello = whatsapp::text("628111111111", "wamid.1", "Hello");
+        let mut reply = whatsapp::text("628111111111", "wamid.2", "Anybody there?");
+        reply["context"] = json!({"from": "628111111111", "id": "wamid.1"});
+        let reaction = json!({"from": "628111111111", "id": "wamid.3", "timestamp": "1736928001",
             "type": "reaction", "reaction": {"message_id": "wamid.1", "emoji": "\u{1f44d}"}});
         app.deliver(&update("42", &[hello, reply, reaction]))
             .await
@@ -112,6 +117,7 @@ impl Walk {
             reader,
             writer,
             inbox,
+            ready,
             telegram,
             livechat: livechat.to_string(),
         }
@@ -219,31 +225,40 @@ impl Walk {
     /// What becomes of a message is in `sending`: here is nobody to send it to.
     fn sends(&self) -> Vec<Step> {
         let text = |conversation: &str| json!({"conversation_id": conversation, "type": "text", "content": {"text": "Yes"}});
-        let call = || self.app.post("/messages").key(&self.sender);
-        let reader = self.app.post("/messages").key(&self.reader);
+        let to = |inbox: &str| json!({"inbox_id": inbox, "to": "+628111111111", "type": "text", "content": {"text": "Yes"}});
+        let answer = |conversation: &str| json!({"conversation_id": conversation, "receiver": "628111111111", "message": "Yes"});
         let step =
             |path, what: &str, call, status| Step(Method::POST, path, what.into(), call, status);
-        let path = "/messages";
-        let mut steps = vec![
-            step(path, "", call().json(&text(&self.chat)), 201),
-            step(path, " nothing", call().json(&json!({})), 400),
-            step(
-                path,
-                " no key",
-                self.app.post(path).json(&text(&self.chat)),
-                401,
+        let mut steps = Vec::new();
+        for (path, status, good, unknown, without_token) in [
+            (
+                "/messages",
+                201,
+                text(&self.chat),
+                text("conv_x"),
+                text(&self.conversation),
             ),
-            step(path, " reader", reader.json(&text(&self.chat)), 403),
-            step(path, " unknown", call().json(&text("conv_x")), 404),
-            step(
-                path,
-                " no token",
-                call().json(&text(&self.conversation)),
-                409,
+            (
+                "/messages/whatsapp",
+                200,
+                to(&self.ready),
+                to("inbox_x"),
+                answer(&self.conversation),
             ),
-            step(path, " large", call().raw_json(too_large()), 413),
-            step(path, " no type", call().body("{}"), 415),
-        ];
+        ] {
+            let call = || self.app.post(path).key(&self.sender);
+            let reader = self.app.post(path).key(&self.reader);
+            steps.extend([
+                step(path, "", call().json(&good), status),
+                step(path, " nothing", call().json(&json!({})), 400),
+                step(path, " no key", self.app.post(path).json(&good), 401),
+                step(path, " reader", reader.json(&good), 403),
+                step(path, " unknown", call().json(&unknown), 404),
+                step(path, " no token", call().json(&without_token), 409),
+                step(path, " large", call().raw_json(too_large()), 413),
+                step(path, " no type", call().body("{}"), 415),
+            ]);
+        }
         let path = "/inboxes/{id}/queue";
         let call = |id: &str| self.app.post(&format!("/inboxes/{id}/queue"));
         let all = || call(&self.inbox).json(&json!({"send": "all"}));
@@ -301,6 +316,23 @@ impl Walk {
                 ),
             ]);
         }
+        let path = "/conversations/{id}/typing";
+        let call = |id: &str| self.app.post(&path.replace("{id}", id));
+        let (conversation, key) = (&self.conversation, &self.sender);
+        let wrong = call(conversation).key(key).header("idempotency-key", "");
+        steps.extend([
+            step(path, " no token", call(conversation).key(key), 409),
+            step(path, " wrong", wrong, 400),
+            step(path, " no key", call(conversation), 401),
+            step(path, " reader", call(conversation).key(&self.reader), 403),
+            step(path, " unknown", call("conv_x").key(key), 404),
+            step(
+                path,
+                " large",
+                call("x").raw_json(too_large()).key(key),
+                413,
+            ),
+        ]);
         let settle = self.app.post("/messages/msg_x/settle").key(&self.sender);
         steps.push(step(
             "/messages/{id}/settle",
@@ -354,6 +386,11 @@ impl Walk {
         let (live, writer) = (&self.livechat, &self.writer);
         [
             ("", call(live).key(writer), 200),
+            (
+                " wrong",
+                call(live).key(writer).header("idempotency-key", ""),
+                400,
+            ),
             (" body", call(live).key(writer).body(too_large()), 413),
             (" no key", call(live), 401),
             (" reader", call(live).key(&self.reader), 403),
@@ -451,7 +488,7 @@ impl Walk {
             call.raw_json(body)
         };
         let huge = || vec![b' '; 4 * 1024 * 1024];
-        let hello = |id| update(id, &[whatsapp::text("628111", "wamid.9", "Hello")]);
+        let hello = |id| update(id, &[whatsapp::text("628111111111", "wamid.9", "Hello")]);
         let instagram = |id: &str| {
             json!({"object": "instagram", "entry": [{"id": id, "time": 1_736_928_000_000_i64,
                 "messaging": [{"sender": {"id": "9"}, "recipient": {"id": id},

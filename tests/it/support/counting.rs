@@ -71,6 +71,9 @@ struct State {
     plan: Mutex<Plan>,
     asked: Mutex<usize>,
     took: Mutex<Vec<Took>>,
+    /// What it says to what is told beside messages, and what that was.
+    says: Mutex<(u16, Value)>,
+    told: Mutex<Vec<(String, Value)>>,
 }
 
 impl Counting {
@@ -82,6 +85,8 @@ impl Counting {
             plan: Mutex::new(Box::new(|_, _| Does::Take)),
             asked: Mutex::default(),
             took: Mutex::default(),
+            says: Mutex::new((200, json!({"success": true, "ok": true, "result": true}))),
+            told: Mutex::default(),
         });
         let serving = Mutex::new(serve(listener, state.clone()));
         Counting {
@@ -106,6 +111,16 @@ impl Counting {
     /// Does so from now on.
     pub(crate) fn does(&self, plan: impl FnMut(&Value, usize) -> Does + Send + 'static) {
         *lock(&self.state.plan) = Box::new(plan);
+    }
+
+    /// What it was told beside messages so far (read marks, and that somebody types): paths and bodies. It counts these apart.
+    pub(crate) fn told(&self) -> Vec<(String, Value)> {
+        lock(&self.state.told).clone()
+    }
+
+    /// Answers to what it is told beside messages so from now on.
+    pub(crate) fn says(&self, status: u16, body: Value) {
+        *lock(&self.state.says) = (status, body);
     }
 
     /// What it took so far.
@@ -162,6 +177,16 @@ fn serve(listener: TcpListener, state: Arc<State>) -> JoinHandle<()> {
 async fn converse(mut stream: TcpStream, state: Arc<State>) {
     let mut received = Vec::new();
     while let Some((path, body)) = request(&mut stream, &mut received).await {
+        if is_beside(&path, &body) {
+            lock(&state.told).push((path, body));
+            let (status, answer) = lock(&state.says).clone();
+            let body = answer.to_string();
+            let answer = head(status, body.len()) + &body;
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            continue;
+        }
         let before = {
             let mut asked = lock(&state.asked);
             *asked += 1;
@@ -201,6 +226,13 @@ async fn converse(mut stream: TcpStream, state: Arc<State>) {
             return;
         }
     }
+}
+
+/// Whether a request tells something beside messages.
+fn is_beside(path: &str, body: &Value) -> bool {
+    let methods = ["/sendChatAction", "/readBusinessMessage"];
+    let of_telegram = methods.iter().any(|method| path.ends_with(method));
+    of_telegram || body["status"] == "read" || !body["sender_action"].is_null()
 }
 
 fn head(status: u16, length: usize) -> String {

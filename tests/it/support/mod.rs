@@ -68,6 +68,7 @@ pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     server: Server,
     limits: Limits,
+    providers: Providers,
     client: Client,
     /// Its data is removed last.
     place: Arc<TempDatabase>,
@@ -117,7 +118,7 @@ impl TestApp {
             cache,
             ..Self::config(self.limits.clone())
         };
-        let app = Self::on(self.place.clone(), config, provider::nowhere(), clock).await;
+        let app = Self::on(self.place.clone(), config, self.providers.clone(), clock).await;
         TestApp {
             account: self.account.clone(),
             ..app
@@ -128,7 +129,7 @@ impl TestApp {
     #[cfg(feature = "postgres-tests")]
     pub(crate) async fn another_node_at(&self, clock: Clock) -> Self {
         let config = Self::config(self.limits.clone());
-        let app = Self::on(self.place.clone(), config, provider::nowhere(), clock).await;
+        let app = Self::on(self.place.clone(), config, self.providers.clone(), clock).await;
         TestApp {
             account: self.account.clone(),
             ..app
@@ -156,7 +157,7 @@ impl TestApp {
             .await
             .expect("the store opens");
         context.set_cache(config.cache);
-        context.set_providers(providers);
+        context.set_providers(providers.clone());
         let server = Server::start(context.clone(), &config)
             .await
             .expect("the server starts");
@@ -167,6 +168,7 @@ impl TestApp {
             context,
             server,
             limits: config.limits,
+            providers,
             place,
         }
     }
@@ -234,7 +236,7 @@ impl TestApp {
 
     pub(crate) async fn inbox_of(&self, account: &AccountId, body: Value) -> InboxId {
         let body = body.as_object().expect("an object").clone();
-        let made = inboxes::create(&self.context, account, body).await;
+        let made = inboxes::create(&self.context, account, body, None).await;
         made.expect("an inbox").id
     }
 

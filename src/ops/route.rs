@@ -1,8 +1,8 @@
-//! The request that sends a stored message.
+//! The request that sends a stored message, or tells of one that came.
 //!
 //! How a provider wants it written is not said here, but in `channels::send`.
 //!
-//! Invariant: a message goes to nothing but what its contact is known by at present. A number may be somebody else's by now.
+//! Invariant: it goes to nothing but what its contact is known by at present. A number may be somebody else's by now.
 
 use crate::{
     domain::{Channel, DeliveryError},
@@ -31,17 +31,56 @@ pub(super) fn request(
 ) -> Result<Result<Call<Outcome>, DeliveryError>, Error> {
     let way = Way::read(job.way.as_deref())?;
     let outgoing = read_outgoing(&job.kind, &job.content, &way)?;
-    let missing = |what: &str| Error::Internal(format!("an inbox without its {what}"));
     let Some(address) = address(job, settings)? else {
         return Ok(Err(unreachable()));
     };
-    let route = match job.channel {
+    let route = route(job, settings, &way, &address)?;
+    let call = send::message(token, route, &outgoing, job.reply_to.as_deref(), our_id);
+    Ok(call.map_err(DeliveryError::from))
+}
+
+/// What a contact is shown about its message, beside messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Signal {
+    /// It was read, and all before it.
+    Read,
+    /// Somebody types.
+    Typing,
+}
+
+/// The request that shows it to whom a message came from. `None` if the channel has none.
+pub(super) fn signal(
+    job: &Job,
+    settings: &Settings,
+    token: &str,
+    signal: Signal,
+) -> Result<Option<Call<()>>, Error> {
+    let way = Way::of(job.channel, &job.key, &job.content);
+    let Some(address) = address(job, settings)? else {
+        return Ok(None);
+    };
+    let route = route(job, settings, &way, &address)?;
+    Ok(match signal {
+        Signal::Read => send::read_mark(token, route, &job.key),
+        Signal::Typing => send::typing(token, route, &job.key),
+    })
+}
+
+/// From where to whom.
+fn route<'a>(
+    job: &'a Job,
+    settings: &'a Settings,
+    way: &'a Way,
+    address: &'a Known<'_>,
+) -> Result<Route<'a>, Error> {
+    let missing = |what: &str| Error::Internal(format!("an inbox without its {what}"));
+    Ok(match job.channel {
         Channel::Whatsapp => Route::Whatsapp {
             number_id: settings
                 .phone_number_id
                 .as_deref()
                 .ok_or_else(|| missing("phone_number_id"))?,
-            to: whatsapp_to(&address),
+            to: whatsapp_to(address),
         },
         Channel::Instagram => Route::Instagram {
             account_id: job
@@ -62,9 +101,7 @@ pub(super) fn request(
             })
         }
         Channel::Livechat => return Err(Error::Internal("live chat has no provider".into())),
-    };
-    let call = send::message(token, route, &outgoing, job.reply_to.as_deref(), our_id);
-    Ok(call.map_err(DeliveryError::from))
+    })
 }
 
 /// Something that a contact is known by, as it is shown.
