@@ -206,6 +206,8 @@ async fn what_got_there_after_all_is_not_sent_again(store: Store) {
     sending.reaches(&first, "unknown").await;
     sending.act(&first, "retry").await.assert_status(200);
     let second = sending.say(&conversation, "Two").await;
+    // It is at rest before that, too: it was tried once.
+    eventually("it is tried again", async || sending.provider.asked() == 2).await;
     sending.comes_to_rest().await;
     let ours = format!("{}:1", text(&first["id"]));
     let update = status("wamid.out1", "delivered", Some(&ours));
