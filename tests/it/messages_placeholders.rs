@@ -110,7 +110,12 @@ impl Reader {
         // Nothing more was told, and whoever was away hears of it.
         self.deliver(&update("1001", &[text("628111", "wamid.end", "end")]))
             .await;
-        assert_eq!(stream.next().await.expect("an event").0, "message.created");
+        let mut next = stream.next().await.expect("an event");
+        // This message has the contact's name, which history may not have.
+        if next.0 == "contact.changed" {
+            next = stream.next().await.expect("an event");
+        }
+        assert_eq!(next.0, "message.created");
         let before = first["id"].as_str().expect("an id").replace("msg_", "evt_");
         let mut missed = Stream::open(self.app.address, &self.key, Some(&before)).await;
         // After some that may be told twice.
