@@ -1,4 +1,4 @@
-//! `serve --demo`: fills a new server with four inboxes and a few messages, and plays their providers ([`stand_in`]), so that
+//! `serve --demo`: fills a new server with four inboxes and a few messages, and plays their providers (`stand_in`), so that
 //! answers can be sent without an account at Meta or Telegram.
 //!
 //! Invariant: the demonstration uses the same operations and hooks as everybody else. It never writes to the store

@@ -1,7 +1,7 @@
 //! Requests that may be repeated: whoever does not know whether a request was carried out sends it again with the same
 //! idempotency key, and gets the first answer.
 //!
-//! What is one transaction commits its answer with it ([`commit_answer`]). What asks a provider, or takes several
+//! What is one transaction commits its answer with it (`commit_answer`). What asks a provider, or takes several
 //! transactions, commits the key first, without an answer ([`Request::claim`]): then it is known at least that it was begun.
 //!
 //! Invariant: an answer is kept in the transaction of what it tells, so that one is there if and only if the other is. It is
